@@ -1,0 +1,47 @@
+# Every target makes .venv on demand, from the package index, and again when pyproject.toml changes.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+# What the second run, in 64-bit mode, leaves out: the trainer, whose precision is explicit, and
+# tests that compute nothing.
+NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/test_public_api.py \
+	tests/test_readme.py
+
+.PHONY: .venv demo test slow bench lint
+.DELETE_ON_ERROR:
+
+.venv: .venv/.product
+
+# The product alone: what the demo needs.
+.venv/.product: pyproject.toml
+	@echo "setting up .venv (a minute or two, once)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -e .
+	@touch $@
+
+# The product with the checks and the referees.
+.venv/.dev: pyproject.toml
+	@echo "setting up .venv with the development tools (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -e '.[dev]'
+	@touch .venv/.product $@
+
+demo: .venv/.product
+	$(BIN)/t2jax plan --out report/
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/pytest -q -n 2 --benchmark-disable -m "not slow"
+	JAX_ENABLE_X64=1 $(BIN)/pytest -q -n 2 --benchmark-disable -m "not slow" \
+		$(NOT_ANALYSIS:%=--ignore=%)
+
+slow: .venv/.dev
+	$(BIN)/pytest -q --benchmark-disable -m slow
+
+bench: .venv/.dev
+	$(BIN)/pytest -q benchmarks -p no:xdist --benchmark-only

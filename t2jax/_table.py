@@ -1,0 +1,224 @@
+"""Tables as columns under their own names (floor 1, private).
+
+A `Table` knows its header before it reads, reads only the columns that are asked for,
+and can say which row of the source a value came from.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from t2jax import _cells
+from t2jax._cells import show
+from t2jax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet
+
+__all__ = ["FrameTable", "Labels", "ParquetTable", "Table", "arrow_numbers"]
+
+
+class Labels(NamedTuple):
+    """A column of names: `names[codes]`, with code -1 where a name is missing."""
+
+    codes: np.ndarray
+    names: np.ndarray
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Table:
+    """A table whose header is known and whose columns are read on demand.
+
+    Args:
+      source: what messages call the table.
+      row_word: what its rows are called, "line" or "row".
+      header: column names in order.
+    """
+
+    source: str
+    row_word: str
+    header: list[str]
+
+    def row(self, index: int) -> int:
+        """The number under which a reader of the source finds the row at `index`."""
+        return index + 1
+
+    def load(
+        self, labels: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
+        """Columns of names and columns of float64 numbers, NaN where a number is missing."""
+        raise NotImplementedError
+
+    def error(
+        self,
+        problem: str,
+        *,
+        index: int | None = None,
+        column: str | None = None,
+        remedy: str | None = None,
+    ) -> InputError:
+        """An `InputError` that names this table, and the row at `index`."""
+        return InputError(
+            problem,
+            source=self.source,
+            row=None if index is None else self.row(index),
+            row_word=self.row_word,
+            column=column,
+            remedy=remedy,
+        )
+
+    def not_names(self, column: str) -> InputError:
+        """The error for a column of names that holds anything else."""
+        return self.error("holds lists or objects, not names", column=column, remedy="write text")
+
+    def to_numbers(self, values: Iterable[Any], column: str) -> np.ndarray:
+        """Convert value by value, and stop at the first that is no number."""
+        out: list[float] = []
+        for value in values:
+            number = _cells.number(value)
+            if number is None:
+                raise self.error(
+                    f"{show(value)} is not a number",
+                    index=len(out),
+                    column=column,
+                    remedy=_cells.number_remedy(value),
+                )
+            out.append(number)
+        return np.array(out, dtype=np.float64)
+
+    def to_labels(self, codes: np.ndarray, uniques: Sequence[Any], column: str) -> Labels:
+        """Turn the distinct values into names, merging those that read the same."""
+        names = [_cells.label(value) for value in uniques]
+        for code, name in enumerate(names):
+            if name is not None and not _cells.is_clean(name):
+                raise self.error(
+                    f"the name {show(name)} holds a control character or is not valid Unicode",
+                    index=int(np.argmax(codes == code)),
+                    column=column,
+                    remedy="write the name on one line in UTF-8",
+                )
+        kept = list(dict.fromkeys(name for name in names if name and name.strip()))
+        position = {name: code for code, name in enumerate(kept)}
+        # The extra last entry serves code -1, which is how a missing value arrives.
+        merge = np.array([position.get(name or "", -1) for name in names] + [-1])
+        return Labels(merge[codes], np.array(kept, dtype=str))
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class FrameTable(Table):
+    """A pandas DataFrame; rows count from 0, as `DataFrame.iloc` counts them."""
+
+    frame: "pd.DataFrame"
+
+    @classmethod
+    def open(cls, frame: "pd.DataFrame") -> "FrameTable":
+        """Check that a frame is a table."""
+        source = "the DataFrame"
+        if frame.columns.nlevels > 1:
+            raise InputError(
+                "has several header rows", source=source, remedy="flatten its columns to one row"
+            )
+        if not len(frame):
+            raise InputError("has no rows", source=source, remedy="add at least one row")
+        header = [str(name) for name in frame.columns]
+        return cls(source=source, row_word="row", header=header, frame=frame)
+
+    def row(self, index: int) -> int:
+        """Position in the frame."""
+        return index
+
+    def load(
+        self, labels: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
+        """Columns of the frame."""
+        import pandas as pd
+
+        names = {}
+        for name in labels:
+            try:
+                codes, uniques = pd.factorize(self._column(name))
+                names[name] = self.to_labels(np.asarray(codes), list(uniques), name)
+            except TypeError:
+                raise self.not_names(name) from None
+        return names, {name: self._numbers(name) for name in numbers}
+
+    def _column(self, name: str) -> "pd.Series":
+        return self.frame.iloc[:, self.header.index(name)]
+
+    def _numbers(self, name: str) -> np.ndarray:
+        column = self._column(name)
+        if getattr(column.dtype, "kind", "O") in "iuf":
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return self.to_numbers(column.tolist(), name)
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class ParquetTable(Table):
+    """A Parquet file; rows count from 1."""
+
+    file: "pyarrow.parquet.ParquetFile"
+
+    @classmethod
+    def open(cls, path: Path, source: str) -> "ParquetTable":
+        """Read the header of a Parquet file."""
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        try:
+            file = pyarrow.parquet.ParquetFile(path)
+            header = list(file.schema_arrow.names)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _broken(source, error) from None
+        if not file.metadata.num_rows or not header:
+            raise InputError("has no rows", source=source, remedy="add at least one row")
+        return cls(source=source, row_word="row", header=header, file=file)
+
+    def load(
+        self, labels: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
+        """Columns of the file."""
+        import pyarrow as pa
+
+        try:
+            table = self.file.read(columns=list(dict.fromkeys((*labels, *numbers))))
+            names = {name: self._labels(table, name) for name in labels}
+            return names, {name: self._numbers(table.column(name), name) for name in numbers}
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _broken(self.source, error) from None
+
+    def _labels(self, table: "pa.Table", name: str) -> Labels:
+        import pyarrow as pa
+
+        column = table.column(name)
+        if pa.types.is_nested(column.type):
+            raise self.not_names(name)
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        encoded = pa.table({name: column}).unify_dictionaries().column(name).combine_chunks()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return self.to_labels(codes, encoded.dictionary.to_pylist(), name)
+
+    def _numbers(self, column: "pa.ChunkedArray", name: str) -> np.ndarray:
+        import pyarrow as pa
+
+        kind = column.type
+        plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        if plain:
+            return arrow_numbers(column.cast(pa.float64(), safe=False))
+        return self.to_numbers(column.to_pylist(), name)
+
+
+def arrow_numbers(column: "pa.ChunkedArray") -> np.ndarray:
+    """Float64 values of a float64 column, NaN where a value is missing."""
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _broken(source: str, error: Exception) -> InputError:
+    return InputError(
+        f"is not a readable Parquet file ({error})", source=source, remedy="write it again"
+    )

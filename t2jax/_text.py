@@ -1,0 +1,75 @@
+"""Numbers and tables as fixed-width text (floor 0): what every `summary()` is made of."""
+
+import math
+from collections.abc import Sequence
+
+__all__ = ["count", "interval", "number", "table", "underline"]
+
+_UNITS = ((1e15, "e15"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A plain number with so many significant digits.
+
+    >>> number(0.34731049), number(2143.417), number(1.2e22)
+    ('0.3473', '2143', '1.2e+22')
+    """
+    value = float(value)
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    text = f"{value:.{digits}g}"
+    if "e" in text and 1e-3 <= abs(value) < 1e6:
+        text = f"{value:.0f}"
+    return text
+
+
+def count(value: float, digits: int = 3) -> str:
+    """A count of parameters, tokens or samples with a thousands suffix.
+
+    >>> count(434156624), count(20), count(2.56e12)
+    ('434M', '20', '2.56T')
+    """
+    value = float(value)
+    if not math.isfinite(value) or abs(value) >= 1e18:
+        return number(value, digits)
+    for unit, suffix in _UNITS:
+        # 999.96k would round up to a four-digit 1000k
+        if abs(value) >= unit * (1 - 0.5 * 10.0**-digits):
+            return f"{number(value / unit, digits)}{suffix}"
+    return number(value, digits)
+
+
+def interval(low: float, high: float, show=number) -> str:
+    """An interval as text.
+
+    >>> interval(0.25, 0.5)
+    '[0.25, 0.5]'
+    """
+    return f"[{show(low)}, {show(high)}]"
+
+
+def underline(title: str, rule: str = "=") -> str:
+    """A title over a rule of its own length."""
+    return f"{title}\n{rule * len(title)}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> str:
+    """A fixed-width table: first column left, the others right.
+
+    >>> print(table(["name", "value"], [["alpha", "0.35"], ["E", "1.8"]]))
+    name   value
+    alpha   0.35
+    E        1.8
+    """
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        (
+            " " * indent
+            + "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,83 @@
+"""`Observations` as a tidy file that `read` reads back exactly (floor 1, private)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2jax import reading
+from t2jax.errors import InputError
+
+__all__ = ["tidy", "write"]
+
+
+def tidy(columns: Mapping[str, np.ndarray], params_definition: str) -> dict[str, np.ndarray]:
+    """Long columns: one line per row, or per checkpoint and question that was asked."""
+    fields = dict(columns)
+    cells = [name for name in ("nll", "successes", "trials") if name in fields]
+    if cells:
+        asked = fields["trials"] > 0 if "trials" in fields else np.isfinite(fields["nll"])
+        rows, questions = np.nonzero(asked)
+        for name, values in fields.items():
+            if name in cells:
+                fields[name] = values[rows, questions]
+            else:
+                fields[name] = values[questions if name in ("question", "task") else rows]
+    if params_definition != reading.UNSTATED:
+        fields["params_definition"] = np.full(len(fields["run"]), params_definition)
+    order = ("run", "trunk", "params", "tokens", "samples", "task", "question")
+    first = {name: fields.pop(name) for name in order if name in fields}
+    return {name: _whole(values) for name, values in (first | fields).items()}
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Counts as integers, which everyone reads alike; other columns as they are."""
+    if values.dtype.kind == "f" and (values == np.floor(values)).all() and values.max() < 2**53:
+        return values.astype(np.int64)
+    return values
+
+
+def write(columns: Mapping[str, np.ndarray], params_definition: str, path: str | Path) -> None:
+    """Write a table; see `Observations.write`."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in {".csv", ".tsv", ".parquet", ".jsonl"}:
+        raise InputError(
+            f"cannot write '{target.suffix}' files",
+            source=str(path),
+            remedy="end the name in .csv, .tsv, .parquet or .jsonl",
+        )
+    long = tidy(columns, params_definition)
+    try:
+        if suffix == ".jsonl":
+            target.write_text("".join(_objects(long)), encoding="utf-8")
+            return
+        arrow = pa.table({name: _arrow(values) for name, values in long.items()})
+        if suffix == ".parquet":
+            pyarrow.parquet.write_table(arrow, target, compression="zstd")
+        else:
+            comma = "," if suffix == ".csv" else "\t"
+            options = pyarrow.csv.WriteOptions(delimiter=comma)
+            pyarrow.csv.write_csv(arrow, target, write_options=options)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error})", source=str(path), remedy="check the folder"
+        ) from None
+
+
+def _arrow(values: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values.tolist() if values.dtype.kind == "U" else values)
+
+
+def _objects(columns: dict[str, np.ndarray]) -> Iterator[str]:
+    """One JSON object a line; Python prints the shortest digits that read back exactly."""
+    for row in zip(*(values.tolist() for values in columns.values()), strict=True):
+        yield json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"

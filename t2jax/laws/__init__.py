@@ -1,0 +1,86 @@
+"""Scaling laws: pure functions of params, tokens and samples, one per file.
+
+`REGISTRY` maps each name to its class. Adding a law is one file and one line here.
+"""
+
+import difflib
+from typing import Any
+
+from t2jax.errors import InputError
+from t2jax.laws._law import Centre as Centre
+from t2jax.laws._law import Coefficient as Coefficient
+from t2jax.laws._law import Law as Law
+from t2jax.laws._law import final_law as final_law
+from t2jax.laws.additive import Additive as Additive
+from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
+from t2jax.laws.coupled import Coupled as Coupled
+from t2jax.laws.data_constrained import DataConstrained as DataConstrained
+from t2jax.laws.product import Product as Product
+from t2jax.laws.softplus import Softplus as Softplus
+from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
+from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
+from t2jax.laws.t2_loss import T2Loss as T2Loss
+from t2jax.laws.tied import Tied as Tied
+
+REGISTRY: dict[str, type[Law]] = {
+    law.name: law
+    for law in (
+        Additive,
+        Tied,
+        Coupled,
+        DataConstrained,
+        T2Loss,
+        Softplus,
+        SoftplusScaled,
+        Product,
+        T2Accuracy,
+        BetaMonotone,
+    )
+}
+
+
+def template(law: "str | type[Law] | Law") -> Law:
+    """A law of the form that was asked for, by name, class or example.
+
+    Args:
+      law: a registry name, `"outer(inner)"` for an inner loss of one's own choice, a law
+        class, or a law whose coefficients are to be replaced.
+
+    Returns:
+      A law with that structure.
+
+    Raises:
+      InputError: unknown name; the nearest one is suggested.
+
+    >>> type(template("softplus(coupled)").base).__name__
+    'Coupled'
+    """
+    if isinstance(law, Law):
+        return law
+    if isinstance(law, type):
+        return law.template()
+    outer, _, inner = str(law).partition("(")
+    cls = _find(outer.strip())
+    return cls.template(loss=_find(inner.rstrip(") ")) if inner else None)
+
+
+def from_dict(description: dict[str, Any]) -> Law:
+    """Read back what `Law.to_dict` wrote.
+
+    >>> law = Tied(E=1.8, A=400.0, B=800.0, alpha=0.33)
+    >>> from_dict(law.to_dict()) == law
+    True
+    """
+    values = dict(description)
+    cls = _find(values.pop("law", ""))
+    if isinstance(values.get("loss"), dict):
+        values["loss"] = from_dict(values["loss"])
+    return cls(**values)
+
+
+def _find(name: str) -> type[Law]:
+    if name in REGISTRY:
+        return REGISTRY[name]
+    close = difflib.get_close_matches(name, REGISTRY, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    raise InputError(f"unknown law '{name}'", remedy=f"{hint}the laws are {', '.join(REGISTRY)}")

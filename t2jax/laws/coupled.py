@@ -1,0 +1,65 @@
+"""The coupled loss law: size and data share one outer exponent."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
+
+__all__ = ["Coupled"]
+
+
+@final_law
+class Coupled(Law):
+    """Size and data terms added under an outer exponent.
+
+    `L(N, D) = E + (A N^-alpha + B D^-beta)^kappa`
+
+    Args:
+      E: irreducible loss, nats.
+      A: amplitude of the size term inside the power.
+      B: amplitude of the data term inside the power.
+      alpha: inner exponent of parameters.
+      beta: inner exponent of training tokens.
+      kappa: outer exponent; 1 gives the additive law.
+
+    Source: arXiv:2608.07222.
+
+    >>> law = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283, kappa=1.0)
+    >>> round(float(law(params=70e9, tokens=1.4e12)), 3)
+    1.93
+    """
+
+    name = "coupled"
+    own_cards = (
+        dataclasses.replace(E_CARD, grid=(0.02, 0.3, 0.6, 0.85), grid_unit="min"),
+        A_CARD,
+        B_CARD,
+        exponent_card("alpha", "α", "inner exponent of parameters"),
+        exponent_card("beta", "β", "inner exponent of training tokens"),
+        Coefficient(
+            name="kappa", symbol="κ", meaning="outer exponent", lower=0.0, grid=(0.5, 0.8, 1.0)
+        ),
+    )
+    linear = ("A", "B")
+
+    E: ArrayLike
+    A: ArrayLike
+    B: ArrayLike
+    alpha: ArrayLike
+    beta: ArrayLike
+    kappa: ArrayLike
+
+    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+        """`E + (A N^-alpha + B D^-beta)^kappa`."""
+        inner = power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
+        return self.E + jnp.exp(self.kappa * jnp.log(inner))
+
+    def start_problem(self, *, value, params, tokens, samples):
+        """Linear in A and B once E is taken off and the outer power undone."""
+        size, data = power(1.0, self.alpha, params), power(1.0, self.beta, tokens)
+        reducible = value - self.E
+        target = jnp.exp(jnp.log(reducible) / self.kappa)
+        return jnp.stack([size, data], axis=-1), target, target / (self.kappa * reducible)

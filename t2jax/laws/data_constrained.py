@@ -1,0 +1,89 @@
+"""The data-constrained loss law: repeated tokens are worth less than new ones."""
+
+import jax.numpy as jnp
+
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
+
+__all__ = ["DataConstrained"]
+
+
+def _worth(unique: ArrayLike, repeats: ArrayLike, decay: ArrayLike):
+    """`U + U R* (1 - exp(-R / R*))`: what `repeats` further passes over U are worth."""
+    return unique * (1.0 - decay * jnp.expm1(-repeats / decay))
+
+
+@final_law
+class DataConstrained(Law):
+    """The additive law with decaying value of repeated tokens and of excess parameters.
+
+    With `U` unique tokens: `U_D = min(D, U)`, `R_D = D/U_D - 1`,
+    `D' = U_D + U_D R*_D (1 - exp(-R_D/R*_D))`; `G = (alpha A/(beta B))^(1/(alpha+beta))`,
+    `U_N = min(N, G (U_D G)^(beta/alpha))`, `R_N = N/U_N - 1`,
+    `N' = U_N + U_N R*_N (1 - exp(-R_N/R*_N))`; `L = E + A N'^-alpha + B D'^-beta`.
+    With `unique_tokens` infinite (the default) the data term is the additive law's, and
+    the size term loses only what exceeds the compute-optimal size for D.
+
+    Args:
+      E: irreducible loss, nats.
+      A: amplitude of the size term.
+      B: amplitude of the data term.
+      alpha: exponent of parameters.
+      beta: exponent of training tokens.
+      R_D: decay constant of repeated tokens, in epochs.
+      R_N: decay constant of excess parameters.
+
+    Source: Muennighoff et al. 2023, arXiv:2305.16264.
+
+    >>> import math
+    >>> law = DataConstrained(
+    ...     E=math.exp(0.6254804), A=math.exp(6.255414), B=math.exp(7.3049974),
+    ...     alpha=0.3526596, beta=0.3526596, R_D=15.387756, R_N=5.309743)
+    >>> round(float(law(params=6.34e9, tokens=242e9, unique_tokens=25e9)), 4)
+    2.2256
+    """
+
+    name = "data_constrained"
+    own_cards = (
+        E_CARD,
+        A_CARD,
+        B_CARD,
+        exponent_card("alpha", "α", "exponent of parameters"),
+        exponent_card("beta", "β", "exponent of training tokens"),
+        Coefficient(
+            name="R_D", symbol="R*_D", meaning="decay constant of repeated tokens, epochs",
+            lower=0.0, grid=(5.0, 15.0),
+        ),
+        Coefficient(
+            name="R_N", symbol="R*_N", meaning="decay constant of excess parameters",
+            lower=0.0, grid=(2.0, 10.0),
+        ),
+    )  # fmt: skip
+    linear = ("E", "A", "B")
+
+    E: ArrayLike
+    A: ArrayLike
+    B: ArrayLike
+    alpha: ArrayLike
+    beta: ArrayLike
+    R_D: ArrayLike
+    R_N: ArrayLike
+
+    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+        """`E + A N'^-alpha + B D'^-beta`."""
+        params, tokens = jnp.asarray(params), jnp.asarray(tokens)
+        unique_data = jnp.minimum(tokens, unique_tokens)
+        data = _worth(unique_data, tokens / unique_data - 1.0, self.R_D)
+        log_g = jnp.log(self.alpha * self.A / (self.beta * self.B)) / (self.alpha + self.beta)
+        matched = log_g + (jnp.log(unique_data) + log_g) * self.beta / self.alpha
+        unique_size = jnp.exp(jnp.minimum(jnp.log(params), matched))
+        excess = jnp.maximum(params / unique_size - 1.0, 0.0)
+        size = _worth(unique_size, excess, self.R_N)
+        return self.E + power(self.A, self.alpha, size) + power(self.B, self.beta, data)
+
+    def start_problem(self, *, value, params, tokens, samples):
+        """Linear in E, A and B while nothing is repeated, which is all that a start needs."""
+        one = jnp.ones_like(value)
+        size, data = power(1.0, self.alpha, params), power(1.0, self.beta, tokens)
+        return jnp.stack([one, size, data], axis=-1), value, one

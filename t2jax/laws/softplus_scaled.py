@@ -1,0 +1,59 @@
+"""The softplus law whose bend widens with the loss."""
+
+import jax
+import jax.numpy as jnp
+
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.softplus import inverse_softplus
+
+__all__ = ["SoftplusScaled"]
+
+
+@final_law
+class SoftplusScaled(Law):
+    """The softplus law with a bend that depends on the loss itself.
+
+    `y(N, D, k) = s log(1 + exp((L - log k)/s))`, `s = s1 L^v`, `L = L(N, D)` in nats
+
+    Args:
+      loss: a law of N and D; the additive law unless another is given.
+      s1: width of the bend at a loss of one nat, nats.
+      v: exponent of the width in the loss; 0 gives the softplus law.
+
+    >>> from t2jax.laws import Additive
+    >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> law = SoftplusScaled(loss=inner, s1=0.5, v=0.0)
+    >>> round(float(law(params=1e9, tokens=2e10, samples=4.0)), 4)
+    1.2626
+    """
+
+    name = "softplus_scaled"
+    uses_samples = True
+    own_cards = (
+        Coefficient(
+            name="s1", symbol="s₁", meaning="width of the bend at L = 1 nat, nats", lower=0.0,
+            grid=(0.3, 0.7, 1.3, 2.2, 4.0),
+        ),
+        Coefficient(
+            name="v", symbol="v", meaning="exponent of the width in the loss", grid=(0.0, 0.5)
+        ),
+    )  # fmt: skip
+
+    loss: Law
+    s1: ArrayLike
+    v: ArrayLike
+
+    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+        """`s log(1 + exp((L - log k)/s))` with `s = s1 L^v`."""
+        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
+        width = self.s1 * jnp.exp(self.v * jnp.log(inner))
+        return width * jax.nn.softplus((inner - jnp.log(samples)) / width)
+
+    def start_problem(self, *, value, params, tokens, samples):
+        """As for a constant width: the width enters the inner loss only weakly."""
+        target = inverse_softplus(value, self.s1) + jnp.log(samples)
+        columns, target, inner_slope = self.loss.start_problem(
+            value=target, params=params, tokens=tokens, samples=samples
+        )
+        return columns, target, -inner_slope / jnp.expm1(-value / self.s1)

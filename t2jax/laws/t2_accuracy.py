@@ -1,0 +1,88 @@
+"""T2's Approach 2: pass@k from a Beta spread of success probabilities."""
+
+import jax
+import jax.numpy as jnp
+
+from t2jax import beta
+from t2jax._typing import ArrayLike, Floats
+from t2jax.laws._law import Coefficient, Law, final_law
+
+__all__ = ["T2Accuracy"]
+
+
+@final_law
+class T2Accuracy(Law):
+    """T2's Approach 2: success probabilities are Beta(a, b), a and b follow the loss.
+
+    `mu = th2/(1 + exp(th1 (L - th0)))`, `nu = exp(th3 + th4 L)`, `a = mu nu`,
+    `b = (1 - mu) nu`, `pass@k = 1 - B(a, b + k)/B(a, b)`
+
+    As published it may predict a higher pass@k for a worse loss (th4 > 0); the law
+    `beta_monotone` cannot.
+
+    Args:
+      loss: a law of N and D for the mean loss L; the additive law unless another is given.
+      th0: loss at the middle of the sigmoid, nats.
+      th1: steepness of the sigmoid, per nat.
+      th2: largest mean success probability.
+      th3: log concentration at L = 0.
+      th4: slope of the log concentration, per nat.
+
+    Source: Roberts et al. 2026, arXiv:2604.01411, Approach 2.
+
+    >>> from t2jax.laws import Additive
+    >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> law = T2Accuracy(loss=inner, th0=2.0, th1=2.0, th2=0.9, th3=1.0, th4=-0.5)
+    >>> round(float(law(params=1e9, tokens=2e10, samples=1.0)), 4)
+    0.2037
+    """
+
+    name = "t2_accuracy"
+    kind = "accuracy"
+    uses_samples = True
+    own_cards = (
+        Coefficient(
+            name="th0", symbol="θ₀", meaning="loss at the middle of the sigmoid, nats",
+            centre=(None, "loss", 1), grid=(-4.0, -1.5, 0.0, 1.5),
+        ),
+        Coefficient(
+            name="th1", symbol="θ₁", meaning="steepness of the sigmoid, per nat", lower=0.0,
+            grid=(0.3, 0.8, 2.0),
+        ),
+        Coefficient(
+            name="th2", symbol="θ₂", meaning="largest mean success probability", lower=0.0,
+            upper=1.0, grid=(0.3, 0.7, 0.95),
+        ),
+        Coefficient(
+            name="th3", symbol="θ₃", meaning="log concentration at L = 0",
+            centre=("th4", "loss", -1), grid=(-1.0, 0.5, 2.0, 4.0),
+        ),
+        Coefficient(
+            name="th4", symbol="θ₄", meaning="slope of the log concentration, per nat",
+            grid=(-0.5, 0.0, 0.5),
+        ),
+    )  # fmt: skip
+
+    loss: Law
+    th0: ArrayLike
+    th1: ArrayLike
+    th2: ArrayLike
+    th3: ArrayLike
+    th4: ArrayLike
+
+    def spread(self, *, params, tokens, unique_tokens=jnp.inf) -> tuple[Floats, Floats]:
+        """The Beta parameters (a, b) of the success probability over questions."""
+        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
+        hit = self.th2 * jax.nn.sigmoid(-self.th1 * (inner - self.th0))
+        concentration = jnp.exp(self.th3 + self.th4 * inner)
+        return hit * concentration, (1.0 - hit) * concentration
+
+    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+        """`1 - B(a, b + k)/B(a, b)`."""
+        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
+        return beta.pass_at_k(a, b, samples)
+
+    def neg_log_pass(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf) -> Floats:
+        """The mean of -log pass@k over questions, nats."""
+        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
+        return beta.mean_neg_log_pass(a, b, samples)

@@ -1,0 +1,6 @@
+"""Uncertainty: draws of a fitted law."""
+
+from t2jax.uncertainty.bootstrap import bootstrap as bootstrap
+from t2jax.uncertainty.ensemble import Ensemble as Ensemble
+from t2jax.uncertainty.ensemble import as_ensemble as as_ensemble
+from t2jax.uncertainty.ensemble import central_interval as central_interval

@@ -1,0 +1,140 @@
+"""`Ensemble`: many draws of one law, as that law class with a leading axis."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from t2jax import _text, laws
+from t2jax.errors import InputError
+from t2jax.fit import FitResult, Hull
+from t2jax.fit.result import predict
+from t2jax.laws import Law
+
+__all__ = ["Ensemble", "as_ensemble"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Ensemble:
+    """Draws of a law beside its point estimate.
+
+    Attributes:
+      law: the law with coefficients of shape [draws].
+      point: the law at the point estimate.
+      kind: how the draws were made: "bootstrap", "posterior", or "point" where there are none.
+      unit: what was resampled.
+      seed: seed of the draws.
+      hull: ranges of the data, None where the law was written down without data.
+      diagnostics: by name, for judging the draws.
+      source: file the data came from.
+      data_hash: hash of the table.
+    """
+
+    law: Law
+    point: Law
+    kind: str
+    unit: str = ""
+    seed: int = 0
+    hull: Hull | None = None
+    diagnostics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    data_hash: str = ""
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws, 0 for a point estimate alone."""
+        return len(jax.tree.leaves(self.law)[0])
+
+    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Central interval of a coefficient."""
+        return central_interval(np.asarray(self.law.coefficients()[name]), level)
+
+    def predict(self, *, params: float, tokens: float, samples: float = 1.0) -> np.ndarray:
+        """The law's value at one point in every draw [draws], double precision."""
+        return predict(self.law, params, tokens, samples)
+
+    def summary(self, level: float = 0.9) -> str:
+        """Coefficients with intervals, and the diagnostics, as fixed-width text."""
+        head = ["coefficient", "estimate", f"{level:.0%} interval", "sd"]
+        point, draws = self.point.coefficients(), self.law.coefficients()
+        rows = []
+        for name, value in point.items():
+            column = np.asarray(draws[name])
+            low, high = central_interval(column, level)
+            spread = _text.number(np.std(column), 3) if len(column) else ""
+            shown = _text.interval(low, high, lambda x: _text.number(x, 4)) if len(column) else ""
+            rows.append([name, _text.number(value, 4), shown, spread])
+        title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
+        notes = [str(note) for note in self.diagnostics.get("notes", ())]
+        return "\n".join([_text.underline(title), _text.table(head, rows), *notes])
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write draws and point as one NPZ file with a JSON part."""
+        meta = {
+            "format": "t2jax.ensemble/1",
+            "point": self.point.to_dict(),
+            "hull": dataclasses.asdict(self.hull) if self.hull else None,
+            "diagnostics": dict(self.diagnostics),
+            **{n: getattr(self, n) for n in ("kind", "unit", "seed", "source", "data_hash")},
+        }
+        with open(path, "wb") as file:
+            arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
+            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Read draws that `save` wrote.
+
+        Raises:
+          InputError: the file is missing or holds no draws.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                point = laws.from_dict(meta.pop("point"))
+                draws = {name: file[name] for name in point.coefficients()}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"cannot be read as draws ({type(error).__name__})",
+                source=str(path),
+                remedy="make them with `t2jax bootstrap`",
+            ) from error
+        meta.pop("format")
+        hull = meta.pop("hull")
+        if hull is not None:
+            hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
+        return cls(law=point.replace(**draws), point=point, hull=hull, **meta)
+
+
+def central_interval(draws: np.ndarray, level: float) -> tuple[float, float]:
+    """Quantiles that leave equal tails; NaN draws are counted out, no draw gives NaN."""
+    sound = draws[np.isfinite(draws)]
+    if not len(sound):
+        return float("nan"), float("nan")
+    low, high = np.quantile(sound, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def as_ensemble(model: "Law | FitResult | Ensemble") -> Ensemble:
+    """Any model as an ensemble: a law or a fit becomes one without draws.
+
+    Raises:
+      InputError: something else was given.
+    """
+    if isinstance(model, Ensemble):
+        return model
+    if isinstance(model, FitResult):
+        kept = {"hull": model.hull, "source": model.source, "data_hash": model.data_hash}
+        return dataclasses.replace(as_ensemble(model.law), **kept)
+    if isinstance(model, Law):
+        empty = jax.tree.map(lambda _: np.zeros(0), model)
+        return Ensemble(law=empty, point=model, kind="point")
+    raise InputError(
+        f"a law, a fit or an ensemble is needed and {type(model).__name__} was given",
+        remedy="make one with t2jax.fit or t2jax.bootstrap",
+    )
