@@ -17,19 +17,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 
-FLOOR_0 = ("_precision", "_typing", "beta", "cost", "errors", "passk")
+FLOOR_0 = ("_precision", "_progress", "_text", "_typing", "beta", "cost", "errors", "passk")
 DATA = ("observations", "importers", "datasets")
-# Private halves of `observations`: one room in several files.
-OBSERVATIONS_FILES = (
-    "_cells",
-    "_checks",
-    "_hull",
-    "_naming",
-    "_table",
-    "_text_table",
-    "_write",
-    "reading",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,8 +95,6 @@ def room_of(module: str) -> str | None:
         return "cli"
     if parts[1] in FLOOR_0:
         return "floor 0"
-    if parts[1] in OBSERVATIONS_FILES:
-        return "observations"
     return parts[1] if parts[1] in ROOMS else None
 
 

@@ -197,9 +197,7 @@ def _result(
         objective_value=value,
         n_obs=int(np.sum(np.asarray(runs.trials) > 0)) if counts else len(observed),
         n_free=sum(len(p.cards) for p, _ in solved),
-        nuisance={
-            card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)
-        },
+        nuisance={card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)},
         certificate=certificate,
         starts=starts,
         samples=grid,

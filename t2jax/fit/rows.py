@@ -90,7 +90,7 @@ def sample_grid(
 
 
 def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
-    unique = getattr(runs, "unique_tokens", None)
+    unique = runs.unique_tokens
     if unique is None:
         unique = np.full(runs.n_rows, np.inf)
     columns = {"params": runs.params, "tokens": runs.tokens, "unique_tokens": unique}

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from t2jax import _hull, _write, passk, reading
+from t2jax import passk
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
+from t2jax.observations import _hull, _reading, _write
 
 __all__ = ["Observations", "read"]
 
-_ROW_FIELDS = ("run", "params", "tokens", "trunk", "samples", "loss")
+_ROW_FIELDS = ("run", "params", "tokens", "trunk", "unique_tokens", "samples", "loss")
 _CELL_FIELDS = ("nll", "successes", "trials")
 _QUESTION_FIELDS = ("question", "task")
 _NAMES = ("run", "trunk", "question", "task")
@@ -36,6 +37,8 @@ class Observations:
       params: `[rows]` number of parameters N.
       tokens: `[rows]` training tokens D.
       trunk: `[rows]` name of the trajectory whose data and seed the runs share, or None.
+      unique_tokens: `[rows]` tokens of training text before repetition, or None where nothing
+        is repeated.
       samples: `[rows]` samples k behind each loss, in loss tables only, or None.
       loss: `[rows]` loss in nats (or the table's own unit), if kind is "loss".
       nll: `[rows, questions]` nats of the correct answer, summed over its tokens, so that
@@ -64,6 +67,7 @@ class Observations:
     params: np.ndarray
     tokens: np.ndarray
     trunk: np.ndarray | None = None
+    unique_tokens: np.ndarray | None = None
     samples: np.ndarray | None = None
     loss: np.ndarray | None = None
     nll: np.ndarray | None = None
@@ -71,7 +75,7 @@ class Observations:
     trials: np.ndarray | None = None
     question: np.ndarray | None = None
     task: np.ndarray | None = None
-    params_definition: str = reading.UNSTATED
+    params_definition: str = _reading.UNSTATED
     source: str = "the table"
     notes: tuple[str, ...] = ()
 
@@ -287,6 +291,9 @@ class Observations:
                 raise InputError(problem, source=both, remedy="join tables of one kind")
         if (self.samples is None) != (other.samples is None):
             raise InputError("only one has samples", source=both, remedy="give k in both")
+        if (self.unique_tokens is None) != (other.unique_tokens is None):
+            problem = "only one has unique_tokens"
+            raise InputError(problem, source=both, remedy="give unique_tokens in both")
         other = self._align(other, both)
         mine, theirs = dict(self.columns()), dict(other.columns())
         if ("trunk" in mine) != ("trunk" in theirs):
@@ -414,7 +421,7 @@ def read(
     source: Any,
     *,
     columns: Mapping[str, str] | str | None = None,
-    params_definition: str = reading.UNSTATED,
+    params_definition: str = _reading.UNSTATED,
     units: Mapping[str, float] | str | None = None,
     drop_incomplete: bool = False,
     task: str | Sequence[str] | None = None,
@@ -455,7 +462,7 @@ def read(
     >>> table.tokens
     array([2.e+09, 4.e+09])
     """
-    fields = reading.read_fields(
+    fields = _reading.read_fields(
         source,
         columns=columns,
         params_definition=params_definition,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from t2jax import _cells
-from t2jax._cells import show
-from t2jax._table import Labels, Table, arrow_numbers
 from t2jax.errors import InputError
+from t2jax.observations import _cells
+from t2jax.observations._cells import show
+from t2jax.observations._table import Labels, Table, arrow_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa

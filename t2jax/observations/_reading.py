@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from t2jax import _checks, _naming
-from t2jax._cells import show
-from t2jax._checks import Rows, first, n_rows
-from t2jax._table import FrameTable, Labels, ParquetTable, Table
-from t2jax._text_table import JsonTable, TextTable
 from t2jax.errors import InputError
+from t2jax.observations import _checks, _naming
+from t2jax.observations._cells import show
+from t2jax.observations._checks import Rows, first, n_rows
+from t2jax.observations._table import FrameTable, Labels, ParquetTable, Table
+from t2jax.observations._text_table import JsonTable, TextTable
 
 __all__ = ["UNSTATED", "read_fields"]
 
@@ -247,6 +247,7 @@ def _checkpoints(rows: Rows) -> dict[str, Any]:
         "params": rows.numbers["params"],
         "tokens": rows.numbers["tokens"],
         "trunk": _names(rows, "trunk") if "trunk" in rows.labels else None,
+        "unique_tokens": rows.numbers.get("unique_tokens"),
     }
 
 

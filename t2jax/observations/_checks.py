@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from t2jax._cells import show
-from t2jax._table import Labels, Table
 from t2jax.errors import InputError
+from t2jax.observations._cells import show
+from t2jax.observations._table import Labels, Table
 
 __all__ = [
     "Rows",

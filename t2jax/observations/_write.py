@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from t2jax import reading
 from t2jax.errors import InputError
+from t2jax.observations import _reading
 
 __all__ = ["tidy", "write"]
 
@@ -25,9 +25,9 @@ def tidy(columns: Mapping[str, np.ndarray], params_definition: str) -> dict[str,
                 fields[name] = values[rows, questions]
             else:
                 fields[name] = values[questions if name in ("question", "task") else rows]
-    if params_definition != reading.UNSTATED:
+    if params_definition != _reading.UNSTATED:
         fields["params_definition"] = np.full(len(fields["run"]), params_definition)
-    order = ("run", "trunk", "params", "tokens", "samples", "task", "question")
+    order = ("run", "trunk", "params", "tokens", "unique_tokens", "samples", "task", "question")
     first = {name: fields.pop(name) for name in order if name in fields}
     return {name: _whole(values) for name, values in (first | fields).items()}
 

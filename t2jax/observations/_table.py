@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from t2jax import _cells
-from t2jax._cells import show
 from t2jax.errors import InputError
+from t2jax.observations import _cells
+from t2jax.observations._cells import show
 
 if TYPE_CHECKING:
     import pandas as pd

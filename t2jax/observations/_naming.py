@@ -9,14 +9,14 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from t2jax._cells import show
-from t2jax._table import Table
 from t2jax.errors import InputError
+from t2jax.observations._cells import show
+from t2jax.observations._table import Table
 
 __all__ = ["Plan", "plan", "read_columns", "read_units"]
 
 LABELS = ("run", "trunk", "task", "question", "params_definition")
-NUMBERS = ("params", "tokens", "samples", "loss", "nll", "successes", "trials")
+NUMBERS = ("params", "tokens", "unique_tokens", "samples", "loss", "nll", "successes", "trials")
 
 _CHECKPOINT = ("run", "params", "tokens")
 _REQUIRED = {
@@ -26,10 +26,10 @@ _REQUIRED = {
     "counts": (*_CHECKPOINT, "question", "successes", "trials"),
 }
 _OPTIONAL = {
-    "loss": ("trunk", "samples", "params_definition"),
-    "nll": ("trunk", "task", "params_definition"),
-    "wide": ("trunk", "task", "params_definition"),
-    "counts": ("trunk", "task", "params_definition"),
+    "loss": ("trunk", "unique_tokens", "samples", "params_definition"),
+    "nll": ("trunk", "unique_tokens", "task", "params_definition"),
+    "wide": ("trunk", "unique_tokens", "task", "params_definition"),
+    "counts": ("trunk", "unique_tokens", "task", "params_definition"),
 }
 # Other people's names for our columns, the likeliest first.
 _ALIASES = {
@@ -38,6 +38,7 @@ _ALIASES = {
     "params": "n_params num_params nparams n parameters n_parameters num_parameters params_total "
     "total_params n_params_total model_size non_embedding_params size",
     "tokens": "d_tokens n_tokens num_tokens ntokens d train_tokens training_tokens tokens_seen",
+    "unique_tokens": "unique_d unique n_unique_tokens",
     "samples": "k n_samples num_samples",
     "loss": "val_loss loss_val validation_loss test_loss eval_loss final_loss lm_loss train_loss "
     "nll_mean mean_nll nll bpb cross_entropy smooth_loss c4_loss",
