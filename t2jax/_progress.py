@@ -26,8 +26,7 @@ def track(items: Iterable[T], title: str, *, show: bool = True, stream=None) -> 
     [1, 2]
     """
     stream = sys.stderr if stream is None else stream
-    quiet = not (show and stream.isatty()) or not isinstance(items, Sized)
-    if quiet:
+    if not isinstance(items, Sized) or not (show and stream.isatty()):
         yield from items
         return
     total, begun, drawn = len(items), time.monotonic(), False

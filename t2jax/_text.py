@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 __all__ = ["count", "interval", "number", "table", "underline"]
 
-_UNITS = ((1e15, "e15"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -30,7 +30,7 @@ def count(value: float, digits: int = 3) -> str:
     ('434M', '20', '2.56T')
     """
     value = float(value)
-    if not math.isfinite(value) or abs(value) >= 1e18:
+    if not math.isfinite(value) or abs(value) >= 1e15:
         return number(value, digits)
     for unit, suffix in _UNITS:
         # 999.96k would round up to a four-digit 1000k

@@ -86,6 +86,8 @@ class Status(enum.IntFlag):
     AT_ONE_SAMPLE = enum.auto()
     AT_SEARCH_EDGE = enum.auto()
     SEVERAL_MODES = enum.auto()
+    OVER_INFERENCE = enum.auto()
+    OUTSIDE_FLOPS = enum.auto()
 
     def sentences(self) -> list[str]:
         """The advice that goes with each flag that is set."""
@@ -109,4 +111,7 @@ _SENTENCES = {
         "the law has no interior optimum here: it sits at the edge of the search"
     ),
     Status.SEVERAL_MODES: "the objective has a second optimum of nearly equal value",
+    Status.OVER_INFERENCE: "one sample of this model already exceeds the inference budget",
+    Status.OUTSIDE_FLOPS: "the training budget lies outside those in the table: "
+    "this is extrapolation",
 }

@@ -66,7 +66,7 @@ def lbfgs(problem: Problem, start: Floats, data: Data, *, max_steps: int = 300) 
         updates, state = solver.update(
             gradient, state, free, value=current, grad=gradient, value_fn=value
         )
-        moved = optax.apply_updates(free, updates)
+        moved = free + updates
         moved = jnp.where(jnp.all(jnp.isfinite(moved)), moved, free)
         still = jnp.max(jnp.abs(moved - free)) < 1e-9
         return moved, state, count + 1, still

@@ -126,11 +126,14 @@ class BetaBinomial(Objective):
     def __call__(self, law, nuisance, rows):
         """Minus the log likelihood, and the anchor."""
         point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
+        assert rows.successes is not None
+        assert rows.trials is not None
+        assert rows.question_weight is not None
         a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
         log_mass = beta.beta_binomial_log_pmf(
             rows.successes, jnp.maximum(rows.trials, 1.0), a[:, None], b[:, None]
         )
-        asked = jnp.where(jnp.asarray(rows.trials) > 0, rows.question_weight, 0.0)
+        asked = jnp.where(rows.trials > 0, rows.question_weight, 0.0)
         misfit = -jnp.sum(jnp.where(asked > 0, asked * log_mass, 0.0), axis=1)
         gap = digamma(a + b) - digamma(a) - law.base(**point)
         return jnp.sum(rows.weight * (misfit + self.anchor * gap**2))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax._typing import ArrayLike, Floats
+from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Centre, Law
 from t2jax.observations import Observations
@@ -35,15 +35,15 @@ class Rows:
       question_weight: how often a question counts [questions].
     """
 
-    params: ArrayLike
-    tokens: ArrayLike
-    samples: ArrayLike
-    unique_tokens: ArrayLike
-    value: ArrayLike
-    weight: ArrayLike
-    successes: ArrayLike | None = None
-    trials: ArrayLike | None = None
-    question_weight: ArrayLike | None = None
+    params: Floats
+    tokens: Floats
+    samples: Floats
+    unique_tokens: Floats
+    value: Floats
+    weight: Floats
+    successes: Floats | None = None
+    trials: Floats | None = None
+    question_weight: Floats | None = None
 
     def predict(self, law: Law) -> Floats:
         """The law at every row."""
@@ -60,7 +60,7 @@ class Rows:
             params=jnp.mean(jnp.log(self.params)),
             tokens=jnp.mean(jnp.log(self.tokens)),
             samples=jnp.mean(jnp.log(self.samples)),
-            loss=jnp.mean(jnp.asarray(self.value)),
+            loss=jnp.mean(self.value),
         )
 
 
@@ -97,6 +97,10 @@ def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
     return {name: np.repeat(column, repeat) for name, column in columns.items()}
 
 
+def _rows(columns: dict[str, np.ndarray], **more: np.ndarray | None) -> Rows:
+    return Rows(**{name: jnp.asarray(x, float) for name, x in (columns | more).items()})
+
+
 def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> Rows:
     """Rows of loss or of pass@k, one per checkpoint and k."""
     if runs.kind == "loss":
@@ -130,7 +134,7 @@ def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> 
         samples = np.tile(np.asarray(grid), runs.n_rows)
         accuracy = law.kind == "accuracy"
         value = (runs.pass_at_k(grid) if accuracy else runs.neg_log_pass(grid)).ravel()
-    return Rows(**columns, samples=samples, value=value, weight=np.ones_like(samples))
+    return _rows(columns, samples=samples, value=value, weight=np.ones_like(samples))
 
 
 def counts_rows(runs: Observations) -> Rows:
@@ -138,8 +142,8 @@ def counts_rows(runs: Observations) -> Rows:
     successes, trials = np.asarray(runs.successes), np.asarray(runs.trials)
     share = (successes.sum(1) + 0.5) / (trials.sum(1) + 1.0)
     one = np.ones(runs.n_rows)
-    return Rows(
-        **_columns(runs, 1),
+    return _rows(
+        _columns(runs, 1),
         samples=one,
         value=-np.log(share),
         weight=one,

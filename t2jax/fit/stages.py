@@ -89,15 +89,12 @@ def plan_stages(
     _check_pair(law, chosen, runs)
     grid = sample_grid(runs, law, samples)
 
-    def device(rows: Rows) -> Rows:
-        return jax.tree.map(lambda x: jnp.asarray(x, float), rows)
-
     if law.kind == "loss":
-        rows = device(value_rows(runs, law, grid))
+        rows = value_rows(runs, law, grid)
         return (Stage(problem=Problem.of(law, chosen), rows=rows, grid=grid),)
     inner = Problem.of(law.base, StudentT())
     if chosen.counts:
-        rows = device(counts_rows(runs))
+        rows = counts_rows(runs)
         return (
             Stage(problem=inner, rows=rows, grid=None, starts_only=True),
             Stage(problem=Problem.of(law, chosen), rows=rows, grid=grid),
@@ -108,14 +105,14 @@ def plan_stages(
             f"counts ({runs.source}) do not give",
             remedy="use objective='beta_binomial'",
         )
-    outer = device(value_rows(runs, law, grid))
+    outer = value_rows(runs, law, grid)
     if bool(np.any(np.isnan(np.asarray(outer.value)))):
         raise Refusal(
             f"pass@k is undefined where k exceeds the trials in {runs.source}",
             remedy=f"ask for smaller samples than {list(grid or ())}",
         )
     return (
-        Stage(problem=inner, rows=device(value_rows(runs, law.base, (1.0,))), grid=(1.0,)),
+        Stage(problem=inner, rows=value_rows(runs, law.base, (1.0,)), grid=(1.0,)),
         Stage(problem=Problem.of(law, chosen, own=True), rows=outer, grid=grid),
     )
 
@@ -132,8 +129,6 @@ def run_stages(
     inner: Law | None = None
     solved: list[tuple[Problem, Data]] = []
     best: list[Minimum] = []
-    minima: Minimum | None = None
-    entry = jnp.zeros(0)
     for stage in stages:
         problem, data = stage.problem, stage.data(inner)
         if inner is None or problem.own:
@@ -146,10 +141,10 @@ def run_stages(
         entry = jax.vmap(lambda s, p=problem, d=data: p.value(s, d))(starts)
         minima = minimise_all(problem, starts, data)
         values = jnp.where(jnp.isfinite(minima.value), minima.value, jnp.inf)
-        first = jax.tree.map(lambda x, i=jnp.argmin(values): x[i], minima)
+        winner = jnp.argmin(values)
+        first = jax.tree.map(lambda x, i=winner: x[i], minima)
         inner = problem.law(first.free, data)
         if not stage.starts_only:
             solved.append((problem, data))
             best.append(first)
-    assert minima is not None
-    return tuple(solved), (*best, minima), entry
+    return tuple(solved), (*best, minima), entry  # pyright: ignore[reportPossiblyUnbound]

@@ -50,9 +50,9 @@ def _grid(problem: Problem, data: Data) -> tuple[list[str], Array]:
     smallest = float(np.min(np.asarray(data.rows.value)))
     axes = []
     for card in cards:
-        shift = 0.0
-        if card.centre is not None and card.centre[0] is None:
-            shift = float(getattr(data.centre, card.centre[1]))
+        # A grid centred on a slope is shifted in `_solve_grid`, where the slope is known.
+        on_slope = card.centre is not None and card.centre[0] is not None
+        shift = 0.0 if on_slope else float(card.shift({}, data.centre))
         unit = smallest if card.grid_unit == "min" else 1.0
         axes.append([unit * value + shift for value in card.grid])
     return [card.name for card in cards], jnp.asarray(list(itertools.product(*axes)))
@@ -71,17 +71,16 @@ def _solve_grid(problem: Problem, names: tuple[str, ...], points: Floats, data: 
         if problem.own:
             for card in law.own_cards:  # a centred grid value becomes the coefficient itself
                 if card.centre is not None and card.centre[0] is not None:
-                    slope, axis, sign = card.centre
-                    known[card.name] += sign * known[slope] * getattr(data.centre, axis)
+                    known[card.name] += card.shift(known, data.centre)
             law = law.replace(**known)
         else:
             law = law.replace(**known)
             columns, target, slope = law.start_problem(
                 value=rows.value, params=rows.params, tokens=rows.tokens, samples=rows.samples
             )
-            weight = jnp.asarray(rows.weight) / slope**2
+            weight = rows.weight / slope**2
             if problem.objective.log_scale:
-                weight = weight / jnp.asarray(rows.value) ** 2
+                weight = weight / rows.value**2
             sound = jnp.isfinite(target) & jnp.isfinite(weight) & jnp.all(jnp.isfinite(columns), -1)
             weight = jnp.where(sound, weight, 0.0)
             target = jnp.where(sound, target, 0.0)

@@ -71,6 +71,13 @@ class Coefficient:
             return self.lower + jnp.exp(free)
         return self.lower + (self.upper - self.lower) * jax.nn.sigmoid(free)
 
+    def shift(self, known: Mapping[str, Any], centre: "Centre") -> ArrayLike:
+        """How far the centred coordinate lies from the coefficient's own, given the slopes."""
+        if self.centre is None:
+            return 0.0
+        slope, axis, sign = self.centre
+        return sign * (1.0 if slope is None else known[slope]) * getattr(centre, axis)
+
     def free_range(self) -> tuple[float, float]:
         """Where the free coordinate may go: past it a coefficient is as good as at its bound."""
         if self.closed:
@@ -129,7 +136,7 @@ class Law:
             value = getattr(self, card.name)
             # Only concrete numbers are judged: inside a transformation a leaf may be anything.
             if isinstance(value, numbers.Real) and not math.isnan(value):
-                if not card.lower <= value <= card.upper:
+                if not card.lower <= float(value) <= card.upper:
                     raise InputError(
                         f"{self.name}: {card.name} = {value!r} is outside "
                         f"[{card.lower:g}, {card.upper:g}]",
@@ -188,7 +195,7 @@ class Law:
         free = []
         for card in self.own_cards if own else self.cards():
             coordinate = card.to_free(jnp.asarray(known[card.name]))
-            free.append(coordinate - _shift(card, known, centre))
+            free.append(coordinate - card.shift(known, centre))
         return jnp.stack(free)
 
     def from_free(self, free: Floats, centre: Centre, *, own: bool = False) -> Self:
@@ -200,7 +207,7 @@ class Law:
         known: dict[str, Any] = {}
         pending = dict(zip(cards, free, strict=True))
         for card in sorted(cards, key=lambda c: c.centre is not None):  # slopes first
-            coordinate = pending[card] + _shift(card, known, centre)
+            coordinate = pending[card] + card.shift(known, centre)
             known[card.name] = card.from_free(coordinate)
         return self.replace(**known)
 
@@ -222,16 +229,23 @@ class Law:
         raise TypeError(f"{type(self).__name__} has no linear start")
 
 
-def _shift(card: Coefficient, known: Mapping[str, Any], centre: Centre) -> ArrayLike:
-    """How far a centred coordinate lies from the coefficient's own."""
-    if card.centre is None:
-        return 0.0
-    slope, axis, sign = card.centre
-    return sign * (1.0 if slope is None else known[slope]) * getattr(centre, axis)
-
-
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def final_law(cls):
     """Make a class a law: a frozen keyword-only dataclass, registered as a pytree."""
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    return jax.tree_util.register_dataclass(cls)
+    names = tuple(field.name for field in dataclasses.fields(cls))
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in names)
+
+    def leaves(law):
+        return tuple(getattr(law, name) for name in names), None
+
+    def leaves_with_keys(law):
+        return tuple(zip(keys, leaves(law)[0], strict=True)), None
+
+    def build(_, values):
+        return cls(**dict(zip(names, values, strict=True)))
+
+    # Not `register_dataclass`: structures of two dataclasses with as many fields compare equal
+    # there (jaxlib 0.10.2), and a program compiled for one law would serve another.
+    jax.tree_util.register_pytree_with_keys(cls, leaves_with_keys, build, leaves)
+    return cls

@@ -41,14 +41,16 @@ class BetaMonotone(Law):
             grid=(-5.0, -3.0, -2.0, -1.0, 0.0, 1.0),
         ),
         Coefficient(
-            name="a1", symbol="a₁", meaning="fall of log a per nat", lower=0.0, closed=True, grid=_SLOPES
+            name="a1", symbol="a₁", meaning="fall of log a per nat", lower=0.0, closed=True,
+            grid=_SLOPES,
         ),
         Coefficient(
             name="b0", symbol="b₀", meaning="log b at L = 0", centre=("b1", "loss", -1),
             grid=(-1.0, 0.0, 1.0, 2.0, 4.0, 6.0),
         ),
         Coefficient(
-            name="b1", symbol="b₁", meaning="rise of log b per nat", lower=0.0, closed=True, grid=_SLOPES
+            name="b1", symbol="b₁", meaning="rise of log b per nat", lower=0.0, closed=True,
+            grid=_SLOPES,
         ),
     )  # fmt: skip
 
@@ -58,7 +60,9 @@ class BetaMonotone(Law):
     b0: ArrayLike
     b1: ArrayLike
 
-    def spread(self, *, params, tokens, unique_tokens=jnp.inf) -> tuple[Floats, Floats]:
+    def spread(
+        self, *, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike = jnp.inf
+    ) -> tuple[Floats, Floats]:
         """The Beta parameters (a, b) of the success probability over questions."""
         inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
         return jnp.exp(self.a0 - self.a1 * inner), jnp.exp(self.b0 + self.b1 * inner)

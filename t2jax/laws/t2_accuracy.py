@@ -70,10 +70,12 @@ class T2Accuracy(Law):
     th3: ArrayLike
     th4: ArrayLike
 
-    def spread(self, *, params, tokens, unique_tokens=jnp.inf) -> tuple[Floats, Floats]:
+    def spread(
+        self, *, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike = jnp.inf
+    ) -> tuple[Floats, Floats]:
         """The Beta parameters (a, b) of the success probability over questions."""
         inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        hit = self.th2 * jax.nn.sigmoid(-self.th1 * (inner - self.th0))
+        hit = jnp.asarray(self.th2) * jax.nn.sigmoid(-self.th1 * (inner - self.th0))
         concentration = jnp.exp(self.th3 + self.th4 * inner)
         return hit * concentration, (1.0 - hit) * concentration
 

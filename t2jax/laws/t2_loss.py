@@ -52,7 +52,10 @@ class T2Loss(Law):
     name = "t2_loss"
     uses_samples = True
     own_cards = (
-        Coefficient(name="E1", symbol="E₁", meaning="irreducible loss at k = 1, nats", lower=0.0, closed=True),
+        Coefficient(
+            name="E1", symbol="E₁", meaning="irreducible loss at k = 1, nats", lower=0.0,
+            closed=True,
+        ),
         A_CARD,
         B_CARD,
         Coefficient(

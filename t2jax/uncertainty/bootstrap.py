@@ -10,7 +10,7 @@ import numpy as np
 from t2jax import passk
 from t2jax._precision import double, to_numpy
 from t2jax._progress import track
-from t2jax._typing import Floats
+from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult
 from t2jax.fit.minimise import newton
@@ -32,9 +32,9 @@ _CONVERGED = 1e-6  # nats, or share of the objective, that a converged refit may
 class _Resample:
     """What changes from draw to draw in one stage, each with a leading draws axis."""
 
-    weight: Floats
-    value: Floats | None = None
-    question_weight: Floats | None = None
+    weight: ArrayLike
+    value: ArrayLike | None = None
+    question_weight: ArrayLike | None = None
 
 
 @double
@@ -98,7 +98,7 @@ def bootstrap(
     counts = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws)
     row_weight = counts[:, clusters].astype(float)
     question_weight = None
-    if table.kind != "loss":
+    if table.task is not None:
         question_weight = np.ones((draws, table.n_questions))
         if resample_questions:
             question_weight = _question_weights(rng, table.task, draws)
@@ -147,7 +147,7 @@ def _question_weights(rng: np.random.Generator, task: np.ndarray, draws: int) ->
 def _resample(
     stage: Stage, table: Observations, row_weight: np.ndarray, question_weight: np.ndarray | None
 ) -> _Resample:
-    repeat = len(stage.rows.weight) // table.n_rows
+    repeat = stage.rows.weight.size // table.n_rows
     weight = np.repeat(row_weight, repeat, axis=1)
     if table.kind == "loss":
         if repeat == 0:  # a law of one sample on a table with several: rows at k = 1 only
@@ -155,7 +155,8 @@ def _resample(
         return _Resample(weight=weight)
     if stage.problem.objective.counts:
         return _Resample(weight=weight, question_weight=question_weight)
-    assert stage.grid is not None and question_weight is not None
+    assert stage.grid is not None
+    assert question_weight is not None
     share = jnp.asarray(question_weight.T / table.n_questions)
     nll = jnp.asarray(table.nll)
     columns = []
@@ -194,7 +195,7 @@ def _settle(problem: Problem, start: Floats, data: Data) -> Floats:
 
 def _refit_all(
     problems: tuple[Problem, ...],
-    entry: list[Floats],
+    entry: list,
     data: tuple[Data, ...],
     resamples: list[_Resample],
     progress: bool,

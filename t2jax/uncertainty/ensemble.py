@@ -66,7 +66,7 @@ class Ensemble:
         for name, value in point.items():
             column = np.asarray(draws[name])
             low, high = central_interval(column, level)
-            spread = _text.number(np.std(column), 3) if len(column) else ""
+            spread = _text.number(float(np.std(column)), 3) if len(column) else ""
             shown = _text.interval(low, high, lambda x: _text.number(x, 4)) if len(column) else ""
             rows.append([name, _text.number(value, 4), shown, spread])
         title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
@@ -84,7 +84,7 @@ class Ensemble:
         }
         with open(path, "wb") as file:
             arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
-            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
+            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # pyright: ignore
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
