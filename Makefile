@@ -8,6 +8,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/test_public_api.py \
 	tests/test_readme.py
 
+# Compiled programs are kept, so that workers share them and the 64-bit run, whose analysis
+# compiles to the very same programs, reuses them.
+test slow: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv/.jax
+test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0.3
+
 .PHONY: .venv demo test slow bench lint
 .DELETE_ON_ERROR:
 

@@ -4,7 +4,6 @@ import dataclasses
 import platform
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,9 +12,10 @@ from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
 from t2jax.fit.minimise import Minimum
 from t2jax.fit.objectives import Objective
-from t2jax.fit.problem import Data, Problem
+from t2jax.fit.paper import paper_law, profile_inner
+from t2jax.fit.problem import Problem
 from t2jax.fit.result import Certificate, FitResult, Hull
-from t2jax.fit.stages import plan_stages, run_stages
+from t2jax.fit.stages import Solved, plan_stages, run_stages
 from t2jax.laws import Law, template
 from t2jax.observations import Observations
 
@@ -32,6 +32,7 @@ def fit(
     objective: str | Objective | None = None,
     delta: float | None = None,
     samples: Sequence[float] | None = None,
+    recipe: str | None = None,
     n_starts: int = 16,
 ) -> FitResult:
     """Fit a scaling law to a table of runs.
@@ -47,6 +48,8 @@ def fit(
         or `"beta_binomial"` (default for counts).
       delta: bend of the Huber objective; 1e-3 unless given.
       samples: k grid on which per-question likelihoods are summarised.
+      recipe: `"paper"` reproduces arXiv:2604.01411: Approach 1 for law `"t2_loss"`, Approach
+        2 for `"t2_accuracy"`.
       n_starts: number of starts.
 
     Returns:
@@ -70,13 +73,19 @@ def fit(
     wanted = template(law)
     if n_starts < 1:
         raise InputError(f"n_starts = {n_starts} leaves nothing to minimise", remedy="use 16")
+    if recipe is not None:
+        if recipe != "paper":
+            raise InputError(f"unknown recipe '{recipe}'", remedy="the only recipe is 'paper'")
+        wanted, objective = paper_law(wanted, objective), "sse"
     runs.check_identifies()
     _check_enough(wanted, runs)
     stages = plan_stages(wanted, runs, objective=objective, delta=delta, samples=samples)
-    solved, (*best, minima), entry = run_stages(stages, n_starts)
-    problem, data = solved[-1]
-    fitted = problem.law(best[-1].free, data)
-    return _result(runs, stages[-1].grid, solved, best, minima, entry, to_numpy(fitted))
+    inner, grid = None, stages[-1].grid
+    if recipe is not None and len(stages) > 1:
+        inner, stages = profile_inner(runs, n_starts), stages[1:]
+    result = _result(runs, grid, run_stages(stages, n_starts, inner))
+    held = 0 if inner is None else len(inner.cards())
+    return dataclasses.replace(result, recipe=recipe, n_free=result.n_free + held)
 
 
 def _check_enough(law: Law, runs: Observations) -> None:
@@ -156,19 +165,16 @@ def _criteria(
 def _result(
     runs: Observations,
     grid: tuple[float, ...] | None,
-    solved: Sequence[tuple[Problem, Data]],
-    best: Sequence[Minimum],
-    minima: Minimum,
-    entry: Any,
-    fitted: Law,
+    solved: Solved,
 ) -> FitResult:
-    problem, data = solved[-1]
-    values, entry = np.asarray(minima.value), np.asarray(entry)
-    minimum = to_numpy(best[-1])
+    problem, data = solved.cases[-1]
+    values, entry = np.asarray(solved.minima.value), np.asarray(solved.entry)
+    minimum = to_numpy(solved.best[-1])
+    fitted = to_numpy(problem.law(minimum.free, data))
     certificate = _certificate(problem, minimum, values, entry)
     value = float(minimum.value)
     success, message = _verdict(certificate, value, problem.objective.likelihood)
-    for (inner_problem, _), inner in zip(solved[:-1], best[:-1], strict=True):
+    for (inner_problem, _), inner in zip(solved.cases[:-1], solved.best[:-1], strict=True):
         first = _certificate(inner_problem, to_numpy(inner), np.zeros(1), np.zeros(1))
         unit = inner_problem.objective.likelihood
         inner_success, inner_message = _verdict(first, float(inner.value), unit)
@@ -185,7 +191,7 @@ def _result(
     bottom = value + _AGREE * max(float(np.median(np.abs(entry - value))), 1e-12 * abs(value))
     starts = tuple(
         {"start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom)}
-        for a, b, s in zip(entry, values, np.asarray(minima.steps), strict=True)
+        for a, b, s in zip(entry, values, np.asarray(solved.minima.steps), strict=True)
     )
     fitted_samples = np.asarray(data.rows.samples) if grid is None or not counts else grid
     return FitResult(
@@ -196,7 +202,7 @@ def _result(
         objective_options=options,
         objective_value=value,
         n_obs=int(np.sum(np.asarray(runs.trials) > 0)) if counts else len(observed),
-        n_free=sum(len(p.cards) for p, _ in solved),
+        n_free=sum(len(p.cards) for p, _ in solved.cases),
         nuisance={card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)},
         certificate=certificate,
         starts=starts,

@@ -11,9 +11,9 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 
-from t2jax import beta
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
+from t2jax.fit.counts import log_likelihood
 from t2jax.fit.rows import Rows
 from t2jax.laws import Coefficient, Law
 
@@ -130,11 +130,8 @@ class BetaBinomial(Objective):
         assert rows.trials is not None
         assert rows.question_weight is not None
         a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
-        log_mass = beta.beta_binomial_log_pmf(
-            rows.successes, jnp.maximum(rows.trials, 1.0), a[:, None], b[:, None]
-        )
-        asked = jnp.where(rows.trials > 0, rows.question_weight, 0.0)
-        misfit = -jnp.sum(jnp.where(asked > 0, asked * log_mass, 0.0), axis=1)
+        cells = (rows.successes, rows.trials, rows.question_weight)
+        misfit = -log_likelihood(a, b, *cells)
         gap = digamma(a + b) - digamma(a) - law.base(**point)
         return jnp.sum(rows.weight * (misfit + self.anchor * gap**2))
 

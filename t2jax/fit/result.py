@@ -103,6 +103,7 @@ class FitResult:
       description: the data in a paragraph.
       data_hash: hash of the table.
       versions: versions of the software.
+      recipe: "paper" where the published recipe was followed, else None.
       observations: the table itself; not saved with the result.
     """
 
@@ -127,6 +128,7 @@ class FitResult:
     source: str
     data_hash: str
     versions: dict[str, str]
+    recipe: str | None = None
     observations: Observations | None = None
 
     @property

@@ -8,11 +8,13 @@ fitted together and the first stage only makes starts.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit.minimise import Minimum, minimise_all
 from t2jax.fit.objectives import Objective, StudentT, objective_by_name
@@ -22,7 +24,7 @@ from t2jax.fit.starts import grid_starts
 from t2jax.laws import Law
 from t2jax.observations import Observations
 
-__all__ = ["Stage", "default_objective", "plan_stages", "run_stages"]
+__all__ = ["Solved", "Stage", "default_objective", "plan_stages", "run_stages"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,22 @@ class Stage:
             loss = inner(params=self.rows.params, tokens=self.rows.tokens)
             centre = dataclasses.replace(centre, loss=jnp.mean(loss))
         return Data(rows=self.rows, centre=centre, inner=inner if self.problem.own else None)
+
+
+class Solved(NamedTuple):
+    """What `run_stages` found.
+
+    Attributes:
+      cases: problem and data of each stage that counts.
+      best: the best minimum of each of them.
+      minima: minima of the last stage from all its starts.
+      entry: objective at those starts.
+    """
+
+    cases: tuple[tuple[Problem, Data], ...]
+    best: tuple[Minimum, ...]
+    minima: Minimum
+    entry: Floats
 
 
 def default_objective(law: Law, runs: Observations) -> str:
@@ -117,16 +135,14 @@ def plan_stages(
     )
 
 
-def run_stages(
-    stages: Sequence[Stage], n_starts: int
-) -> tuple[tuple[tuple[Problem, Data], ...], tuple[Minimum, ...], jax.Array]:
+def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None) -> Solved:
     """Minimise every stage from a grid of starts.
 
-    Returns:
-      Problem and data of each stage that counts; its minima over starts, for the last stage;
-      and the objective at each start of the last stage.
+    Args:
+      stages: in order.
+      n_starts: starts of each stage.
+      inner: the inner loss, where it was fitted before the first of these stages.
     """
-    inner: Law | None = None
     solved: list[tuple[Problem, Data]] = []
     best: list[Minimum] = []
     for stage in stages:
@@ -147,4 +163,4 @@ def run_stages(
         if not stage.starts_only:
             solved.append((problem, data))
             best.append(first)
-    return tuple(solved), (*best, minima), entry  # pyright: ignore[reportPossiblyUnbound]
+    return Solved(tuple(solved), tuple(best), minima, entry)  # pyright: ignore[reportPossiblyUnbound]

@@ -20,6 +20,7 @@ from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
 from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
 from t2jax.laws.t2_loss import T2Loss as T2Loss
+from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
 from t2jax.laws.tied import Tied as Tied
 
 REGISTRY: dict[str, type[Law]] = {
@@ -30,6 +31,7 @@ REGISTRY: dict[str, type[Law]] = {
         Coupled,
         DataConstrained,
         T2Loss,
+        T2LossPaper,
         Softplus,
         SoftplusScaled,
         Product,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 
-__all__ = ["Centre", "Coefficient", "Law", "final_law"]
+__all__ = ["Centre", "Coefficient", "Law", "bounded_exp", "final_law"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,6 +149,11 @@ class Law:
         values: dict[str, Any] = {card.name: math.nan for card in cls.own_cards}
         if "loss" in {field.name for field in dataclasses.fields(cls)}:  # pyright: ignore
             base = loss if loss is not None else cls.default_loss()
+            if base.uses_samples or base.kind != "loss":
+                raise InputError(
+                    f"'{base.name}' cannot be the inner loss of '{cls.name}'",
+                    remedy="an inner loss is a law of N and D, such as additive or coupled",
+                )
             values["loss"] = base if isinstance(base, Law) else base.template()
         elif loss is not None:
             raise InputError(
@@ -249,3 +254,13 @@ def final_law(cls):
     # there (jaxlib 0.10.2), and a program compiled for one law would serve another.
     jax.tree_util.register_pytree_with_keys(cls, leaves_with_keys, build, leaves)
     return cls
+
+
+def bounded_exp(exponent: Floats, share: float = 0.45) -> Floats:
+    """`exp`, held within a share of the decades that the precision at hand has.
+
+    With less than half of them, products of two such numbers stay finite.
+    """
+    exponent = jnp.asarray(exponent)
+    extent = share * math.log(jnp.finfo(exponent.dtype).max)
+    return jnp.exp(jnp.clip(exponent, -extent, extent))

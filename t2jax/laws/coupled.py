@@ -29,7 +29,7 @@ class Coupled(Law):
 
     >>> law = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283, kappa=1.0)
     >>> round(float(law(params=70e9, tokens=1.4e12)), 3)
-    1.93
+    1.932
     """
 
     name = "coupled"

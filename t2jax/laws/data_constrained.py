@@ -2,16 +2,20 @@
 
 import jax.numpy as jnp
 
-from t2jax._typing import ArrayLike
+from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Coefficient, Law, final_law
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
 
 __all__ = ["DataConstrained"]
 
 
-def _worth(unique: ArrayLike, repeats: ArrayLike, decay: ArrayLike):
-    """`U + U R* (1 - exp(-R / R*))`: what `repeats` further passes over U are worth."""
-    return unique * (1.0 - decay * jnp.expm1(-repeats / decay))
+_FAR = 60.0  # log of a share: past it the exponential below is zero in any precision
+
+
+def _log_worth(log_all: Floats, log_unique: Floats, decay: ArrayLike) -> Floats:
+    """Log of `U + U R* (1 - exp(-R / R*))` with `R = all/U - 1`: what all of it is worth."""
+    repeats = jnp.expm1(jnp.clip(log_all - log_unique, 0.0, _FAR))
+    return log_unique + jnp.log1p(-decay * jnp.expm1(-repeats / decay))
 
 
 @final_law
@@ -72,15 +76,17 @@ class DataConstrained(Law):
 
     def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
         """`E + A N'^-alpha + B D'^-beta`."""
-        params, tokens = jnp.asarray(params), jnp.asarray(tokens)
-        unique_data = jnp.minimum(tokens, unique_tokens)
-        data = _worth(unique_data, tokens / unique_data - 1.0, self.R_D)
+        log_params, log_tokens = jnp.log(params), jnp.log(tokens)
+        log_unique = jnp.minimum(log_tokens, jnp.log(unique_tokens))
+        log_data = _log_worth(log_tokens, log_unique, self.R_D)
         log_g = jnp.log(self.alpha * self.A / (self.beta * self.B)) / (self.alpha + self.beta)
-        matched = log_g + (jnp.log(unique_data) + log_g) * self.beta / self.alpha
-        unique_size = jnp.exp(jnp.minimum(jnp.log(params), matched))
-        excess = jnp.maximum(params / unique_size - 1.0, 0.0)
-        size = _worth(unique_size, excess, self.R_N)
-        return self.E + power(self.A, self.alpha, size) + power(self.B, self.beta, data)
+        matched = log_g + (log_unique + log_g) * self.beta / self.alpha
+        log_size = _log_worth(log_params, jnp.minimum(log_params, matched), self.R_N)
+        size, data = (
+            self.A * jnp.exp(-self.alpha * log_size),
+            self.B * jnp.exp(-self.beta * log_data),
+        )
+        return self.E + size + data
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in E, A and B while nothing is repeated, which is all that a start needs."""

@@ -23,7 +23,7 @@ class Product(Law):
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     >>> law = Product(loss=inner, c=0.5, gamma=0.4)
     >>> round(float(law(params=1e9, tokens=2e10, samples=4.0)), 4)
-    1.7883
+    1.784
     """
 
     name = "product"

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from t2jax import beta
 from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, bounded_exp, final_law
 
 __all__ = ["T2Accuracy"]
 
@@ -34,7 +34,7 @@ class T2Accuracy(Law):
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     >>> law = T2Accuracy(loss=inner, th0=2.0, th1=2.0, th2=0.9, th3=1.0, th4=-0.5)
     >>> round(float(law(params=1e9, tokens=2e10, samples=1.0)), 4)
-    0.2037
+    0.2168
     """
 
     name = "t2_accuracy"
@@ -75,8 +75,10 @@ class T2Accuracy(Law):
     ) -> tuple[Floats, Floats]:
         """The Beta parameters (a, b) of the success probability over questions."""
         inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        hit = jnp.asarray(self.th2) * jax.nn.sigmoid(-self.th1 * (inner - self.th0))
-        concentration = jnp.exp(self.th3 + self.th4 * inner)
+        log_hit = jnp.log(self.th2) + jax.nn.log_sigmoid(-self.th1 * (inner - self.th0))
+        hit = bounded_exp(log_hit)
+        # Held further from zero than the mean: where a and b both vanish, their ratio must not.
+        concentration = bounded_exp(self.th3 + self.th4 * inner, 0.2)
         return hit * concentration, (1.0 - hit) * concentration
 
     def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):

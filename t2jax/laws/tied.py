@@ -27,7 +27,7 @@ class Tied(Law):
 
     >>> law = Tied(E=1.8, A=400.0, B=800.0, alpha=0.33)
     >>> round(float(law(params=1e9, tokens=20e9)), 3)
-    2.547
+    2.548
     """
 
     name = "tied"

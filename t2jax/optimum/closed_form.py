@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Scalar
-from t2jax.laws import Additive, Coupled, Law, Softplus, T2Loss, Tied
+from t2jax.laws import Additive, Coupled, Law, Softplus, T2Loss, T2LossPaper, Tied
 from t2jax.optimum.budget import Box
 
 __all__ = ["applies", "power_optimum"]
@@ -14,7 +14,7 @@ def applies(law: Law) -> bool:
     """Whether the law's optimum under separate budgets has the form solved here."""
     if isinstance(law, Softplus):
         return isinstance(law.loss, Additive | Tied)
-    return isinstance(law, Additive | Tied | Coupled | T2Loss)
+    return isinstance(law, Additive | Tied | Coupled | T2Loss | T2LossPaper)
 
 
 def _log_slopes(law: Law) -> tuple[ArrayLike, ...]:
@@ -23,6 +23,8 @@ def _log_slopes(law: Law) -> tuple[ArrayLike, ...]:
     alpha = base.alpha  # pyright: ignore[reportAttributeAccessIssue]
     beta = base.alpha if isinstance(base, Tied) else base.beta  # pyright: ignore
     size, data = jnp.log(alpha * base.A), jnp.log(beta * base.B)  # pyright: ignore
+    if isinstance(law, T2LossPaper):
+        law = law.boxcox()
     if isinstance(law, T2Loss):
         return size, alpha, data, beta, jnp.log(law.S), law.gamma
     # Inside a softplus every e-fold of k takes one nat off; elsewhere k does not enter.

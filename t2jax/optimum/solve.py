@@ -66,16 +66,19 @@ def polish(law: Law, box: Box, start: Scalar, width: Scalar) -> Scalar:
       log N; an end of the bracket where the cost has no stationary point inside, which is
       the optimum when the box ends there.
     """
-    slope = jax.grad(path_cost(law, box))
-    curvature = jax.grad(slope)
+    cost = path_cost(law, box)
+
+    def slope(n):  # forward mode: one coordinate in, one number out, and cheap to compile
+        return jax.jvp(cost, (n,), (jnp.ones_like(n),))[1]
+
     low = jnp.maximum(start - width, box.lower())
     high = jnp.minimum(start + width, box.upper())
 
     def step(_, state):
         n, low, high = state
-        gradient = slope(n)
+        gradient, curvature = jax.jvp(slope, (n,), (jnp.ones_like(n),))
         low, high = jnp.where(gradient < 0, n, low), jnp.where(gradient > 0, n, high)
-        trial = n - gradient / curvature(n)
+        trial = n - gradient / curvature
         # Anything that leaves the bracket, or is not a number, becomes a bisection.
         fine = (trial > low) & (trial < high)
         return jnp.where(gradient == 0, n, jnp.where(fine, trial, 0.5 * (low + high))), low, high

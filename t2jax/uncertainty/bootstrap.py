@@ -75,6 +75,11 @@ def bootstrap(
     Source: Efron 1979; weights as in Rubin 1981. For scaling laws see arXiv:2404.10102.
     """
     table = _table(fit, runs)
+    if fit.recipe is not None and fit.law.kind == "accuracy":
+        raise InputError(
+            "the paper's profile over E is not resampled",
+            remedy="fit law='t2_accuracy' without a recipe and bootstrap that",
+        )
     if draws < 1:
         raise InputError(f"draws = {draws} leaves nothing to draw", remedy="use draws=1000")
     unit = unit or ("row" if table.n_rows == len(set(table.run)) and table.trunk is None else "run"
