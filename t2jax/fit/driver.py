@@ -33,7 +33,7 @@ def fit(
     delta: float | None = None,
     samples: Sequence[float] | None = None,
     recipe: str | None = None,
-    n_starts: int = 16,
+    n_starts: int = 8,
 ) -> FitResult:
     """Fit a scaling law to a table of runs.
 
@@ -72,7 +72,7 @@ def fit(
         )
     wanted = template(law)
     if n_starts < 1:
-        raise InputError(f"n_starts = {n_starts} leaves nothing to minimise", remedy="use 16")
+        raise InputError(f"n_starts = {n_starts} leaves nothing to minimise", remedy="use 8")
     if recipe is not None:
         if recipe != "paper":
             raise InputError(f"unknown recipe '{recipe}'", remedy="the only recipe is 'paper'")

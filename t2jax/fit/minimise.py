@@ -188,6 +188,14 @@ def newton(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def minimise_all(problem: Problem, starts: Floats, data: Data) -> Minimum:
-    """L-BFGS then Newton from each start [starts, coordinates], one after the other."""
-    return jax.lax.map(lambda s: newton(problem, lbfgs(problem, s, data), data), starts)
+def minimise_all(problem: Problem, starts: Floats, data: Data) -> tuple[Minimum, Floats]:
+    """L-BFGS then Newton from each start [starts, coordinates], one after the other.
+
+    Returns:
+      The minima, and the objective at the starts [starts].
+    """
+
+    def run(start):
+        return newton(problem, lbfgs(problem, start, data), data), problem.value(start, data)
+
+    return jax.lax.map(run, starts)

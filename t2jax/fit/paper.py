@@ -114,7 +114,7 @@ def profile_inner(runs: Observations, n_starts: int) -> Additive:
         held = share * float(value.min())
         reducible = dataclasses.replace(rows, value=rows.value - held, weight=weight)
         data = Data(rows=reducible, centre=reducible.centre())
-        minima = minimise_all(problem, grid_starts(problem, data, n_starts), data)
+        minima, _ = minimise_all(problem, grid_starts(problem, data, n_starts), data)
         index = int(jnp.nanargmin(minima.value))
         if float(minima.value[index]) < lowest:
             lowest = float(minima.value[index])

@@ -256,7 +256,7 @@ def final_law(cls):
     return cls
 
 
-def bounded_exp(exponent: Floats, share: float = 0.45) -> Floats:
+def bounded_exp(exponent: ArrayLike, share: float = 0.45) -> Floats:
     """`exp`, held within a share of the decades that the precision at hand has.
 
     With less than half of them, products of two such numbers stay finite.

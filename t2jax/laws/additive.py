@@ -7,7 +7,7 @@ from t2jax.laws._law import Coefficient, Law, final_law
 
 __all__ = ["A_CARD", "B_CARD", "EXPONENT_GRID", "E_CARD", "Additive", "exponent_card", "power"]
 
-EXPONENT_GRID = (0.06, 0.12, 0.2, 0.28, 0.36, 0.46, 0.58, 0.72, 0.9, 1.2)
+EXPONENT_GRID = (0.06, 0.12, 0.2, 0.3, 0.42, 0.58, 0.8, 1.2)
 """Start grid of a loss exponent: wide enough for every public table, finer where they cluster."""
 
 E_CARD = Coefficient(name="E", symbol="E", meaning="irreducible loss, nats", lower=0.0, closed=True)

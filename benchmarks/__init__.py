@@ -1,0 +1,1 @@
+"""Benchmarks: time and success of t2jax beside its peers, in one run."""
