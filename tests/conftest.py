@@ -1,6 +1,10 @@
 """What every test may ask for."""
 
+import dataclasses
+import json
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +16,41 @@ hypothesis.settings.load_profile("t2jax")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+GOLDENS = ROOT / "tests" / "goldens"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Golden:
+    """A certified number, list or dictionary of numbers, with what it may be missed by.
+
+    Attributes:
+      value: the number.
+      tolerance: absolute, unless `relative`.
+      source: where it comes from.
+    """
+
+    value: Any
+    tolerance: float
+    source: str
+    relative: bool = False
+
+    @property
+    def approx(self) -> Any:
+        """What a result is compared with."""
+        if self.relative:
+            return pytest.approx(self.value, rel=self.tolerance, abs=0)
+        return pytest.approx(self.value, abs=self.tolerance, rel=0)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], dict[str, Golden]]:
+    """Reads `tests/goldens/NAME.json`: certified numbers by name."""
+
+    def read(name: str) -> dict[str, Golden]:
+        entries = json.loads((GOLDENS / f"{name}.json").read_text(encoding="utf-8"))
+        return {key: Golden(**entry) for key, entry in entries.items()}
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 
 from t2jax import beta
 
-# (a, b) = (.3, 12.4): mean of -log pass@k and -log of mean pass@k, to the digits given.
-# Source: the series and the Beta ratio evaluated with mpmath (METHOD.md, section 4).
 GOLDEN_SAMPLES = (1, 10, 100, 1e3, 1e4)
-GOLDEN_MEAN_NEG_LOG = (6.004240, 3.802970, 2.058339, 1.043204, 0.523457)
-GOLDEN_NEG_LOG_MEAN = (3.745575, 1.797288, 0.718011, 0.307490, 0.142830)
-GOLDEN_TRIES = 65.0307294  # at most 100 samples, stop at the first success
 
 RANGES = {"a": (-8, 4), "b": (-2, 9), "k": (0, 8)}  # decades the kernel is certified for
 CORNERS = [
@@ -122,10 +117,10 @@ def test_one_sample_succeeds_at_the_mean_of_the_spread():
         assert beta.log_beta_ratio(0.3, 12.4, 0.0) == 0
 
 
-def test_log_of_mean_pass_matches_the_golden_row_and_is_exact_at_both_ends():
+def test_log_of_mean_pass_matches_the_golden_row_and_is_exact_at_both_ends(golden):
     with jax.enable_x64(True):
         row = -beta.log_pass_at_k(0.3, 12.4, np.array(GOLDEN_SAMPLES))
-        assert np.asarray(row) == pytest.approx(GOLDEN_NEG_LOG_MEAN, abs=5e-7)
+        assert row.tolist() == golden("beta")["neg log of mean pass"].approx
         rare, certain = beta.log_pass_at_k(np.array([1e-8, 50.0]), np.array([1e9, 0.1]), 1.0)
         assert float(rare) == pytest.approx(np.log(1e-8) - np.log(1e9 + 1e-8), rel=1e-13)
         assert float(certain) == pytest.approx(np.log1p(-0.1 / 50.1), rel=1e-13)
@@ -171,10 +166,10 @@ def exact_mean_neg_log_pass(a, b, k):
         return float(total + term(60) / 2 - slope / 12 + third / 720)
 
 
-def test_mean_neg_log_pass_matches_the_golden_row():
+def test_mean_neg_log_pass_matches_the_golden_row(golden):
     with jax.enable_x64(True):
         row = beta.mean_neg_log_pass(0.3, 12.4, np.array(GOLDEN_SAMPLES))
-    assert np.asarray(row) == pytest.approx(GOLDEN_MEAN_NEG_LOG, abs=5e-7)
+    assert row.tolist() == golden("beta")["mean of neg log pass"].approx
 
 
 def test_mean_neg_log_pass_agrees_with_mpmath_over_its_range():
@@ -285,9 +280,10 @@ def test_beta_binomial_derivatives_pass_smoothly_through_one():
 NEAR_ONE = (1 - 1e-9, 1.0, 1 + 1e-9)
 
 
-def test_expected_tries_matches_the_golden_value_and_the_sum_it_stands_for():
+def test_expected_tries_matches_the_golden_value_and_the_sum_it_stands_for(golden):
     with jax.enable_x64(True):
-        assert float(beta.expected_tries(0.3, 12.4, 100)) == pytest.approx(GOLDEN_TRIES, abs=5e-8)
+        tries = float(beta.expected_tries(0.3, 12.4, 100))
+        assert tries == golden("beta")["expected tries"].approx
         a, b = (x[:, None] for x in sweep(((-6, 3), (-2, 5)), 200))
         a = np.r_[a, [[1.0]] * 3, [[0.95]], [[1.05]], [[0.3]]]
         b = np.r_[b, [[0.5]], [[2.0]], [[1e4]], [[2.0]], [[2.0]], [[0.7]]]  # the last: a + b = 1

@@ -108,7 +108,7 @@ def _certificate(
     root = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-300))
     eigenvalues = np.linalg.eigvalsh(hessian / root[:, None] / root[None, :])
     best = float(minimum.value)
-    scale = max(float(np.median(np.abs(entry - best))), 1e-12 * abs(best))
+    scale = _scale(best, entry)
     return Certificate(
         gradient_norm=float(np.max(np.abs(np.asarray(minimum.gradient)[free]), initial=0.0)),
         expected_fall=float(minimum.fall),
@@ -123,9 +123,23 @@ def _certificate(
     )
 
 
-def _verdict(certificate: Certificate, value: float, likelihood: bool) -> tuple[bool, str]:
-    """Success, and the sentence that goes with it."""
-    unit = 1.0 if likelihood else max(abs(value), 1e-300)
+def _scale(value: float, entry: np.ndarray) -> float:
+    """How far the objective falls on the way from a typical start."""
+    return max(float(np.median(np.abs(entry - value))), 1e-12 * abs(value))
+
+
+def _unit(problem: Problem, value: float, entry: np.ndarray) -> float:
+    """A difference in the objective that would matter: a nat, or the objective itself.
+
+    A table without noise has an objective of rounding errors, and is judged by its starts.
+    """
+    if problem.objective.likelihood:
+        return 1.0
+    return max(abs(value), 1e-12 * _scale(value, entry), 1e-300)
+
+
+def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
+    """Success, and the sentence that goes with it; `unit` is a noticeable objective."""
     if not certificate.positive_definite:
         return False, (
             "the Hessian is not positive definite, so the data leave a direction undetermined; "
@@ -173,11 +187,11 @@ def _result(
     fitted = to_numpy(problem.law(minimum.free, data))
     certificate = _certificate(problem, minimum, values, entry)
     value = float(minimum.value)
-    success, message = _verdict(certificate, value, problem.objective.likelihood)
+    success, message = _verdict(certificate, _unit(problem, value, entry))
     for (inner_problem, _), inner in zip(solved.cases[:-1], solved.best[:-1], strict=True):
         first = _certificate(inner_problem, to_numpy(inner), np.zeros(1), np.zeros(1))
-        unit = inner_problem.objective.likelihood
-        inner_success, inner_message = _verdict(first, float(inner.value), unit)
+        unit = _unit(inner_problem, float(inner.value), np.zeros(1))
+        inner_success, inner_message = _verdict(first, unit)
         if not inner_success:
             success, message = False, f"the inner loss was not fitted: {inner_message}"
         bounds = (*first.at_bound, *certificate.at_bound)
@@ -188,7 +202,7 @@ def _result(
     nuisance_cards = problem.objective.nuisance
     nuisance = problem.nuisance(minimum.free)
     options = dataclasses.asdict(problem.objective)
-    bottom = value + _AGREE * max(float(np.median(np.abs(entry - value))), 1e-12 * abs(value))
+    bottom = value + _AGREE * _scale(value, entry)
     starts = tuple(
         {"start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom)}
         for a, b, s in zip(entry, values, np.asarray(solved.minima.steps), strict=True)

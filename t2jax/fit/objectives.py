@@ -108,32 +108,33 @@ class StudentT(Objective):
 class BetaBinomial(Objective):
     """Negative log likelihood of success counts under a law's Beta spread of questions.
 
-    Counts say nothing of the zero and the unit of the inner loss: only a and b enter the
-    likelihood. The small term of weight `anchor` fixes both by asking that the inner loss be
-    the mean of -log p under that spread, `psi(a + b) - psi(a)`; it leaves the likelihood of
-    the best fit as it is.
+    Counts say nothing of the zero and the unit of the inner loss L: shifting or stretching L
+    can be undone in the law's own coefficients. A convention fixes both and costs the
+    likelihood nothing: E = 0, and L agrees on average over checkpoints, in logs, with the
+    mean of -log p under the spread, `psi(a + b) - psi(a)`.
 
     Args:
-      anchor: weight of the anchoring term, per checkpoint.
+      anchor: weight of the convention, which vanishes at the minimum.
     """
 
     name = "beta_binomial"
     kinds = ("accuracy",)
     counts = True
     likelihood = True
-    anchor: float = 1e-3
+    anchor: float = 1.0
 
     def __call__(self, law, nuisance, rows):
-        """Minus the log likelihood, and the anchor."""
+        """Minus the log likelihood, and the squared distance from the convention."""
         point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
         assert rows.successes is not None
         assert rows.trials is not None
         assert rows.question_weight is not None
         a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
         cells = (rows.successes, rows.trials, rows.question_weight)
-        misfit = -log_likelihood(a, b, *cells)
-        gap = digamma(a + b) - digamma(a) - law.base(**point)
-        return jnp.sum(rows.weight * (misfit + self.anchor * gap**2))
+        misfit = -jnp.sum(rows.weight * log_likelihood(a, b, *cells))
+        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(law.base(**point)))
+        shift = law.base.coefficients().get("E", 0.0)
+        return misfit + self.anchor * (stretch**2 + shift**2)
 
 
 _OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}

@@ -84,7 +84,8 @@ class Coefficient:
             return 0.0, math.inf
         if math.isinf(self.lower):
             return -60.0, 60.0
-        return (-18.5, 18.5) if math.isinf(self.upper) else (-7.0, 7.0)
+        # e^-18.5 of anything counted here is nothing; upwards a unit may be as small as one token.
+        return (-18.5, 60.0) if math.isinf(self.upper) else (-7.0, 7.0)
 
 
 @jax.tree_util.register_dataclass

@@ -23,7 +23,7 @@ from t2jax.uncertainty.ensemble import Ensemble
 
 __all__ = ["bootstrap"]
 
-_BATCH = 125  # draws per compiled call: small enough for a live progress bar and little memory
+_BATCH = 32  # draws per compiled call: a batch waits for its slowest draw
 _CONVERGED = 1e-6  # nats, or share of the objective, that a converged refit may still fall
 
 

@@ -16,7 +16,9 @@ from t2jax.fit import FitResult, Hull
 from t2jax.fit.result import predict
 from t2jax.laws import Law
 
-__all__ = ["Ensemble", "as_ensemble"]
+__all__ = ["Ensemble", "as_ensemble", "central_interval"]
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,21 +96,21 @@ class Ensemble:
           InputError: the file is missing or holds no draws.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
                 point = laws.from_dict(meta.pop("point"))
                 draws = {name: file[name] for name in point.coefficients()}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            meta.pop("format")
+            hull = meta.pop("hull")
+            if hull is not None:
+                hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
+            return cls(law=point.replace(**draws), point=point, hull=hull, **meta)
+        except (*_UNREADABLE, zipfile.BadZipFile) as error:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
                 remedy="make them with `t2jax bootstrap`",
             ) from error
-        meta.pop("format")
-        hull = meta.pop("hull")
-        if hull is not None:
-            hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
-        return cls(law=point.replace(**draws), point=point, hull=hull, **meta)
 
 
 def central_interval(draws: np.ndarray, level: float) -> tuple[float, float]:

@@ -1,0 +1,89 @@
+"""The command line (roof): read a file, call one function, write a file.
+
+One file per command and one line in `COMMANDS`. Nothing heavy is imported before a command
+runs, so that help is instant.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from t2jax.cli import _terminal
+from t2jax.cli._flags import nearest, parse
+from t2jax.errors import InputError, T2Error
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "plan": "the whole way: fit, intervals, optimum against Chinchilla's choice, report folder",
+    "fit": "fit a law to a table of runs",
+    "bootstrap": "resample a fit: intervals for everything that follows",
+    "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
+    "frontier": "the optimum along a sweep of training budgets",
+}
+"""Every command and what it does; the command `x` is the class `Command` of `t2jax.cli.x`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+      argv: arguments without the program's name; those of the process unless given.
+
+    Returns:
+      The exit code: 0 done, 2 bad input or flags, 3 refused, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _run(words)
+        sys.stdout.flush()
+        return 0
+    except T2Error as error:
+        _terminal.complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _terminal.complain("interrupted; nothing was written")
+        return 130
+    except BrokenPipeError:
+        # The reader has gone: Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        _terminal.say(_help())
+        return
+    if words[0] in ("-V", "--version"):
+        from importlib import metadata
+
+        _terminal.say(f"t2jax {metadata.version('t2jax')}")
+        return
+    name = words[0]
+    if name not in COMMANDS:
+        raise InputError(
+            f"no command '{name}'",
+            remedy=f"{nearest(name, COMMANDS)}the commands are {', '.join(COMMANDS)}",
+        )
+    command = importlib.import_module(f"t2jax.cli.{name}").Command
+    config = parse(command, name, words[1:])
+    if config is not None:
+        config.run()
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    listed = [f"  {name.ljust(width)}  {about}" for name, about in COMMANDS.items()]
+    lines = [
+        "usage: t2jax COMMAND ...",
+        "",
+        "How large a model, how many tokens, how many samples per question: train-to-test scaling",
+        "laws fitted to your runs.",
+        "",
+        *listed,
+        "",
+        "`t2jax plan` alone plans on the built-in ladder; `t2jax COMMAND --help` says more.",
+        "Exit codes: 0 done, 2 bad input, 3 the data cannot answer, 1 a bug.",
+    ]
+    return "\n".join(lines)

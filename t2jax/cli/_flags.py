@@ -1,0 +1,98 @@
+"""From words to a command's configuration: tyro, with its errors said in one line."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from t2jax.errors import InputError
+
+__all__ = ["nearest", "numbers", "parse"]
+
+T = TypeVar("T")
+
+
+def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
+    """A command's configuration from its words; None when help was asked for and printed.
+
+    Raises:
+      InputError: a flag that does not exist, or a value that does not fit.
+    """
+    _check_flags(command, name, words)
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                command,
+                prog=f"t2jax {name}",
+                args=list(words),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            return None
+    raise InputError(_plain(errors.getvalue()), remedy=f"see `t2jax {name} --help`")
+
+
+def _check_flags(command: type, name: str, words: Sequence[str]) -> None:
+    """Refuse an unknown flag, with the nearest one that exists."""
+    kinds = {f"--{f.name.replace('_', '-')}": f for f in dataclasses.fields(command)}
+    known = [*kinds, "--help"]
+    for word in words:
+        if word == "--":
+            return
+        flag, equals, _ = word.partition("=")
+        if not flag.startswith("--"):
+            continue
+        if flag not in known:
+            raise InputError(
+                f"`t2jax {name}` has no flag {flag}",
+                remedy=f"{nearest(flag, known)}see `t2jax {name} --help`",
+            )
+        if equals and flag in kinds and isinstance(kinds[flag].default, bool):
+            raise InputError(f"{flag} takes no value", remedy=f"give {flag} alone")
+
+
+def _plain(text: str) -> str:
+    """The message inside the box that tyro draws."""
+    not_a_number = re.search(r"parsing (--\S+):.*?from\s+.*?\['(.*?)'\]", text, re.DOTALL)
+    if not_a_number:
+        return f"{not_a_number[1]} '{not_a_number[2]}' is not a number"
+    lines = [line.strip(" │") for line in text.splitlines()]
+    lines = [line for line in lines if line and line[0] not in "╭╰"]
+    rule = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
+    return " ".join(lines[:rule]).rstrip(".") or "the arguments do not fit"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion in front of a remedy, or nothing.
+
+    >>> nearest("pln", ["plan", "fit"])
+    "did you mean 'plan'? "
+    """
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean '{close[0]}'? " if close else ""
+
+
+def numbers(text: str, flag: str) -> list[float] | None:
+    """Numbers between commas; None where nothing was given.
+
+    Raises:
+      InputError: something between the commas is no number.
+
+    >>> numbers("1,4,16", "--samples")
+    [1.0, 4.0, 16.0]
+    """
+    if not text.strip():
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"{flag} '{text}' is not a list of numbers", remedy=f"e.g. {flag} 1,4,16"
+        ) from None

@@ -1,0 +1,91 @@
+"""Options that several commands share, as dataclasses to inherit from."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from t2jax.cli._flags import numbers
+
+if TYPE_CHECKING:
+    from t2jax.observations import Observations
+
+__all__ = ["BudgetOptions", "FitOptions", "TableOptions", "arg", "positional"]
+
+
+def arg(help: str, metavar: str | None = None, *aliases: str) -> Any:
+    """How a flag is shown, and its short forms."""
+    return tyro.conf.arg(
+        help=help, metavar=metavar, aliases=list(aliases) or None, help_behavior_hint=_hint
+    )
+
+
+def positional(help: str, metavar: str) -> Any:
+    """A word without a flag."""
+    return tyro.conf.arg(help=help, metavar=metavar, help_behavior_hint=_hint)
+
+
+def _hint(default: str) -> str:
+    """The default, where it says something."""
+    return "" if default in ("''", "None", "False", "unstated") else f"(default: {default})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a table is read."""
+
+    columns: Annotated[
+        str, arg("our names for the table's columns: params=n_params,run=model", "OURS=THEIRS,...")
+    ] = ""
+    units: Annotated[
+        str, arg("factors that make them plain numbers: tokens=1e9", "COLUMN=FACTOR,...")
+    ] = ""
+    task: Annotated[str, arg("keep these tasks only", "TASK,...")] = ""
+    params_definition: Annotated[
+        str, arg("what N counts: total, non-embedding, matrices+head, ...", "WORDS")
+    ] = "unstated"
+    drop_incomplete: Annotated[bool, arg("leave unfinished rows out and say how many")] = False
+
+    def read(self, table: str) -> "Observations":
+        """Read a table, or load the built-in ladder where none is named."""
+        import t2jax as t2
+
+        tasks = [name.strip() for name in self.task.split(",") if name.strip()] or None
+        if not table:
+            runs = t2.datasets.load_ladder()
+            return runs.select_task(*tasks) if tasks else runs
+        return t2.read(
+            table,
+            columns=self.columns or None,
+            units=self.units or None,
+            task=tasks,
+            params_definition=self.params_definition,
+            drop_incomplete=self.drop_incomplete,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a law is fitted."""
+
+    law: Annotated[
+        str, arg("such as softplus, additive, 'softplus(coupled)'; chosen by the table", "LAW")
+    ] = ""
+    objective: Annotated[
+        str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")
+    ] = ""
+    samples: Annotated[
+        str, arg("k at which questions are summarised (default 1,4,16,64,256,1024)", "K,K,...")
+    ] = ""
+
+    def fit_arguments(self) -> dict[str, Any]:
+        """The arguments of `t2jax.fit` that were chosen, the law aside."""
+        return {"objective": self.objective or None, "samples": numbers(self.samples, "--samples")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BudgetOptions:
+    """Caps on a plan."""
+
+    max_params: Annotated[float | None, arg("cap on parameters", "N")] = None
+    max_tokens: Annotated[float | None, arg("cap on training tokens: the data wall", "D")] = None

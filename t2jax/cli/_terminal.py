@@ -1,0 +1,50 @@
+"""What the commands say, and where: results on standard output, the rest on standard error."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+from t2jax.errors import InputError
+
+__all__ = ["announce", "complain", "say", "write"]
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    print(text)
+
+
+def announce(text: str, *, quiet: bool = False) -> None:
+    """Name a long step before it begins, for somebody who is watching."""
+    if not quiet and sys.stderr.isatty():
+        print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> None:
+    """Print an error in one line."""
+    print(f"t2jax: error: {text}", file=sys.stderr)
+
+
+def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
+    """Write a file whole or not at all, `-` being standard output.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    if out == "-":
+        save(pathlib.Path("/dev/stdout"))
+        return
+    path = pathlib.Path(out)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror or error})",
+            source=out,
+            remedy="name a file in a folder that exists and in which you may write",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

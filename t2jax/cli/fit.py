@@ -1,0 +1,38 @@
+"""`t2jax fit`: a table in, a fitted law out."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import tyro
+
+from t2jax.cli import _terminal
+from t2jax.cli._options import FitOptions, TableOptions, arg, positional
+
+__all__ = ["Command"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(FitOptions, TableOptions):
+    """Fit a law to a table of runs and print it as the table people paste into papers."""
+
+    table: Annotated[
+        tyro.conf.Positional[str],
+        positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "TABLE"),
+    ]
+    out: Annotated[str, arg("write the fit as JSON; - for standard output", "FILE", "-o")] = ""
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def run(self) -> None:
+        """Read, fit, write, print."""
+        import t2jax as t2
+        from t2jax.cli._defaults import default_law
+
+        runs = self.read(self.table)
+        law = self.law or default_law(runs)
+        _terminal.announce(f"fitting law '{law}'")
+        fit = t2.fit(runs, law=law, **self.fit_arguments())
+        if self.out:
+            _terminal.write(self.out, fit.save)
+        if self.out != "-":
+            _terminal.say(json.dumps(fit.to_dict()) if self.json else fit.summary())

@@ -1,0 +1,163 @@
+"""`report`: six files in one folder, all of them or none."""
+
+import json
+import math
+import os
+import pathlib
+import shutil
+from typing import Any
+
+from t2jax.errors import InputError
+from t2jax.fit import FitResult
+from t2jax.optimum import Frontier, Optimum
+from t2jax.report.companion import Companion, predicted
+from t2jax.uncertainty import Ensemble
+
+__all__ = ["FILES", "check_folder", "json_ready", "optimum_dict", "report"]
+
+FILES = (
+    "fit.json",
+    "draws.npz",
+    "optimum.json",
+    "frontier.csv",
+    "frontier.png",
+    "isoflop.png",
+)
+"""What a report folder holds."""
+
+
+def report(
+    fit: FitResult,
+    draws: Ensemble,
+    best: Optimum,
+    front: Frontier,
+    *,
+    out: str | os.PathLike,
+    companion: Companion | None = None,
+    inside: Optimum | None = None,
+) -> tuple[pathlib.Path, ...]:
+    """Write a fit, its draws, the optimum and the frontier to a folder, with two figures.
+
+    The files are made in a folder beside `out` and moved there when all of them are done, so
+    that a failure leaves nothing behind. Other files in `out` are left alone.
+
+    Args:
+      fit: the fitted law.
+      draws: its ensemble.
+      best: the optimum under one budget.
+      front: the optima along training budgets at the same inference budget.
+      out: folder, made if need be.
+      companion: the accuracy law beside a loss law, or None.
+      inside: the best plan within the ranges of the table, where `best` lies outside.
+
+    Returns:
+      The paths written, in the order of `FILES`.
+
+    Raises:
+      InputError: `out` is a file, cannot be written, or holds files of these names that t2jax
+        did not write.
+
+    >>> print(*FILES)
+    fit.json draws.npz optimum.json frontier.csv frontier.png isoflop.png
+    """
+    # Matplotlib takes as long to import as everything else together.
+    from t2jax.report import figures
+
+    folder = check_folder(out)
+    # The nearest folder that exists is on the file system of `out`, so that moving is renaming.
+    above = next(path for path in folder.absolute().parents if path.is_dir())
+    partial = above / f".{folder.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir()
+        fit.save(partial / "fit.json")
+        draws.save(partial / "draws.npz")
+        text = json.dumps(json_ready(optimum_dict(draws, best, companion, inside)), indent=1)
+        (partial / "optimum.json").write_text(text + "\n", encoding="utf-8")
+        front.save(partial / "frontier.csv")
+        figures.save(
+            figures.frontier_figure(front, best, fit.hull, inside), partial / "frontier.png"
+        )
+        figures.save(figures.isoflop_figure(fit, best, front), partial / "isoflop.png")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            os.replace(partial / name, folder / name)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror or error})",
+            source=str(out),
+            remedy="name a folder in which you may write",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return tuple(folder / name for name in FILES)
+
+
+def check_folder(out: str | os.PathLike) -> pathlib.Path:
+    """The folder of a report, if a report may be written there.
+
+    Raises:
+      InputError: it is a file, or holds files of our names that are not ours.
+    """
+    folder = pathlib.Path(out)
+    problem = None
+    try:
+        if folder.exists() and not folder.is_dir():
+            problem = "is a file, not a folder"
+        elif any((folder / name).exists() for name in FILES) and not _is_ours(folder):
+            problem = "holds files of the report's names that t2jax did not write"
+    except OSError as error:
+        problem = f"is no folder ({error.strerror})"
+    if problem:
+        raise InputError(problem, source=str(out), remedy="name another folder")
+    return folder
+
+
+def _is_ours(folder: pathlib.Path) -> bool:
+    try:
+        described = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+        return described["format"].startswith("t2jax.fit/")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def optimum_dict(
+    draws: Ensemble,
+    best: Optimum,
+    companion: Companion | None,
+    inside: Optimum | None = None,
+    level: float = 0.9,
+) -> dict[str, Any]:
+    """The optimum with what is predicted for it and for Chinchilla's choice, for JSON."""
+    out = best.to_dict(level)
+    plans = {"plan": best}
+    if best.chinchilla is not None:
+        plans["chinchilla"] = best.chinchilla
+    if inside is not None:
+        plans["inside"] = inside
+        out["inside"] = inside.to_dict(level)
+    judges = {draws.point.name: draws}
+    if companion is not None:
+        judges[companion.fit.law.name] = companion.draws
+    out["predictions"] = [
+        dict(zip(("estimate", "low", "high"), predicted(judge, plan, level), strict=True))
+        | {"of": name, "law": law, "quantity": _quantity(judge)}
+        for name, plan in plans.items()
+        for law, judge in judges.items()
+    ]
+    if companion is not None:
+        out["companion"] = companion.best.to_dict(level)
+        out["companion"]["disagrees"] = companion.disagrees(best, level)
+    return out
+
+
+def _quantity(draws: Ensemble) -> str:
+    return "mean pass@k" if draws.point.kind == "accuracy" else "loss"
+
+
+def json_ready(value: Any) -> Any:
+    """The value with null in place of what JSON has no number for."""
+    if isinstance(value, dict):
+        return {name: json_ready(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

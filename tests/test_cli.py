@@ -1,0 +1,299 @@
+"""The command line: what it prints, what it writes, and how it says no."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import t2jax as t2
+from t2jax import cli
+from t2jax.cli import main
+from t2jax.cli._defaults import Budgets, default_law
+from t2jax.errors import Refusal
+from t2jax.laws import template
+from t2jax.report import FILES
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def loss_table(tmp_path_factory):
+    """A loss table with one row a checkpoint."""
+    path = tmp_path_factory.mktemp("tables") / "loss.csv"
+    t2.datasets.load_ladder(measure="loss").write(path)
+    return path
+
+
+def plan(out, *words):
+    """Run `t2jax plan` on the built-in ladder: exit code and what it printed."""
+    printed, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+        code = main(["plan", "--samples", "1,16,256", "--out", str(out), *words])
+    return code, printed.getvalue(), errors.getvalue()
+
+
+def check_page(text, *more):
+    """Assert that the page is narrow and says everything in its order."""
+    assert max(map(len, text.splitlines())) <= 100
+    order = ["The data\n", "72 checkpoints", "The fit", "alpha", "The plan\n", "none was given"]
+    order += ["parameters N", "-log pass@k, nats", "Doubling the training", *more]
+    order += ["What this does not know", "interim example", "written:"]
+    places = [text.index(word) for word in order]
+    assert places == sorted(places)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """The plan without the accuracy law beside it, which takes as long again to compile."""
+    out = tmp_path_factory.mktemp("plan") / "report"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("t2jax.cli.plan.Command._companion", lambda *_: None)
+        return *plan(out, "--draws", "12"), out
+
+
+def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
+    code, text, errors, out = planned
+    assert (code, errors) == (0, "")
+    check_page(text)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.slow
+def test_the_plan_brings_the_accuracy_law(tmp_path):
+    code, text, errors = plan(tmp_path / "report", "--draws", "40")
+    assert (code, errors) == (0, "")
+    check_page(text, "most pass@k", "law 'beta_monotone'")
+    told = json.loads((tmp_path / "report" / "optimum.json").read_text())
+    assert told["companion"]["law"] == "beta_monotone"
+    values = [p for p in told["predictions"] if p["of"] == "plan"]
+    assert [p["quantity"] for p in values] == ["loss", "mean pass@k"]
+    assert all(p["low"] < p["estimate"] < p["high"] for p in values)
+
+
+def test_the_plan_is_the_librarys_optimum(planned):
+    _, _, _, out = planned
+    told = json.loads((out / "optimum.json").read_text())
+    fit = t2.FitResult.load(out / "fit.json")
+    n, k = told["params"], told["samples"]
+    budget = t2.Budget(train_flops=6 * n * told["tokens"], inference_flops=2 * n * k)
+    assert float(t2.optimum(fit, budget).params) == pytest.approx(n, rel=1e-6)
+    assert budget.train_flops == pytest.approx(fit.hull.train_flops[1])
+    runs = t2.datasets.load_ladder()
+    middle = np.exp(np.mean(np.log(runs.params)))
+    assert budget.inference_flops == pytest.approx(2 * middle * np.sqrt(256))
+    low, high = told["intervals"]["params"]
+    assert low < n < high
+
+
+@pytest.mark.parametrize("name", ["fit.json", "draws.npz"])
+def test_optimum_and_frontier_read_what_plan_wrote(planned, run, name):
+    model = planned[3] / name
+    code, text, _ = run("optimum", model, "--train-flops", "1e12", "--inference-flops", "1e6")
+    assert code == 0
+    assert ("90% interval" in text) == (name == "draws.npz")
+    sweep = ("--train-flops", "1e11:1e12:3", "--inference-flops", "1e6")
+    code, text, _ = run("frontier", model, *sweep, "--json")
+    rows = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0
+    assert [row["train_flops"] for row in rows] == pytest.approx([1e11, 10**11.5, 1e12])
+    assert ("params_low" in rows[0]) == (name == "draws.npz")
+    assert run("frontier", model, *sweep, "-o", "front.csv")[0] == 0
+    assert pathlib.Path("front.csv").read_text().startswith("train_flops,params")
+    assert os.listdir() == ["front.csv"]
+
+
+def test_one_step_after_another_on_a_loss_table(run, loss_table):
+    code, text, _ = run("fit", loss_table, "--law", "tied", "-o", "fit.json")
+    assert code == 0
+    assert "Fit of law 'tied'" in text
+    code, text, _ = run("bootstrap", loss_table, "fit.json", "--draws", "8", "-o", "draws.npz")
+    assert code == 0
+    assert "8 bootstrap draws" in text
+    code, text, _ = run("optimum", "draws.npz", "--train-flops", "1e12", "--json")
+    assert code == 0
+    assert json.loads(text, parse_constant=pytest.fail)["samples"] == 1.0
+    code, _, error = run("optimum", "fit.json", "--train-flops", "1e12", "--inference-flops", "1e6")
+    assert code == 3
+    assert "cannot weigh inference against training" in error
+    assert sorted(os.listdir()) == ["draws.npz", "fit.json"]
+    code, text, _ = run(
+        "plan", loss_table, "--law", "tied", "--draws", "8", "--train-flops", "1e13",
+        "--extrapolate", "--json",
+    )  # fmt: skip
+    assert code == 0
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert told["doubts"][0].startswith("EXTRAPOLATION: the training budget 1e+13 lies 0.8 decades")
+    assert [pathlib.Path(path).name for path in told["files"]] == list(FILES)
+    assert run("plan", loss_table, "--law", "tied", "--draws", "8", "--quiet") == (0, "", "")
+
+
+REFUSED = {
+    "pln": (2, "did you mean 'plan'?"),
+    "plan --trian-flops 1e12": (2, "did you mean '--train-flops'?"),
+    "plan --train-flops abc": (2, "--train-flops 'abc' is not a number"),
+    "plan --train-flops": (2, "Missing value"),
+    "plan --train-flops -1": (2, "not a positive number"),
+    "plan --train-flops nan": (2, "not a positive number"),
+    "plan a.csv b.csv": (2, "b.csv"),
+    "plan --json=1": (2, "--json takes no value"),
+    "plan nowhere.csv": (2, "no such file"),
+    "plan --law sofplus": (2, "did you mean 'softplus'?"),
+    "plan --samples 4,x": (2, "is not a list of numbers"),
+    "plan --samples 16,4": (2, "rising list"),
+    "plan --draws 0": (2, "leaves nothing to draw"),
+    "plan --unit ron": (2, "no unit 'ron'"),
+    "plan --task sptial": (2, "the tasks are"),
+    "plan --train-flops 1e20": (3, "7.8 decades above the table, which spans 4.96e+10 to 1.6e+12"),
+    "plan --train-flops 1e9": (3, "1.7 decades below"),
+    "plan --inference-flops 1e12": (3, "pass --extrapolate"),
+    "plan --law additive --inference-flops 1e6": (3, "samples"),
+    "plan LOSS --inference-flops 1e6": (3, "losses at three or more k"),
+    "plan LOSS --law softplus": (3, "softplus"),
+    "plan LOSS --columns params=n": (2, "no column 'n'"),
+    "plan --out taken": (2, "is a file, not a folder"),
+    "fit": (2, "TABLE"),
+    "fit LOSS --objective mse": (2, "mse"),
+    "optimum nothing.json --train-flops 1e12": (2, "t2jax fit"),
+    "optimum taken --train-flops 1e12": (2, "neither a fit"),
+    "frontier x.json --train-flops 1e12": (2, "is no sweep"),
+    "frontier x.json --train-flops 2:1:4": (2, "is no sweep"),
+    "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
+    pathlib.Path("taken").write_text("")
+    code, text, error = run(*[loss_table if w == "LOSS" else w for w in line.split()])
+    wanted, words = REFUSED[line]
+    assert (code, text) == (wanted, "")
+    assert error.startswith("t2jax: error: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert os.listdir() == ["taken"]
+
+
+def test_standard_input_is_read(run, loss_table, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(loss_table.read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    seen = []
+
+    def stub(runs, **options):
+        seen.append((runs.n_rows, options["law"]))
+        raise Refusal("seen", remedy="nothing")
+
+    monkeypatch.setattr(t2, "fit", stub)
+    assert run("fit", "-")[0] == 3
+    assert seen == [(72, "additive")]
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help_is_printed_and_narrow(run, command):
+    code, text, error = run(*command.split(), "--help")
+    assert (code, error) == (0, "")
+    assert text.startswith("usage: t2jax")
+    assert max(map(len, text.splitlines())) <= 100
+    for name in [command] if command else cli.COMMANDS:
+        assert name in text
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom t2jax.cli import main\n"
+        "for name in ('plan', 'fit', 'bootstrap', 'optimum', 'frontier'):\n    main([name, '-h'])\n"
+        "heavy = {'jax', 'numpy', 'pandas', 'matplotlib', 'optax'} & set(sys.modules)\n"
+        "sys.exit(' '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(t2, "fit", stop)
+    code, text, error = run("plan", loss_table)
+    assert (code, text) == (130, "")
+    assert error.count("\n") == 1
+    assert os.listdir() == []
+
+    def bug(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(t2, "fit", bug)
+    with pytest.raises(ZeroDivisionError):
+        run("plan", loss_table)
+
+
+def test_a_closed_pipe_is_no_error():
+    command = [sys.executable, "-c", "import sys; from t2jax.cli import main; sys.exit(main())"]
+    process = subprocess.Popen(
+        [*command, "plan", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert error == b""
+
+
+def test_the_law_follows_from_the_table():
+    ladder = t2.datasets.load_ladder()
+    assert default_law(ladder) == "softplus"
+    loss = t2.datasets.load_ladder(measure="loss")
+    assert default_law(loss) == "additive"
+    three = np.full(3, 1e7)
+    fields = {"kind": "loss", "run": np.array(["a", "b", "c"]), "params": three, "tokens": three}
+    for samples, law in (([1, 2, 4], "softplus"), ([1, 2, 2], "additive")):
+        runs = t2.Observations(loss=three, samples=np.array(samples), **fields)
+        assert default_law(runs) == law
+    shape = (ladder.n_rows, ladder.n_questions)
+    asked = {"question": ladder.question, "task": ladder.task, "trials": np.full(shape, 4.0)}
+    counts = t2.Observations(
+        kind="counts", run=ladder.run, params=ladder.params, tokens=ladder.tokens,
+        successes=np.ones(shape), **asked,
+    )  # fmt: skip
+    assert default_law(counts) == "beta_monotone"
+
+
+@pytest.mark.parametrize(("share", "inside"), [(0.999, False), (1.0, True), (1.001, True)])
+def test_budgets_at_the_edge_of_the_table_are_inside(share, inside):
+    runs = t2.datasets.load_ladder()
+    low = float(runs.train_flops.min()) * share
+
+    def choose(extrapolate):
+        return Budgets.choose(
+            runs, template("softplus"), None, train=low, inference=None, extrapolate=extrapolate
+        )
+
+    if inside:
+        assert choose(False).warnings == ()
+        return
+    with pytest.raises(Refusal, match="below the table"):
+        choose(False)
+    (warning,) = choose(True).warnings
+    assert warning.startswith("EXTRAPOLATION")

@@ -1,0 +1,317 @@
+"""The report: figures show what was computed, and the folder is written whole or not at all."""
+
+import dataclasses
+import itertools
+import json
+import math
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
+
+import t2jax as t2
+from t2jax.errors import InputError
+from t2jax.fit.result import Hull, predict
+from t2jax.laws import Additive, BetaMonotone, Softplus
+from t2jax.optimum.inside import inside
+from t2jax.report import FILES, Companion, check_folder, figures, report, tables
+from t2jax.report.companion import predicted
+from t2jax.report.folder import json_ready
+
+INFERENCE = 1.8e6
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    """One fit of the built-in ladder, with what follows from it."""
+    runs = t2.datasets.load_ladder()
+    fit = t2.fit(runs, law="softplus", n_starts=2, samples=[1, 16, 256])
+    draws = t2.bootstrap(fit, draws=24)
+    budget = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
+    best = t2.optimum(draws, budget)
+    flops = np.geomspace(*fit.hull.train_flops, 9)
+    front = t2.frontier(draws, t2.Budget(train_flops=flops, inference_flops=INFERENCE))
+    return fit, draws, best, front
+
+
+@pytest.fixture(scope="module")
+def companion(ladder):
+    """An accuracy law written down, with draws: what it says is not the question here."""
+    fit, draws, _, _ = ladder
+    loss = Additive(E=0.1, A=137.0, B=333.0, alpha=0.48, beta=0.378)
+    law = BetaMonotone(loss=loss, a0=-1.5, a1=0.02, b0=-3.36, b1=0.82)
+    spread = np.linspace(0.98, 1.02, 12)
+    many = jax.tree.map(lambda x: x * spread, law)
+    ensemble = dataclasses.replace(draws, law=many, point=law)
+    best = t2.optimum(ensemble, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    other = dataclasses.replace(fit, law=law)
+    return Companion(fit=other, draws=ensemble, best=best)
+
+
+def drawn(ax, label):
+    """The data of the line with a label."""
+    (line,) = [line for line in ax.get_lines() if line.get_label() == label]
+    return np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+
+
+@pytest.mark.parametrize("name", ["tokens_per_param", "params", "tokens"])
+def test_the_frontier_panels_show_the_optimum_its_band_and_its_rivals(ladder, name):
+    fit, _, best, front = ladder
+    figure = figures.frontier_figure(front, best, fit.hull)
+    ax = dict(zip(("tokens_per_param", "params", "tokens"), figure.axes, strict=True))[name]
+    flops, line = drawn(ax, "optimum")
+    np.testing.assert_array_equal(flops, front.train_flops)
+    np.testing.assert_array_equal(line, getattr(front.optimum, name))
+    _, rival = drawn(ax, "Chinchilla")
+    np.testing.assert_array_equal(rival, getattr(front.optimum.chinchilla, name))
+    _, rule = drawn(ax, "20:1")
+    n, d = np.sqrt(flops / 120), np.sqrt(flops / 120) * 20
+    np.testing.assert_allclose(rule, {"params": n, "tokens": d, "tokens_per_param": d / n}[name])
+    (band,) = [c for c in ax.collections if c.get_label() == "band"]
+    assert np.isfinite(band.get_paths()[0].vertices).all()
+    (box,) = [p for p in ax.patches if isinstance(p, Rectangle)]
+    assert box.get_label() == "measured range"
+    low, high = getattr(fit.hull, name)
+    assert box.get_y() == pytest.approx(low)
+    assert box.get_y() + box.get_height() == pytest.approx(high)
+    assert drawn(ax, "plan")[1] == pytest.approx(float(getattr(best, name)))
+    low, high = ax.get_ylim()
+    assert low < line.min() < line.max() < high
+    assert "FLOPs" in ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+def test_the_saturation_is_drawn_where_it_is_finite(ladder):
+    fit, _, best, front = ladder
+    panels = figures.frontier_figure(front, best, fit.hull).axes
+    _, y = drawn(panels[1], "saturation")
+    assert y[0] == pytest.approx(float(np.asarray(front.saturation)[0]))
+    assert all("saturation" not in [line.get_label() for line in ax.lines] for ax in panels[::2])
+
+
+def test_the_isoflop_minima_lie_on_their_curves_and_below_them(ladder):
+    fit, _, best, front = ladder
+    single, spent, _ = figures.isoflop_figure(fit, best, front).axes
+    for ax in (single, spent):
+        minima = [line for line in ax.lines if line.get_label() == "optimum"]
+        curves = [line for line in ax.lines if str(line.get_label()).endswith(", all")]
+        assert len(minima) == len(curves) == 5
+        for minimum, curve in zip(minima, curves, strict=True):
+            n, y = (np.asarray(v, float) for v in curve.get_data())
+            assert np.isfinite(y).all()
+            size, least = (float(np.asarray(v)[0]) for v in minimum.get_data())
+            assert least <= y.min() * (1 + 1e-9)
+            assert least == pytest.approx(y.min(), rel=2e-3)
+            assert n[0] <= size <= n[-1]
+        assert "nats" in ax.get_ylabel()
+    assert "k = 1" in single.get_title(loc="left")
+
+
+def points(fit, inference):
+    """The measured points, which there must be."""
+    found = figures.measured(fit, inference)
+    assert found is not None
+    return found
+
+
+def test_measured_points_are_the_table_at_each_models_own_samples(ladder):
+    fit, _, _, _ = ladder
+    runs = fit.observations
+    n, c, y = points(fit, None)
+    np.testing.assert_array_equal(n, runs.params)
+    np.testing.assert_array_equal(c, runs.train_flops)
+    np.testing.assert_allclose(y, runs.mean_nll())
+    n, _, y = points(fit, INFERENCE)
+    each = [runs.select([i]).neg_log_pass(INFERENCE / (2 * runs.params[i]))[0, 0] for i in (0, 71)]
+    np.testing.assert_allclose(y[[0, 71]], each)
+
+
+def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):
+    fit, _, _, _ = ladder
+    runs = fit.observations
+    n, _, _ = points(fit, 2 * 20_000.0)
+    assert n.max() <= 20_000 < runs.params.max()
+    assert len(n) == np.sum(runs.params <= 20_000)
+    assert figures.measured(fit, 2.0) is None
+    assert figures.measured(dataclasses.replace(fit, observations=None), None) is None
+
+
+def test_no_tick_labels_overlap(ladder):
+    """Every label of an axis ends before the next one begins, on the page as it is saved."""
+    fit, _, best, front = ladder
+    plan = inside(fit, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    for figure in (
+        figures.frontier_figure(front, best, fit.hull, plan),
+        figures.isoflop_figure(fit, best, front),
+    ):
+        figure.canvas.draw()
+        for ax in figure.axes:
+            boxes = [
+                t.get_window_extent()
+                for t in ax.get_xticklabels()
+                if t.get_text() and ax.get_xlim()[0] <= t.get_position()[0] <= ax.get_xlim()[1]
+            ]
+            boxes.sort(key=lambda box: box.x0)
+            assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+        width = figure.bbox.width
+        for legend in figure.legends:
+            assert 0 <= legend.get_window_extent().x0 <= legend.get_window_extent().x1 <= width
+
+
+@given(st.floats(1e-3, 1e22), st.floats(1.05, 1e15))
+def test_log_ticks_are_few_rising_and_inside(low, ratio):
+    high = low * ratio
+    ticks = figures.log_ticks(low, high)
+    assert 2 <= len(ticks) <= 9
+    assert all(a < b for a, b in itertools.pairwise(ticks))
+    assert low * (1 - 1e-6) <= ticks[0] <= ticks[-1] <= high * (1 + 1e-6)
+
+
+def test_drawing_leaves_matplotlib_as_it_was(ladder):
+    import matplotlib
+
+    fit, _, best, front = ladder
+    before = dict(matplotlib.rcParams)
+    figures.frontier_figure(front, best, fit.hull)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_folder_holds_six_files_that_can_be_read_back(ladder, companion, tmp_path):
+    fit, draws, best, front = ladder
+    out = tmp_path / "a" / "report"
+    plan = inside(draws, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    paths = report(fit, draws, best, front, out=out, companion=companion, inside=plan)
+    assert [path.name for path in paths] == list(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert t2.FitResult.load(paths[0]).law == fit.law
+    assert t2.Ensemble.load(paths[1]).n_draws == draws.n_draws
+    told = json.loads(paths[2].read_text(), parse_constant=pytest.fail)
+    assert told["params"] == pytest.approx(float(best.params))
+    assert told["companion"]["kind"] == "accuracy"
+    assert {p["of"] for p in told["predictions"]} == {"plan", "chinchilla", "inside"}
+    assert len(paths[3].read_text().splitlines()) == 1 + len(front.train_flops)
+    for path in paths[4:]:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size < 300_000
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    report(fit, draws, best, front, out=out)  # our own files may be replaced
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_nothing_behind(ladder, tmp_path, monkeypatch, stop):
+    def fail(*_, **__):
+        raise stop
+
+    monkeypatch.setattr(figures, "isoflop_figure", fail)
+    with pytest.raises(stop):
+        report(*ladder, out=tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_are_left_alone(ladder, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    report(*ladder, out=tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["fit.json", "frontier.csv"])
+def test_files_of_our_names_that_are_not_ours_are_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match="did not write; name another folder"):
+        check_folder(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = tmp_path / "report"
+    path.write_text("")
+    with pytest.raises(InputError, match="is a file, not a folder"):
+        check_folder(path)
+    assert check_folder(tmp_path / "new") == tmp_path / "new"
+
+
+def test_the_page_is_narrow_and_says_everything(ladder, companion):
+    fit, draws, best, front = ladder
+    plan = inside(draws, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    text = tables.page(fit, draws, best, front, companion, plan, notes=["Budget."], warnings=["W."])
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(line.isprintable() for line in text.splitlines())
+    order = ["The data", "The fit", "The plan", "Budget.", "parameters N", "Doubling"]
+    order += ["most pass@k", "What this does not know", "- W."]
+    places = [text.index(word) for word in order]
+    assert places == sorted(places)
+    for word in ("built-in ladder", "6ND", "recognised", "trunks could be resampled", "misses"):
+        assert word in text
+    assert "E lies at its bound" in text
+    assert fit.certificate.at_bound == ("E",)
+    assert "EXTRAPOLATION" in text
+    assert "in range" in text
+
+
+def test_the_doubts_name_what_the_result_carries(ladder):
+    fit, draws, best, front = ladder
+    lost = dataclasses.replace(draws, diagnostics={"converged": 0.9, "units": 99, "at_bound": {}})
+    poor = dataclasses.replace(
+        fit, success=False, message="went astray", params_definition="unstated", source="x.csv"
+    )
+    said = " ".join(tables.doubts(poor, lost, best, front, None))
+    assert "10.0% of the refits did not converge" in said
+    assert "NOT CERTIFIED: went astray." in said
+    assert "does not say what N counts" in said
+    assert "could be resampled" not in said
+    assert "interim" not in said
+
+
+def test_predictions_of_a_fixed_plan_are_the_laws_own_values(ladder):
+    fit, draws, best, _ = ladder
+    value, low, high = predicted(draws, best)
+    assert value == pytest.approx(float(best.value), rel=1e-12)
+    assert low < value < high
+    alone = t2.optimum(fit, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    none = dataclasses.replace(draws, law=jax.tree.map(lambda x: x[:0], draws.law))
+    assert math.isnan(predicted(none, alone)[1])
+
+
+HULL = Hull(  # that of the built-in ladder
+    params=(2560.0, 233472.0),
+    tokens=(145331.0, 13341409.0),
+    samples=(1.0, 1024.0),
+    tokens_per_param=(0.622, 5087.0),
+    train_flops=(4.96e10, 1.6e12),
+)
+LAW = Softplus(loss=Additive(E=0.2, A=207.0, B=1884.0, alpha=0.53, beta=0.53), s=2.3)
+
+
+@settings(max_examples=40)
+@given(st.floats(5.3e10, 1.5e12), st.floats(3e4, 1e8))
+def test_the_plan_inside_is_inside_and_no_worse_than_any_other_there(train, inference):
+    hull = HULL
+    empty = jax.tree.map(lambda _: np.zeros(0), LAW)
+    model = t2.Ensemble(law=empty, point=LAW, kind="point", hull=hull)
+    plan = inside(model, t2.Budget(train_flops=train, inference_flops=inference))
+    n = np.geomspace(*hull.params, 500)
+    d, k = train / (6 * n), inference / (2 * n)
+    fits = (d >= hull.tokens[0]) & (d <= hull.tokens[1]) & (k >= 1) & (k <= 1024)
+    fits &= (d / n >= hull.tokens_per_param[0]) & (d / n <= hull.tokens_per_param[1])
+    if plan is None:
+        assert not fits.any()
+        return
+    for name in ("params", "tokens", "samples", "tokens_per_param"):
+        low, high = getattr(hull, name)
+        assert low * (1 - 1e-6) <= float(getattr(plan, name)) <= high * (1 + 1e-6)
+    assert float(plan.train_flops) == pytest.approx(train)
+    if fits.any():
+        others = np.asarray(predict(LAW, n, d, k))[fits]
+        assert float(plan.value) <= others.min() * (1 + 1e-6)
+
+
+def test_json_has_no_numbers_that_json_has_not():
+    told = {"a": [math.nan, 1.0, {"b": math.inf}], "c": (2, "x", None)}
+    assert json_ready(told) == {"a": [None, 1.0, {"b": None}], "c": [2, "x", None]}
+
+
+def test_the_style_sheet_is_part_of_the_package():
+    assert (pathlib.Path(figures.__file__).parent / "t2jax.mplstyle").is_file()
