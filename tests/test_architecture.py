@@ -17,7 +17,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 
-FLOOR_0 = ("_precision", "_progress", "_text", "_typing", "beta", "cost", "errors", "passk")
+FLOOR_0 = ("_precision", "_progress", "_text", "_typing", "beta", "cost", "errors", "hull", "passk")
 DATA = ("observations", "importers", "datasets")
 
 

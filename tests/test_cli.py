@@ -216,6 +216,23 @@ def test_help_is_printed_and_narrow(run, command):
         assert name in text
 
 
+def test_no_color_is_honoured_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    painted, plain = Terminal(), Terminal()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with contextlib.redirect_stdout(painted):
+        assert main(["fit", "--help"]) == 0
+    monkeypatch.setenv("NO_COLOR", "1")
+    with contextlib.redirect_stdout(plain):
+        assert main(["fit", "--help"]) == 0
+    assert "\x1b" in painted.getvalue()
+    assert "\x1b" not in plain.getvalue()
+    assert "usage: t2jax fit" in plain.getvalue()
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys\nfrom t2jax.cli import main\n"

@@ -1,5 +1,8 @@
 """The optimum: published numbers, independent referees, certificates, caps and refusals."""
 
+# Draws and Chinchilla choices are there because the test asked for them.
+# pyright: reportOptionalMemberAccess=false
+
 import csv
 import dataclasses
 import json
@@ -15,7 +18,7 @@ from scipy import optimize
 
 from t2jax import Budget, InputError, Refusal, Status, frontier, optimum
 from t2jax._precision import double
-from t2jax.fit.result import Hull, predict
+from t2jax.hull import Hull
 from t2jax.laws import (
     Additive,
     BetaMonotone,
@@ -28,6 +31,7 @@ from t2jax.laws import (
     T2Loss,
     T2LossPaper,
     Tied,
+    predict,
 )
 from t2jax.optimum.budget import Box
 from t2jax.optimum.closed_form import power_optimum
@@ -285,6 +289,7 @@ def test_the_frontier_is_the_optimum_at_each_budget_and_saturates_where_the_theo
     assert sweep.optimum.params[2] == pytest.approx(float(at.params), rel=1e-12)
     alpha, gamma = 0.3478, 0.3
     limit = (alpha * 482.01 / (gamma * 5.0) * 1e12**gamma) ** (1 / (alpha + gamma))
+    assert sweep.saturation is not None
     np.testing.assert_allclose(sweep.saturation, limit, rtol=1e-6)
     assert np.all(np.asarray(sweep.optimum.params) < limit)
     low, high = sweep.band("params")

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 
 import t2jax as t2
 from t2jax.errors import InputError
-from t2jax.fit.result import Hull, predict
-from t2jax.laws import Additive, BetaMonotone, Softplus
+from t2jax.hull import Hull
+from t2jax.laws import Additive, BetaMonotone, Softplus, predict
 from t2jax.optimum.inside import inside
 from t2jax.report import FILES, Companion, check_folder, figures, report, tables
 from t2jax.report.companion import predicted
@@ -249,6 +249,7 @@ def test_the_page_is_narrow_and_says_everything(ladder, companion):
     assert fit.certificate.at_bound == ("E",)
     assert "EXTRAPOLATION" in text
     assert "in range" in text
+    assert "law's optimum" in text
 
 
 def test_the_doubts_name_what_the_result_carries(ladder):

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -24,9 +26,11 @@ def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
       InputError: a flag that does not exist, or a value that does not fit.
     """
     _check_flags(command, name, words)
-    errors = io.StringIO()
+    errors, help_text = io.StringIO(), io.StringIO()
+    # tyro paints its help on a terminal whatever NO_COLOR says, and never in a buffer.
+    plain = contextlib.redirect_stdout(help_text) if os.environ.get("NO_COLOR") else None
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), plain or contextlib.nullcontext():
             return tyro.cli(
                 command,
                 prog=f"t2jax {name}",
@@ -35,6 +39,7 @@ def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
             )
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.write(help_text.getvalue())
             return None
     raise InputError(_plain(errors.getvalue()), remedy=f"see `t2jax {name} --help`")
 

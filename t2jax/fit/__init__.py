@@ -8,4 +8,3 @@ from t2jax.fit.objectives import Objective as Objective
 from t2jax.fit.objectives import StudentT as StudentT
 from t2jax.fit.result import Certificate as Certificate
 from t2jax.fit.result import FitResult as FitResult
-from t2jax.fit.result import Hull as Hull

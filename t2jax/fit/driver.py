@@ -14,8 +14,9 @@ from t2jax.fit.minimise import Minimum
 from t2jax.fit.objectives import Objective
 from t2jax.fit.paper import paper_law, profile_inner
 from t2jax.fit.problem import Problem
-from t2jax.fit.result import Certificate, FitResult, Hull
+from t2jax.fit.result import Certificate, FitResult
 from t2jax.fit.stages import Solved, plan_stages, run_stages
+from t2jax.hull import Hull
 from t2jax.laws import Law, template
 from t2jax.observations import Observations
 
@@ -221,7 +222,7 @@ def _result(
         certificate=certificate,
         starts=starts,
         samples=grid,
-        hull=Hull.of(runs, np.asarray(fitted_samples)),
+        hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
         predicted=predicted,
         criteria=_criteria(problem, value, observed, predicted),

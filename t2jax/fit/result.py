@@ -2,35 +2,20 @@
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 from typing import Any, Self
 
-import jax.numpy as jnp
 import numpy as np
 
 from t2jax import _text, laws
-from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.laws import Law
+from t2jax.hull import Hull
+from t2jax.laws import Law, predict
 from t2jax.observations import Observations
 
-__all__ = ["Certificate", "FitResult", "Hull", "predict"]
-
-
-@double
-def predict(
-    law: Law,
-    params: ArrayLike,
-    tokens: ArrayLike,
-    samples: ArrayLike = 1.0,
-    unique_tokens: ArrayLike = math.inf,
-) -> Any:
-    """A law's value in double precision, whatever the precision outside."""
-    point = [jnp.asarray(x, float) for x in (params, tokens, samples, unique_tokens)]
-    return law(params=point[0], tokens=point[1], samples=point[2], unique_tokens=point[3])
+__all__ = ["Certificate", "FitResult"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,32 +37,6 @@ class Certificate:
     condition: float
     agreement: float
     at_bound: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Hull:
-    """Ranges of the data: outside them every answer is extrapolation. Pairs (low, high)."""
-
-    params: tuple[float, float]
-    tokens: tuple[float, float]
-    samples: tuple[float, float]
-    tokens_per_param: tuple[float, float]
-    train_flops: tuple[float, float]
-
-    @classmethod
-    def of(cls, runs: Observations, samples: np.ndarray) -> Self:
-        """The ranges of a table fitted on these k."""
-
-        def span(column) -> tuple[float, float]:
-            return float(np.min(column)), float(np.max(column))
-
-        return cls(
-            params=span(runs.params),
-            tokens=span(runs.tokens),
-            samples=span(samples),
-            tokens_per_param=span(runs.tokens / runs.params),
-            train_flops=span(6.0 * runs.params * runs.tokens),
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

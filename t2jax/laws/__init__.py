@@ -11,6 +11,7 @@ from t2jax.laws._law import Centre as Centre
 from t2jax.laws._law import Coefficient as Coefficient
 from t2jax.laws._law import Law as Law
 from t2jax.laws._law import final_law as final_law
+from t2jax.laws._predict import predict as predict
 from t2jax.laws.additive import Additive as Additive
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
 from t2jax.laws.coupled import Coupled as Coupled

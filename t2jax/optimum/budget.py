@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -34,10 +35,10 @@ class Budget:
     ()
     """
 
-    train_flops: ArrayLike
-    inference_flops: ArrayLike | None = None
-    max_params: ArrayLike | None = None
-    max_tokens: ArrayLike | None = None
+    train_flops: ArrayLike | Sequence[float]
+    inference_flops: ArrayLike | Sequence[float] | None = None
+    max_params: ArrayLike | Sequence[float] | None = None
+    max_tokens: ArrayLike | Sequence[float] | None = None
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -11,7 +11,6 @@ import numpy as np
 from t2jax._precision import double
 from t2jax._progress import track
 from t2jax.errors import InputError, Refusal, Status
-from t2jax.fit import FitResult
 from t2jax.laws import Law, T2Loss
 from t2jax.optimum.budget import Box, Budget
 from t2jax.optimum.certify import Certified, certify
@@ -19,7 +18,7 @@ from t2jax.optimum.closed_form import applies, power_optimum
 from t2jax.optimum.frontier import Frontier
 from t2jax.optimum.result import Optimum, hull_flags
 from t2jax.optimum.solve import SCAN_POINTS, descend, polish, scan
-from t2jax.uncertainty.ensemble import Ensemble, as_ensemble
+from t2jax.uncertainty.ensemble import Ensemble, Model, as_ensemble
 
 __all__ = ["METHODS", "frontier", "optimum"]
 
@@ -29,7 +28,7 @@ _CELLS = 2**14  # optima per compiled call when each needs a dense scan
 
 @double
 def optimum(
-    model: Law | FitResult | Ensemble,
+    model: Model,
     budget: Budget,
     *,
     method: str = "auto",
@@ -90,7 +89,7 @@ def optimum(
 
 @double
 def frontier(
-    model: Law | FitResult | Ensemble,
+    model: Model,
     budget: Budget,
     *,
     method: str = "auto",

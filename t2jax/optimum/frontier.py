@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from t2jax import _text
-from t2jax._typing import ArrayLike
 from t2jax.errors import Status
 from t2jax.optimum.result import QUANTITIES, Optimum
 
@@ -27,9 +26,9 @@ class Frontier:
         [budgets]; NaN where it grows for ever, None without an inference budget.
     """
 
-    train_flops: ArrayLike
+    train_flops: np.ndarray
     optimum: Optimum
-    saturation: ArrayLike | None = None
+    saturation: np.ndarray | None = None
 
     def band(self, name: str, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Central interval of a quantity at every budget: two arrays [budgets]."""

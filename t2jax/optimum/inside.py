@@ -1,23 +1,23 @@
 """The best plan that stays inside the data: for when the optimum does not."""
 
-import math
+import dataclasses
 
 import numpy as np
 
-from t2jax import cost
+from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError
-from t2jax.fit import FitResult
-from t2jax.fit.result import predict
+from t2jax.laws import predict
 from t2jax.optimum.budget import Budget
 from t2jax.optimum.result import Optimum
-from t2jax.uncertainty.ensemble import Ensemble, as_ensemble
+from t2jax.uncertainty.ensemble import Model, as_ensemble
 
 __all__ = ["inside"]
 
 _POINTS = 4097  # in log N: over four decades neighbours differ by 0.2%
 
 
-def inside(model: FitResult | Ensemble, budget: Budget) -> Optimum | None:
+@double
+def inside(model: Model, budget: Budget) -> Optimum | None:
     """The best plan whose N, D, k and D/N all lie within the ranges of the table.
 
     Both budgets are spent, so that N is the one coordinate and each range is an interval of N.
@@ -38,35 +38,32 @@ def inside(model: FitResult | Ensemble, budget: Budget) -> Optimum | None:
         raise InputError("a sweep has no single plan", remedy="give one number for each budget")
     if hull is None:
         return None
-    dim = float(budget.train_flops) / cost.TRAIN_FLOPS  # N D
-    low = [hull.params[0], dim / hull.tokens[1], math.sqrt(dim / hull.tokens_per_param[1])]
-    high = [hull.params[1], dim / hull.tokens[0], math.sqrt(dim / hull.tokens_per_param[0])]
-    if budget.max_params is not None:
-        high.append(float(budget.max_params))
-    if budget.max_tokens is not None:
-        low.append(dim / float(budget.max_tokens))
-    work = None  # N k
+    box = to_numpy(budget.box())
+    logs = {name: np.log(pair) for name, pair in dataclasses.asdict(hull).items()}
+    ratio = (box.train - logs["tokens_per_param"]) / 2  # N at a given D/N with the budget spent
+    low = [logs["params"][0], box.train - logs["tokens"][1], ratio[1], box.train - box.max_tokens]
+    high = [logs["params"][1], box.train - logs["tokens"][0], ratio[0], box.max_params]
     if budget.inference_flops is not None:
-        work = float(budget.inference_flops) / cost.INFERENCE_FLOPS
-        low.append(work / hull.samples[1])
-        high.append(work / hull.samples[0])
+        low.append(box.inference - logs["samples"][1])
+        high.append(box.inference - logs["samples"][0])
     least, most = max(low), min(high)
-    if least > most * (1 + 1e-9):
+    if least > most + 1e-9:
         return None
-    params = np.geomspace(min(least, most), most, _POINTS)
-    tokens = dim / params
-    samples = np.ones_like(params) if work is None else work / params
+    n = np.linspace(min(least, most), most, _POINTS)
+    params, tokens = np.exp(n), np.exp(box.train - n)
+    samples = np.exp(box.inference - n) if budget.inference_flops is not None else np.ones_like(n)
     value = np.asarray(predict(law, params, tokens, samples))
     at = int(np.argmax(value) if law.kind == "accuracy" else np.argmin(value))
+    none = np.asarray(np.nan)
     return Optimum(
         params=params[at],
         tokens=tokens[at],
         samples=samples[at],
         value=value[at],
-        train_price=math.nan,
-        inference_price=math.nan,
-        kkt_residual=math.nan,
-        code=0,
+        train_price=none,
+        inference_price=none,
+        kkt_residual=none,
+        code=np.asarray(0),
         kind=law.kind,
         law=law.name,
     )

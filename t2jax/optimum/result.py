@@ -11,9 +11,8 @@ import jax
 import numpy as np
 
 from t2jax import _text, cost
-from t2jax._typing import ArrayLike
 from t2jax.errors import Status
-from t2jax.fit import Hull
+from t2jax.hull import Hull
 from t2jax.optimum.certify import Certified
 from t2jax.uncertainty.ensemble import central_interval
 
@@ -44,14 +43,14 @@ class Optimum:
         law with the samples that the inference budget leaves it; None where not asked for.
     """
 
-    params: ArrayLike
-    tokens: ArrayLike
-    samples: ArrayLike
-    value: ArrayLike
-    train_price: ArrayLike
-    inference_price: ArrayLike
-    kkt_residual: ArrayLike
-    code: ArrayLike
+    params: np.ndarray
+    tokens: np.ndarray
+    samples: np.ndarray
+    value: np.ndarray
+    train_price: np.ndarray
+    inference_price: np.ndarray
+    kkt_residual: np.ndarray
+    code: np.ndarray
     kind: str = dataclasses.field(metadata={"static": True})
     law: str = dataclasses.field(metadata={"static": True})
     draws: "Optimum | None" = None
@@ -64,19 +63,19 @@ class Optimum:
         return cls(code=numbers.pop("status"), kind=kind, law=law, **numbers)
 
     @property
-    def tokens_per_param(self) -> ArrayLike:
+    def tokens_per_param(self) -> np.ndarray:
         """D/N."""
         return self.tokens / self.params
 
     @property
-    def train_flops(self) -> ArrayLike:
+    def train_flops(self) -> np.ndarray:
         """Training compute spent, FLOPs."""
-        return cost.train_flops(self.params, self.tokens)
+        return np.asarray(cost.train_flops(self.params, self.tokens))
 
     @property
-    def inference_flops(self) -> ArrayLike:
+    def inference_flops(self) -> np.ndarray:
         """Inference compute spent per token of a question, FLOPs."""
-        return cost.inference_flops(self.params, self.samples)
+        return np.asarray(cost.inference_flops(self.params, self.samples))
 
     @property
     def status(self) -> tuple[str, ...]:
@@ -90,7 +89,7 @@ class Optimum:
             return math.nan, math.nan
         return central_interval(np.asarray(getattr(self.draws, name)), level)
 
-    def gain(self) -> ArrayLike:
+    def gain(self) -> np.ndarray:
         """How much better than Chinchilla's choice, as a positive number where it is better."""
         assert self.chinchilla is not None
         sign = 1.0 if self.kind == "loss" else -1.0

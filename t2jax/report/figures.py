@@ -25,7 +25,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from t2jax import _text, cost
 from t2jax._typing import ArrayLike
-from t2jax.fit import FitResult, Hull
+from t2jax.fit import FitResult
+from t2jax.hull import Hull
 from t2jax.observations import Observations
 from t2jax.optimum import Frontier, Optimum
 
@@ -108,9 +109,9 @@ def frontier_figure(
         keys.append(Line2D([], [], color=CHINCHILLA, ls="--", label=label))
     keys.append(Line2D([], [], color=RULE, ls=":", label="20:1"))
     if best is not None:
-        keys.append(_point("the plan", "o"))
+        keys.append(_point("the plan" if inside is None else "law's optimum", "o"))
     if inside is not None:
-        keys.append(_point("best plan in range", "s"))
+        keys.append(_point("plan in range", "s"))
     if hull is not None:
         keys.append(Patch(facecolor=SHADE, edgecolor="#cccccc", label="measured range"))
     figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), columnspacing=1.4)

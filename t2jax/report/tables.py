@@ -122,25 +122,28 @@ def plan_text(
 ) -> str:
     """The plan beside Chinchilla's choice, what it gains, and what more budget would buy."""
     rival = best.chinchilla if _has_rival(best) else None
-    columns: list[tuple[str, Optimum, Optimum | None]] = [("the plan", best, best.draws)]
+    # A plan outside the data is the law's opinion: what the table supports stands before it.
+    outside = _outside(draws, best)
+    title = "law's optimum" if outside else "the plan"
+    columns: list[tuple[str, Optimum, Optimum | None]] = [(title, best, best.draws)]
     if rival is not None:
         columns.append(("Chinchilla", rival, best.draws and best.draws.chinchilla))
     judges = [(label, draws)]
     judges += [] if companion is None else [("mean pass@k", companion.draws)]
     head, titles = [""], [*_COUNTS.values(), *(title for title, _ in judges)]
     rows = [[title] for title in titles]
-    for title, plan, drawn in columns:
-        head += [title, f"{level:.0%} interval"]
-        for row, cells in zip(rows, _column(plan, drawn, judges, level), strict=True):
-            row += cells
     if inside is not None:
         head.append("in range")
         for row, cells in zip(rows, _column(inside, None, judges, level), strict=True):
             row.append(cells[0])
+    for title, plan, drawn in columns:
+        head += [title, f"{level:.0%} interval"]
+        for row, cells in zip(rows, _column(plan, drawn, judges, level), strict=True):
+            row += cells
     lines = [_text.underline("The plan", "-"), *map(_wrap, notes), ""]
     lines += [_text.table(head, rows), ""]
-    lines += [_wrap(sentence) for sentence in _range_words(draws, best, inside)]
-    lines += [_wrap(sentence) for sentence in _comparison(best, rival, level)]
+    lines += [_wrap(sentence) for sentence in _range_words(outside, inside)]
+    lines += [_wrap(sentence) for sentence in _comparison(best, rival, title, level)]
     if companion is not None:
         lines += ["", *_accuracy_lines(best, companion, level)]
     return "\n".join(lines)
@@ -158,8 +161,8 @@ def _column(
     return cells
 
 
-def _range_words(draws: Ensemble, best: Optimum, inside: Optimum | None) -> list[str]:
-    """How far outside the table the plan lies, and what the table itself supports."""
+def _outside(draws: Ensemble, best: Optimum) -> list[str]:
+    """In what, and by how much, an optimum lies outside the table."""
     if draws.hull is None:
         return []
     far = []
@@ -169,9 +172,14 @@ def _range_words(draws: Ensemble, best: Optimum, inside: Optimum | None) -> list
         times = max(low / value, value / high)
         if times > 1 + 1e-6:
             far.append(f"{word} by {_times(times)}")
-    if not far:
+    return far
+
+
+def _range_words(outside: list[str], inside: Optimum | None) -> list[str]:
+    """How far outside the table the optimum lies, and what the table itself supports."""
+    if not outside:
         return []
-    said = f"EXTRAPOLATION: the plan lies outside the measured range: {', '.join(far)}."
+    said = f"EXTRAPOLATION: the law's optimum leaves the measured range: {', '.join(outside)}."
     if inside is None:
         return [f"{said} No plan under these budgets lies inside the table.", ""]
     return [f"{said} The column 'in range' is the best plan that does not.", ""]
@@ -198,7 +206,7 @@ def _bands(draws: Optimum | None, level: float) -> dict[str, str]:
     return out
 
 
-def _comparison(best: Optimum, rival: Optimum | None, level: float) -> list[str]:
+def _comparison(best: Optimum, rival: Optimum | None, title: str, level: float) -> list[str]:
     loss = best.kind == "loss"
     unit = "nats" if loss else "of pass@k"
     lines = []
@@ -206,7 +214,8 @@ def _comparison(best: Optimum, rival: Optimum | None, level: float) -> list[str]
         lines.append("One sample per question and no inference budget: Chinchilla's own problem.")
     else:
         gain = float(best.gain())
-        line = f"The plan is {_short(abs(gain))} {unit} {'better' if gain >= 0 else 'WORSE'} than "
+        subject = "The plan" if title == "the plan" else "The law's optimum"
+        line = f"{subject} is {_short(abs(gain))} {unit} {'better' if gain >= 0 else 'WORSE'} than "
         line += "Chinchilla's size and tokens with the samples that its size affords"
         if best.draws is not None:
             low, high = best.gain_interval(level)

@@ -12,11 +12,11 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax.errors import InputError
-from t2jax.fit import FitResult, Hull
-from t2jax.fit.result import predict
-from t2jax.laws import Law
+from t2jax.fit import FitResult
+from t2jax.hull import Hull
+from t2jax.laws import Law, predict
 
-__all__ = ["Ensemble", "as_ensemble", "central_interval"]
+__all__ = ["Ensemble", "Model", "as_ensemble", "central_interval"]
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 
@@ -122,7 +122,11 @@ def central_interval(draws: np.ndarray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def as_ensemble(model: "Law | FitResult | Ensemble") -> Ensemble:
+Model = Law | FitResult | Ensemble
+"""What can be asked for an optimum."""
+
+
+def as_ensemble(model: Model) -> Ensemble:
     """Any model as an ensemble: a law or a fit becomes one without draws.
 
     Raises:
