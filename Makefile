@@ -48,5 +48,8 @@ test: lint
 slow: .venv/.dev
 	$(BIN)/pytest -q --benchmark-disable -m slow
 
+# Threads are pinned before Python starts: plugins load NumPy before a benchmark could.
+bench: export OMP_NUM_THREADS := 1
+bench: export OPENBLAS_NUM_THREADS := 1
 bench: .venv/.dev
 	$(BIN)/pytest -q benchmarks -p no:xdist --benchmark-only

@@ -88,8 +88,9 @@ class Budgets:
         flops = runs.train_flops
         reach = (float(flops.min()), float(flops.max()))
         if train is None:
-            train = reach[1]
-            notes.append(f"Training budget {train:.3g} FLOPs: the largest in the table, as none "
+            # In the middle, because optima leave the table long before budgets do.
+            train = math.sqrt(reach[0] * reach[1])
+            notes.append(f"Training budget {train:.3g} FLOPs: the middle of the table, as none "
                          "was given (--train-flops).")  # fmt: skip
         else:
             notes.append(f"Training budget {train:.3g} FLOPs.")

@@ -37,7 +37,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "[TABLE]"),
     ] = ""
     train_flops: Annotated[
-        float | None, arg("training compute, 6ND; by default the table's largest", "FLOPS")
+        float | None, arg("training compute, 6ND; by default the middle of the table", "FLOPS")
     ] = None
     inference_flops: Annotated[
         float | None, arg("inference compute per generated token of a question, 2Nk", "FLOPS")

@@ -24,7 +24,7 @@ def nonnegative_least_squares(gram: Floats, moment: Floats) -> Floats:
       The non-negative solution [m].
 
     >>> import jax.numpy as jnp
-    >>> nonnegative_least_squares(jnp.eye(2), jnp.asarray([1.0, -2.0])).tolist()
+    >>> (nonnegative_least_squares(jnp.eye(2), jnp.asarray([1.0, -2.0])) + 0.0).tolist()
     [1.0, 0.0]
     """
     size = moment.shape[0]

@@ -124,8 +124,8 @@ def plan_text(
     rival = best.chinchilla if _has_rival(best) else None
     # A plan outside the data is the law's opinion: what the table supports stands before it.
     outside = _outside(draws, best)
-    title = "law's optimum" if outside else "the plan"
-    columns: list[tuple[str, Optimum, Optimum | None]] = [(title, best, best.draws)]
+    subject = "law's optimum" if outside else "the plan"
+    columns: list[tuple[str, Optimum, Optimum | None]] = [(subject, best, best.draws)]
     if rival is not None:
         columns.append(("Chinchilla", rival, best.draws and best.draws.chinchilla))
     judges = [(label, draws)]
@@ -143,7 +143,7 @@ def plan_text(
     lines = [_text.underline("The plan", "-"), *map(_wrap, notes), ""]
     lines += [_text.table(head, rows), ""]
     lines += [_wrap(sentence) for sentence in _range_words(outside, inside)]
-    lines += [_wrap(sentence) for sentence in _comparison(best, rival, title, level)]
+    lines += [_wrap(sentence) for sentence in _comparison(best, rival, subject, level)]
     if companion is not None:
         lines += ["", *_accuracy_lines(best, companion, level)]
     return "\n".join(lines)
@@ -206,7 +206,7 @@ def _bands(draws: Optimum | None, level: float) -> dict[str, str]:
     return out
 
 
-def _comparison(best: Optimum, rival: Optimum | None, title: str, level: float) -> list[str]:
+def _comparison(best: Optimum, rival: Optimum | None, name: str, level: float) -> list[str]:
     loss = best.kind == "loss"
     unit = "nats" if loss else "of pass@k"
     lines = []
@@ -214,7 +214,7 @@ def _comparison(best: Optimum, rival: Optimum | None, title: str, level: float) 
         lines.append("One sample per question and no inference budget: Chinchilla's own problem.")
     else:
         gain = float(best.gain())
-        subject = "The plan" if title == "the plan" else "The law's optimum"
+        subject = "The plan" if name == "the plan" else "The law's optimum"
         line = f"{subject} is {_short(abs(gain))} {unit} {'better' if gain >= 0 else 'WORSE'} than "
         line += "Chinchilla's size and tokens with the samples that its size affords"
         if best.draws is not None:
