@@ -48,6 +48,7 @@ class FitResult:
       success: whether the minimum is certified.
       message: the verdict in a sentence, with the remedy where there is one.
       objective: name of the objective.
+      objective_options: what the objective was set to, such as the bend of `huber`.
       objective_value: its value at the minimum.
       n_obs: rows fitted.
       n_free: free coefficients, nuisance included.
@@ -60,6 +61,8 @@ class FitResult:
       predicted: the law at the rows [rows].
       criteria: goodness of fit by name.
       description: the data in a paragraph.
+      params_definition: what N counts in the table.
+      source: file the table came from.
       data_hash: hash of the table.
       versions: versions of the software.
       recipe: "paper" where the published recipe was followed, else None.

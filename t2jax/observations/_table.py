@@ -4,6 +4,7 @@ A `Table` knows its header before it reads, reads only the columns that are aske
 and can say which row of the source a value came from.
 """
 
+import abc
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ class Labels(NamedTuple):
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
-class Table:
+class Table(abc.ABC):
     """A table whose header is known and whose columns are read on demand.
 
     Args:
@@ -48,11 +49,11 @@ class Table:
         """The number under which a reader of the source finds the row at `index`."""
         return index + 1
 
+    @abc.abstractmethod
     def load(
         self, labels: Sequence[str], numbers: Sequence[str]
     ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
         """Columns of names and columns of float64 numbers, NaN where a number is missing."""
-        raise NotImplementedError
 
     def error(
         self,
