@@ -57,6 +57,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import t2jax as t2
         from t2jax.cli._defaults import Budgets, default_law
         from t2jax.laws import template
+        from t2jax.optimum import measured
         from t2jax.optimum.inside import inside
         from t2jax.report import check_folder, report, tables
         from t2jax.report.folder import json_ready, optimum_dict
@@ -93,6 +94,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         companion = None
         if runs.kind == "nll" and fit.law.kind == "loss" and fit.law.uses_samples:
             companion = self._companion(runs, budget, arguments["samples"])
+        seen = measured(runs, budget)
         _terminal.announce("drawing", quiet=self.quiet)
         paths = report(fit, draws, best, front, out=self.out, companion=companion, inside=within)
         if self.json:
@@ -104,13 +106,14 @@ class Command(BudgetOptions, FitOptions, TableOptions):
                 "budget": budget.to_dict(),
                 "notes": budgets.notes,
                 "optimum": optimum_dict(draws, best, companion, within),
+                "measured": seen and dataclasses.asdict(seen) | {"gain": seen.gain()},
                 "doubts": [*budgets.warnings, *tables.doubts(fit, draws, best, front, companion)],
                 "files": [str(path) for path in paths],
             }
             _terminal.say(json.dumps(json_ready(told)))
         elif not self.quiet:
             text = tables.page(
-                *(fit, draws, best, front, companion, within),
+                *(fit, draws, best, front, companion, within, seen),
                 notes=budgets.notes,
                 warnings=budgets.warnings,
             )

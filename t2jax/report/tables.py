@@ -8,8 +8,9 @@ import numpy as np
 from t2jax import _text
 from t2jax.errors import Status
 from t2jax.fit import FitResult
-from t2jax.optimum import Frontier, Optimum
+from t2jax.optimum import Frontier, Measured, Optimum
 from t2jax.report.companion import Companion, predicted
+from t2jax.report.equal_budgets import measured_text
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["WIDTH", "data_text", "doubts", "fit_text", "page", "plan_text"]
@@ -34,6 +35,7 @@ def page(
     front: Frontier,
     companion: Companion | None,
     inside: Optimum | None = None,
+    measured: Measured | None = None,
     *,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
@@ -47,6 +49,7 @@ def page(
       front: the optima along training budgets.
       companion: the accuracy law, or None.
       inside: the best plan within the ranges of the table, where `best` lies outside.
+      measured: the checkpoints' own comparison at these budgets, or None.
       notes: what was assumed, such as a budget that was not given.
       warnings: what else must be said among the doubts.
     """
@@ -54,6 +57,7 @@ def page(
         data_text(fit),
         fit_text(fit, draws),
         plan_text(draws, best, companion, inside, notes=notes, label=value_label(fit)),
+        *([] if measured is None else [measured_text(measured, _wrap)]),
         _text.underline("What this does not know", "-"),
     ]
     said = [*warnings, *doubts(fit, draws, best, front, companion)]
