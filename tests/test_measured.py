@@ -16,12 +16,12 @@ def table(nll, params, *, flops=FLOPS, **fields):
     nll, params = np.asarray(nll, float), np.asarray(params, float)
     return t2.Observations(
         kind="nll",
-        run=[f"r{i}" for i in range(len(params))],
+        run=np.array([f"r{i}" for i in range(len(params))]),
         params=params,
         tokens=flops / (6 * params),
         nll=nll,
-        question=[f"q{i}" for i in range(nll.shape[1])],
-        task=["t"] * nll.shape[1],
+        question=np.array([f"q{i}" for i in range(nll.shape[1])]),
+        task=np.array(["t"] * nll.shape[1]),
         **fields,
     )
 
@@ -92,9 +92,9 @@ def test_counts_are_judged_by_the_unbiased_estimate_and_never_beyond_the_trials(
     shape, params = (2, 30), np.array([2e3, 8e3])
     successes = np.random.default_rng(0).binomial(64, [[0.1], [0.15]], shape)
     runs = t2.Observations(
-        kind="counts", run=["a", "b"], params=params, tokens=FLOPS / (6 * params),
-        successes=successes, trials=np.full(shape, 64), task=["t"] * 30,
-        question=[str(i) for i in range(30)],
+        kind="counts", run=np.array(["a", "b"]), params=params, tokens=FLOPS / (6 * params),
+        successes=successes, trials=np.full(shape, 64), task=np.array(["t"] * 30),
+        question=np.arange(30).astype(str),
     )  # fmt: skip
     found = measured(runs, budget())
     assert found is not None
