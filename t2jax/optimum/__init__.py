@@ -4,6 +4,6 @@ from t2jax.optimum.budget import Budget as Budget
 from t2jax.optimum.driver import frontier as frontier
 from t2jax.optimum.driver import optimum as optimum
 from t2jax.optimum.frontier import Frontier as Frontier
-from t2jax.optimum.measured import Measured as Measured
-from t2jax.optimum.measured import measured as measured
+from t2jax.optimum.observed import Measured as Measured
+from t2jax.optimum.observed import measured as measured
 from t2jax.optimum.result import Optimum as Optimum

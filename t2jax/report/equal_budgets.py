@@ -2,7 +2,7 @@
 
 from t2jax import _text
 from t2jax.optimum import Measured
-from t2jax.optimum.measured import Choice
+from t2jax.optimum.observed import Choice
 
 __all__ = ["measured_text"]
 

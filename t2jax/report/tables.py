@@ -310,8 +310,8 @@ def doubts(
         )
     if fit.source == "the built-in ladder":
         said.append(
-            "The built-in ladder is an interim example: tiny models on synthetic text, single "
-            "seeds. It shows how a plan is made and says nothing about large models."
+            "The built-in ladder holds tiny models trained on synthetic questions. It shows how a "
+            "plan is made and says nothing about large models."
         )
     return said
 

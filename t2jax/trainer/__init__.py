@@ -1,0 +1,1 @@
+"""The workshop: trains small overtrained checkpoints, samples them, measures pass@k (wing)."""

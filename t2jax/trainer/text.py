@@ -1,0 +1,330 @@
+"""Users' own text as a source of rows: JSONL, plain text, token arrays on disk.
+
+Every epoch is a keyed permutation of the rows, so that row i is a function of (seed, i) alone.
+Token arrays stay on disk: they are mapped into memory and read where they are needed.
+"""
+
+import functools
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from t2jax.errors import InputError
+from t2jax.trainer.batches import Batch, Questions
+from t2jax.trainer.hashing import fold
+from t2jax.trainer.packing import loss_tokens, pack_documents, pad, shuffled
+from t2jax.trainer.tokens import BOS, EOS, Tokenizer, load_tokenizer
+
+__all__ = ["TextSource", "open_text"]
+
+_DTYPES = ("uint16", "uint32", "int32")
+_BLOCK = 1 << 24  # tokens looked at in one go
+_ORDER = 5  # sets the order of text apart from the keys of the corpus
+_Document = tuple[list[int], list[int]]
+
+
+class TextSource:
+    """Rows of a user's text, in another order every epoch.
+
+    A stream of tokens is cut into rows, wherever documents end; questions with answers are packed
+    whole instead. `open_text` makes one from a file.
+
+    Args:
+      tokens: a stream of tokens, or None when there are documents.
+      documents: questions and answers, each beginning with bos and ending with eos.
+      vocab_size: tokens run from 0 to vocab_size - 1.
+      seq_len: tokens of a row.
+      seed: of the order of rows.
+      end: token that ends a document of the stream, or None when no token does.
+      name: of the file, as error messages and questions show it.
+    """
+
+    traceable = False
+
+    def __init__(
+        self,
+        tokens: Int[np.ndarray, " n"] | None,
+        *,
+        vocab_size: int,
+        seq_len: int,
+        seed: int = 0,
+        documents: list[_Document] | None = None,
+        end: int | None = EOS,
+        name: str = "text",
+    ):
+        if seq_len < 2:
+            raise InputError(f"seq_len is {seq_len}", remedy="use 2 or more")
+        if seed < 0:
+            raise InputError(f"the seed is {seed}", remedy="use 0 or more")
+        self.vocab_size, self.seq_len, self.seed, self.name = vocab_size, seq_len, seed, name
+        self._end, self._documents = end, documents or []
+        self._stream, self._packed = tokens, None
+        if tokens is None:
+            self._packed = pack_documents(self._documents, seq_len)
+            self.rows_per_epoch = len(self._packed.tokens)
+        else:
+            self.rows_per_epoch = -(-len(tokens) // seq_len)
+
+    def rows(self, first: Any, count: int, *, xp: Any = np) -> Batch:
+        """Training rows `first` to `first + count - 1`; `first` is a Python integer."""
+        picked = shuffled(int(first), count, self.rows_per_epoch, key=fold(_ORDER, self.seed))
+        return Batch(*(xp.asarray(part) for part in self._take(picked)))
+
+    def _take(self, picked: Int[np.ndarray, " count"]) -> Batch:
+        """Rows by their place in the file."""
+        if self._packed is not None:
+            return Batch(*(part[picked] for part in self._packed))
+        assert self._stream is not None
+        words = np.zeros((len(picked), self.seq_len), np.int32)
+        segments = np.zeros((len(picked), self.seq_len), np.int32)
+        for row, place in enumerate(picked * self.seq_len):
+            piece = self._stream[place : place + self.seq_len]
+            words[row, : len(piece)] = piece
+            segments[row, : len(piece)] = 1
+        if self._end is not None:
+            ended = np.cumsum(words == self._end, axis=1)
+            segments[:, 1:] += np.where(segments[:, 1:] > 0, ended[:, :-1], 0).astype(np.int32)
+        return Batch(words, segments, np.zeros(words.shape, bool))
+
+    @functools.cached_property
+    def tokens_per_row(self) -> float:
+        """Mean loss tokens of a row; of the first 2,048 of a longer text."""
+        return loss_tokens(self._take(np.arange(min(self.rows_per_epoch, 2048))))
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256(f"text {self.seq_len} {self.seed} {self._end}".encode())
+        if self._packed is not None:
+            for part in self._packed:
+                digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            assert self._stream is not None
+            for start in range(0, len(self._stream), _BLOCK):
+                digest.update(self._stream[start : start + _BLOCK].astype(np.uint32).tobytes())
+        return digest.hexdigest()[:16]
+
+    def fingerprint(self) -> str:
+        """Changes with any token, the row length and the seed."""
+        return self._digest
+
+    def questions(self, count: int | None = None) -> Questions:
+        """The first questions of a file with `prompt` and `answer`; its answer is the right one.
+
+        Args:
+          count: how many; all by default.
+
+        Raises:
+          InputError: the file has no questions.
+        """
+        asked = self._documents[:count]
+        if not asked:
+            raise InputError(
+                "there are no questions",
+                source=self.name,
+                remedy="give a JSONL file whose lines have 'prompt' and 'answer'",
+            )
+        lengths = np.asarray([len(answer) for _, answer in asked], np.int32)
+        return Questions(
+            task=np.full(len(asked), "text"),
+            difficulty=lengths,
+            prompts=pad([prompt for prompt, _ in asked]),
+            prompt_lengths=np.asarray([len(prompt) for prompt, _ in asked], np.int32),
+            answers=pad([answer for _, answer in asked]),
+            answer_lengths=lengths,
+            owner=np.arange(len(asked), dtype=np.int32),
+            names=np.asarray([f"text-{place}" for place in range(len(asked))]),
+        )
+
+    def check(self, task: str, prompt: Any, answer: Any) -> bool:
+        """Whether an answer, eos included, is that of the file; `task` is `text`."""
+        words = [int(token) for token in answer]
+        if EOS not in words:
+            return False
+        words = tuple(words[: words.index(EOS) + 1])
+        return (tuple(int(token) for token in prompt if token), words) in self._answered
+
+    @functools.cached_property
+    def _answered(self) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
+        return {(tuple(prompt), tuple(answer)) for prompt, answer in self._documents}
+
+
+def open_text(
+    path: str | pathlib.Path,
+    tokenizer: str | Tokenizer = "bytes",
+    *,
+    seq_len: int,
+    seed: int = 0,
+    dtype: str = "uint16",
+    vocab_size: int | None = None,
+    end: int | None = None,
+) -> TextSource:
+    """Rows of a file of text or tokens.
+
+    `.jsonl`: a line is an object with `text`, or with `prompt` and `answer`. `.npy`, `.bin`: a
+    flat array of tokens, taken as they are. Any other name: UTF-8 text, one document.
+
+    Args:
+      path: the file.
+      tokenizer: `bytes`, a `tokenizer.json`, or an object that encodes; not for token arrays.
+      seq_len: tokens of a row.
+      seed: of the order of rows.
+      dtype: of a `.bin` file: uint16, uint32 or int32.
+      vocab_size: of a token array; its largest token + 1 by default.
+      end: token that ends a document of a token array; without it rows are not split.
+
+    Returns:
+      A source, with `questions()` when the file has prompts and answers.
+
+    Raises:
+      InputError: the file is missing, empty or malformed: says where and what to do.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError("there is no such file", source=str(path), remedy="check the path")
+    if path.suffix in (".npy", ".bin"):
+        stream = _read_array(path, dtype)
+        vocab_size = _check_range(path, stream, vocab_size)
+        return TextSource(
+            stream, vocab_size=vocab_size, seq_len=seq_len, seed=seed, end=end, name=str(path)
+        )
+    encoder = load_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    if path.suffix in (".jsonl", ".ndjson"):
+        texts, documents = _read_json(path, encoder, seq_len)
+    else:
+        text = _read_utf8(path)
+        if not text.strip():
+            raise InputError("the file is empty", source=str(path), remedy="give a text")
+        texts, documents = [encoder.encode(text)], None
+    stream = None
+    if documents is None:
+        words = [token for text in texts for token in (BOS, *text, EOS)]
+        stream = np.asarray(words, np.int32)
+    return TextSource(
+        stream,
+        vocab_size=encoder.vocab_size,
+        seq_len=seq_len,
+        seed=seed,
+        documents=documents,
+        name=str(path),
+    )
+
+
+def _read_utf8(path: pathlib.Path) -> str:
+    """The text of a file."""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "this is not UTF-8",
+            source=str(path),
+            row=data.count(b"\n", 0, error.start) + 1,
+            remedy="save the file as UTF-8",
+        ) from None
+
+
+def _read_json(
+    path: pathlib.Path, encoder: Tokenizer, seq_len: int
+) -> tuple[list[list[int]], list[_Document] | None]:
+    """Texts, or questions and answers, of a JSONL file."""
+    texts: list[list[int]] = []
+    documents: list[_Document] = []
+    for row, line in enumerate(_read_utf8(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        place: dict[str, Any] = {"source": str(path), "row": row}
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(
+                "this is not JSON", **place, remedy="write one JSON object a line"
+            ) from None
+        fields = ("text",) if isinstance(found, dict) and "text" in found else ("prompt", "answer")
+        for field in fields:
+            if not isinstance(found, dict) or not isinstance(found.get(field), str):
+                raise InputError(
+                    f"there is no string '{field}'",
+                    **place,
+                    remedy="give each line a 'text', or a 'prompt' and an 'answer'",
+                )
+            try:
+                found[field].encode()
+            except UnicodeEncodeError:
+                raise InputError(
+                    f"'{field}' holds half a surrogate pair, which no text has",
+                    **place,
+                    remedy="write the whole pair or leave it out",
+                ) from None
+        if (fields == ("text",) and documents) or (fields != ("text",) and texts):
+            raise InputError(
+                "texts and questions are mixed", **place, remedy="put them in two files"
+            )
+        if fields == ("text",):
+            texts.append(encoder.encode(found["text"]))
+            continue
+        prompt = [BOS, *encoder.encode(found["prompt"])]
+        answer = [*encoder.encode(found["answer"]), EOS]
+        if len(answer) == 1:
+            raise InputError("the answer is empty", **place, remedy="leave the line out")
+        if len(prompt) + len(answer) > seq_len:
+            raise InputError(
+                f"question and answer have {len(prompt) + len(answer)} tokens",
+                **place,
+                remedy=f"a row has {seq_len}: raise seq_len or shorten the text",
+            )
+        documents.append((prompt, answer))
+    if not texts and not documents:
+        raise InputError("the file has no lines", source=str(path), remedy="give it some text")
+    return texts, documents or None
+
+
+def _read_array(path: pathlib.Path, dtype: str) -> np.ndarray:
+    """A flat array of tokens, left on disk."""
+    if path.suffix == ".npy":
+        try:
+            stream = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            raise InputError(
+                "this is not a NumPy array", source=str(path), remedy="write it with numpy.save"
+            ) from None
+    else:
+        if dtype not in _DTYPES:
+            raise InputError(f"dtype is '{dtype}'", remedy=f"use {', '.join(_DTYPES)}")
+        if path.stat().st_size % np.dtype(dtype).itemsize:
+            raise InputError(
+                f"{path.stat().st_size} bytes are no whole number of {dtype} tokens",
+                source=str(path),
+                remedy="name the dtype that the file was written with",
+            )
+        empty = path.stat().st_size == 0  # which cannot be mapped
+        stream = np.zeros(0, dtype) if empty else np.memmap(path, dtype=dtype, mode="r")
+    if not isinstance(stream, np.ndarray) or stream.ndim != 1 or stream.dtype.kind not in "ui":
+        raise InputError(
+            "this is not a flat array of whole numbers",
+            source=str(path),
+            remedy="save a one-dimensional array of uint16, uint32 or int32",
+        )
+    if not len(stream):
+        raise InputError("the file is empty", source=str(path), remedy="give it some tokens")
+    return stream
+
+
+def _check_range(path: pathlib.Path, stream: np.ndarray, vocab_size: int | None) -> int:
+    """The vocabulary size of a token array, all of whose tokens must fit."""
+    largest = 0
+    for start in range(0, len(stream), _BLOCK):
+        block = stream[start : start + _BLOCK]
+        largest = max(largest, int(block.max()))
+        bad = block < 0 if vocab_size is None else (block < 0) | (block >= vocab_size)
+        if bad.any():
+            place = int(np.argmax(bad))
+            raise InputError(
+                f"token {int(block[place])} at place {start + place} is not in the vocabulary",
+                source=str(path),
+                remedy="check dtype and vocab_size",
+            )
+    return vocab_size or largest + 1
