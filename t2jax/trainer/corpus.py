@@ -210,9 +210,13 @@ class Corpus:
         one = np.zeros(1, np.uint32)
         return max(len(task.sample(Stream(np, 0, one)).answers) for task in self._preset.tasks)
 
-    @functools.cached_property
+    @property
     def tokens_per_row(self) -> float:
         """Mean loss tokens of a row, over 2,048 rows."""
+        return self._tokens_per_row
+
+    @functools.cached_property
+    def _tokens_per_row(self) -> float:
         return loss_tokens(self.rows(0, 2048))
 
     def fingerprint(self) -> str:

@@ -90,9 +90,13 @@ class TextSource:
             segments[:, 1:] += np.where(segments[:, 1:] > 0, ended[:, :-1], 0).astype(np.int32)
         return Batch(words, segments, np.zeros(words.shape, bool))
 
-    @functools.cached_property
+    @property
     def tokens_per_row(self) -> float:
         """Mean loss tokens of a row; of the first 2,048 of a longer text."""
+        return self._tokens_per_row
+
+    @functools.cached_property
+    def _tokens_per_row(self) -> float:
         return loss_tokens(self._take(np.arange(min(self.rows_per_epoch, 2048))))
 
     @functools.cached_property

@@ -1,0 +1,207 @@
+"""`t2jax evaluate`: checkpoints in, a question table out."""
+
+import dataclasses
+import json
+import pathlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from t2jax import _text
+from t2jax._progress import track
+from t2jax.cli import _terminal
+from t2jax.cli._options import arg, positional
+from t2jax.errors import InputError
+
+if TYPE_CHECKING:
+    from t2jax.trainer.batches import Questions
+    from t2jax.trainer.corpus import Corpus
+    from t2jax.trainer.text import TextSource
+
+__all__ = ["CheckpointOptions", "Command", "find_checkpoints", "mean_of_tasks"]
+
+_MODES = ("likelihood", "sample", "both")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointOptions:
+    """Which checkpoints, and what they are asked about."""
+
+    checkpoints: Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        positional("folders of `t2jax train`, or of a ladder for all of its points", "CKPT"),
+    ]
+    data: Annotated[
+        str, arg("corpus:tiny, corpus:small, corpus:large or a JSONL file of questions", "DATA")
+    ] = "corpus:small"
+    tokenizer: Annotated[
+        str, arg("of a JSONL file: bytes, or a tokenizer.json of Hugging Face", "NAME")
+    ] = "bytes"
+
+    def source(self, seq_len: int, data: str = "") -> "Corpus | TextSource":
+        """The corpus or file behind `--data`, or behind another option of that form."""
+        from t2jax.trainer import corpus, text
+
+        data = data or self.data
+        if data.startswith("corpus:"):
+            return corpus.Corpus(data.removeprefix("corpus:"), seq_len=seq_len)
+        return text.open_text(data, self.tokenizer, seq_len=seq_len)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(CheckpointOptions):
+    """Ask checkpoints the same questions and write the table that `t2jax fit` reads."""
+
+    mode: Annotated[str, arg("likelihood, sample or both", "MODE")] = "likelihood"
+    tasks: Annotated[str, arg("ask these tasks only", "TASK,...")] = ""
+    questions: Annotated[int, arg("questions of each task", "COUNT")] = 150
+    kind: Annotated[str, arg("standard, or long for the longest answers", "KIND")] = "standard"
+    split: Annotated[str, arg("eval, dev or finetune", "SPLIT")] = "eval"
+    samples: Annotated[int, arg("answers sampled to each question", "K")] = 64
+    temperature: Annotated[float, arg("divides the logits; 0 takes the likeliest token", "T")] = 1.0
+    top_p: Annotated[float, arg("sample from the likeliest tokens holding this share", "P")] = 1.0
+    seed: Annotated[int, arg("of the samples", "SEED")] = 0
+    out: Annotated[
+        str, arg("write CSV, TSV, JSONL or Parquet; two files in mode 'both'", "FILE", "-o")
+    ] = ""
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def run(self) -> None:
+        """Load, ask, write, print."""
+        if self.mode not in _MODES:
+            raise InputError(f"--mode is '{self.mode}'", remedy=f"use {', '.join(_MODES)}")
+        import jax
+        import numpy as np
+
+        from t2jax.trainer import checkpoint, evaluate
+
+        folders = find_checkpoints(self.checkpoints)
+        cards: list[dict[str, Any]] = []
+        asked: dict[int, Questions] = {}
+        nll, successes = [], []
+        questions = None
+        _terminal.announce(f"asking {len(folders)} checkpoints")
+        for folder in track(folders, "asking"):
+            shape, params, card = checkpoint.load_params(folder)
+            if shape.seq_len not in asked:
+                asked[shape.seq_len] = self._questions(shape.seq_len)
+            questions = asked[shape.seq_len]
+            cards.append(_named(card, folder, shape.params))
+            if self.mode != "sample":
+                nll.append(evaluate.likelihood(params, shape, questions))
+            if self.mode != "likelihood":
+                found = evaluate.sampled(
+                    params,
+                    shape,
+                    questions,
+                    samples=self.samples,
+                    key=jax.random.key(self.seed),
+                    temperature=self.temperature,
+                    top_p=self.top_p,
+                )
+                successes.append(found)
+        assert questions is not None
+        tables = {}
+        if nll:
+            tables["nll"] = evaluate.question_table(questions, cards, nll=np.stack(nll))
+        if successes:
+            tables["counts"] = evaluate.question_table(
+                questions, cards, successes=np.stack(successes), trials=self.samples
+            )
+        for name, table in tables.items():
+            if self.out:
+                # One table holds one kind of measurement: `t2jax fit` reads either file as it is.
+                path = pathlib.Path(self.out)
+                single = len(tables) == 1
+                path = path if single else path.with_name(f"{path.stem}.{name}{path.suffix}")
+                table.write(path)
+        measured = {}
+        if nll:
+            measured["NLL"] = nll
+        if successes:
+            measured["solved"] = [found / self.samples for found in successes]
+        rows = [
+            {
+                "run": card["run"],
+                "params": card["params"],
+                "tokens": card["tokens"],
+                "measure": name,
+                **mean_of_tasks(questions, values[i]),
+            }
+            for name, values in measured.items()
+            for i, card in enumerate(cards)
+        ]
+        _terminal.say(json.dumps(rows) if self.json else _as_text(rows))
+
+    def _questions(self, seq_len: int) -> "Questions":
+        from t2jax.trainer import evaluate
+        from t2jax.trainer.corpus import Corpus
+
+        source = self.source(seq_len)
+        if isinstance(source, Corpus):
+            found = source.questions(self.questions, kind=self.kind, split=self.split)
+        else:
+            found = source.questions(self.questions)
+        tasks = [name.strip() for name in self.tasks.split(",") if name.strip()]
+        return evaluate.select_tasks(found, tasks) if tasks else found
+
+
+def find_checkpoints(names: tuple[str, ...]) -> list[pathlib.Path]:
+    """Folders that hold parameters, in the order given; those of a ladder by name.
+
+    Raises:
+      InputError: a folder holds none.
+    """
+    if not names:
+        raise InputError("no checkpoint is named", remedy="name folders of `t2jax train`")
+    found: list[pathlib.Path] = []
+    for name in names:
+        place = pathlib.Path(name)
+        options = [[place], [place / "params"], sorted(place.glob("points/*/params"))]
+        here = next((o for o in options if o and (o[0] / "card.json").is_file()), None)
+        if here is None:
+            raise InputError(
+                "holds no checkpoint",
+                source=name,
+                remedy="name a folder that `t2jax train` or `t2jax ladder` wrote",
+            )
+        found += here
+    return found
+
+
+def _named(card: dict[str, Any], folder: pathlib.Path, params: int) -> dict[str, Any]:
+    """Run, N and D of a checkpoint, as its card tells them."""
+    if "tokens" not in card:
+        raise InputError(
+            "does not say how many tokens it was trained on",
+            source=str(folder),
+            remedy="add 'tokens' to its card.json",
+        )
+    folder = folder.absolute()
+    name = folder.parent.name if folder.name == "params" else folder.name
+    variant = card.get("variant", "base")
+    run = str(card.get("run", name)) + ("" if variant == "base" else f"-{variant}")
+    return {**card, "run": run, "params": params}
+
+
+def mean_of_tasks(questions: "Questions", values: Any) -> dict[str, float]:
+    """Means by task, and the mean of these."""
+    from t2jax.trainer import evaluate
+
+    means = evaluate.task_means(questions, values)
+    return {**means, "mean": sum(means.values()) / len(means)}
+
+
+def _as_text(rows: list[dict[str, Any]]) -> str:
+    """One line per checkpoint and measure."""
+    shown = {"params": _text.count, "tokens": _text.count}
+    return _text.table(
+        list(rows[0]),
+        [
+            [
+                value if isinstance(value, str) else shown.get(name, _text.number)(value)
+                for name, value in row.items()
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,100 @@
+"""`t2jax ladder`: many sizes and token budgets trained, evaluated and tabulated."""
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from t2jax.cli import _terminal
+from t2jax.cli._options import arg
+
+if TYPE_CHECKING:
+    from t2jax.trainer.ladder import LadderPlan, LadderResult, Progress
+
+__all__ = ["Command"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Train a ladder of checkpoints and write the tables that `t2jax plan` reads.
+
+    Prints the plan and its cost first. Stopped or killed, it goes on with --resume where it was,
+    and ends with the same tables.
+    """
+
+    preset: Annotated[str, arg("smoke, ci, laptop, full or pod", "NAME")] = "ci"
+    out: Annotated[str, arg("folder of the ladder", "FOLDER", "-o")] = "ladder"
+    seeds: Annotated[int | None, arg("seeds of every size, in place of the preset's", "N")] = None
+    workers: Annotated[int | None, arg("processes; one for each core", "N")] = None
+    time_budget: Annotated[
+        float | None, arg("seconds: dear levels are left out until the plan fits", "SECONDS")
+    ] = None
+    finetune: Annotated[bool, arg("afterwards finetune every point, in both ways")] = False
+    resume: Annotated[bool, arg("go on with a folder that was begun")] = False
+    dry_run: Annotated[bool, arg("print the plan and stop")] = False
+
+    def run(self) -> None:
+        """Plan, say what it costs, train, say where the tables are."""
+        from t2jax.trainer import ladder
+        from t2jax.trainer.corpus import Corpus
+
+        preset = ladder.preset(self.preset)
+        workers = ladder.chosen_workers(self.workers)
+        corpus = Corpus(preset.corpus)
+        plan = ladder.plan_ladder(
+            preset,
+            tokens_per_row=corpus.tokens_per_row,
+            seq_len=corpus.seq_len,
+            vocab_size=corpus.vocab_size,
+            seeds=self.seeds,
+            time_budget=self.time_budget,
+            workers=workers,
+            source=corpus.fingerprint(),
+        )
+        _terminal.say(plan.summary(workers, finetune=self.finetune))
+        if self.dry_run:
+            return
+        sys.stdout.flush()
+        try:
+            result = self._train(plan, workers)
+        except KeyboardInterrupt:
+            _terminal.complain(
+                f"interrupted; finished checkpoints and their tables are in {self.out}, and the "
+                "same command with --resume does the rest"
+            )
+            raise SystemExit(130) from None
+        _terminal.say(f"{result.done} of {result.total} checkpoints in {self.out}")
+        for path in result.tables:
+            _terminal.say(f"  {path.name}")
+        if not result.complete:
+            _terminal.say("the time was up; the same command with --resume does the rest")
+
+    def _train(self, plan: "LadderPlan", workers: int) -> "LadderResult":
+        from t2jax.trainer import ladder
+
+        try:
+            return ladder.run_ladder(
+                plan,
+                self.out,
+                workers=workers,
+                resume=self.resume,
+                finetune=self.finetune,
+                stop_after=self.time_budget,
+                progress=_draw,
+            )
+        finally:
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+
+
+def _draw(progress: "Progress") -> None:
+    """A bar on a terminal, a line for every finished checkpoint elsewhere."""
+    left = progress.seconds_left
+    remaining = f"{left / 60:.1f} min left" if left < float("inf") else ""
+    if sys.stderr.isatty():
+        filled = int(24 * progress.share)
+        bar = "=" * filled + " " * (24 - filled)
+        sys.stderr.write(f"\r[{bar}] {progress.done}/{progress.total}, {remaining} \x1b[K")
+    elif progress.name:
+        sys.stderr.write(f"{progress.done}/{progress.total} {progress.name}, {remaining}\n")
+    sys.stderr.flush()

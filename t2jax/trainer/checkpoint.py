@@ -1,0 +1,305 @@
+"""Checkpoints: the whole state of a run, or parameters alone, with a card that says what they are.
+
+Small trees of one process go into one NumPy archive, which takes a millisecond; others go through
+Orbax, which writes behind the back of training and restores onto any mesh. Either way the card is
+written last: a folder without a readable card is no checkpoint.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from t2jax.errors import InputError
+from t2jax.trainer import devices, model
+from t2jax.trainer.batches import Source
+from t2jax.trainer.config import ModelConfig, TrainConfig
+from t2jax.trainer.model import Params
+
+__all__ = [
+    "Saver",
+    "check",
+    "latest",
+    "load_params",
+    "make_card",
+    "restore",
+    "save",
+    "save_params",
+]
+
+SMALL = 16 * 2**20
+"""Bytes up to which one process writes a NumPy archive."""
+
+_CARD, _ARCHIVE, _SHARDS = "card.json", "arrays.npz", "arrays"
+_FREE = ("chunk", "data", "fsdp")  # fields that leave the numbers as they are
+
+PathLike = str | os.PathLike[str]
+
+
+def make_card(config: TrainConfig, source: Source, **more: Any) -> dict[str, Any]:
+    """What a checkpoint is a checkpoint of, ready for JSON.
+
+    Args:
+      config: the run, filled.
+      source: its data.
+      more: further entries, such as the loss tokens seen.
+    """
+    packages = ("t2jax", "jax", "flax", "optax", "numpy")
+    return {
+        "config": dataclasses.asdict(config),
+        "model": dataclasses.asdict(config.model),
+        "source": source.fingerprint(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        **more,
+    }
+
+
+def check(card: dict[str, Any], expected: dict[str, Any], folder: PathLike) -> None:
+    """Refuse to go on with another run than the one that was begun.
+
+    Raises:
+      InputError: names the fields that differ.
+    """
+    was, now = (dict(c["config"]) for c in (card, expected))
+    for side in (was, now):
+        side.update({f"model.{name}": value for name, value in side.pop("model").items()})
+    names = [name for name in now if name not in _FREE and was.get(name) != now[name]]
+    words = [f"{name} {was.get(name)} -> {now[name]}" for name in names]
+    if card["source"] != expected["source"]:
+        words.append(f"data {card['source']} -> {expected['source']}")
+    if words:
+        raise InputError(
+            f"begun with other settings: {', '.join(words)}",
+            source=str(folder),
+            remedy="repeat the first settings, or name another output folder",
+        )
+
+
+class Saver:
+    """Writes checkpoints of a run, the last `keep` of which stay.
+
+    Args:
+      folder: holds one folder per checkpoint, named by its step.
+      keep: checkpoints that stay.
+    """
+
+    def __init__(self, folder: PathLike, *, keep: int = 2):
+        self.folder, self.keep = pathlib.Path(folder).absolute(), keep
+        self._pending: tuple[Any, pathlib.Path, dict[str, Any]] | None = None
+
+    def save(self, step: int, state: Any, card: dict[str, Any]) -> None:
+        """Begin to write a state; it may be used up as soon as this returns.
+
+        A large state is written in the background: it counts once `wait` has returned, which the
+        next `save` calls first.
+        """
+        self.wait()
+        place = self.folder / str(step)
+        if devices.is_first():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+        writing = _write_arrays(place, state)
+        self._pending = (writing, place, {**card, "step": step})
+        if writing is None:
+            self.wait()
+
+    def wait(self) -> None:
+        """Return once the last checkpoint is whole; a failure to write it is raised here."""
+        if self._pending is None:
+            return
+        writing, place, card = self._pending
+        self._pending = None
+        if writing is not None:
+            writing.result()
+        if devices.is_first():
+            _write_card(place, card)
+            kept = _steps(self.folder)[-self.keep :]
+            for old in self.folder.iterdir():
+                # Folders without a card are what a process left that was killed.
+                if old.name.isdigit() and int(old.name) < kept[-1] and int(old.name) not in kept:
+                    shutil.rmtree(old, ignore_errors=True)
+
+
+def save(folder: PathLike, step: int, state: Any, card: dict[str, Any], *, keep: int = 2) -> None:
+    """Write the checkpoint of a step and return once it is whole.
+
+    Args:
+      folder: holds one folder per checkpoint.
+      step: steps done.
+      state: tree of arrays.
+      card: what it is; see `make_card`.
+      keep: checkpoints that stay, the newest.
+    """
+    saver = Saver(folder, keep=keep)
+    saver.save(step, state, card)
+    saver.wait()
+
+
+def latest(folder: PathLike) -> int | None:
+    """Step of the newest whole checkpoint of a folder, or None."""
+    steps = _steps(pathlib.Path(folder))
+    return steps[-1] if steps else None
+
+
+def read_card(folder: PathLike, step: int | None = None) -> dict[str, Any]:
+    """The card of a checkpoint: of a step, the newest unless given.
+
+    Raises:
+      InputError: there is no checkpoint.
+    """
+    return _read_card(_place(folder, step))
+
+
+def restore(folder: PathLike, target: Any, *, step: int | None = None) -> tuple[Any, dict]:
+    """A state, on the devices that the target names, and its card.
+
+    Args:
+      folder: holds one folder per checkpoint.
+      target: tree of `jax.ShapeDtypeStruct` with shardings, `Trainer.abstract_state()`; the mesh
+        may be another than the one the checkpoint was written from.
+      step: which checkpoint; the newest unless given.
+
+    Raises:
+      InputError: there is no checkpoint, or it holds another tree.
+    """
+    place = _place(folder, step)
+    card = _read_card(place)
+    return _read_arrays(place, target), card
+
+
+def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
+    """Write parameters alone and return once they are whole: about a millisecond when small.
+
+    Args:
+      folder: made where it is missing.
+      params: the parameters.
+      card: says what they are; `card["model"]` is the `ModelConfig`, as such or as a dictionary.
+    """
+    place = pathlib.Path(folder).absolute()
+    shape = card["model"]
+    shape = dataclasses.asdict(shape) if isinstance(shape, ModelConfig) else shape
+    card = {**card, "model": shape}
+    _model_of(card, place)
+    if devices.is_first():
+        for name in (_CARD, _ARCHIVE):
+            (place / name).unlink(missing_ok=True)
+        shutil.rmtree(place / _SHARDS, ignore_errors=True)
+        place.mkdir(parents=True, exist_ok=True)
+    writing = _write_arrays(place, params)
+    if writing is not None:
+        writing.result()
+    if devices.is_first():
+        _write_card(place, card)
+
+
+def load_params(folder: PathLike) -> tuple[ModelConfig, Params, dict[str, Any]]:
+    """Shape of the model, parameters and card, from a folder of `save_params` or `train`.
+
+    Raises:
+      InputError: the folder holds no parameters.
+    """
+    place = pathlib.Path(folder).absolute()
+    card = _read_card(place)
+    shape = _model_of(card, place)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        jax.eval_shape(lambda key: model.initialise(shape, key), jax.random.key(0)),
+    )
+    return shape, _read_arrays(place, target), card
+
+
+def _place(folder: PathLike, step: int | None) -> pathlib.Path:
+    step = latest(folder) if step is None else step
+    if step is None:
+        raise InputError(
+            "holds no checkpoint", source=str(folder), remedy="name a folder that training wrote"
+        )
+    return pathlib.Path(folder).absolute() / str(step)
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+    found = [p.parent.name for p in folder.glob(f"*/{_CARD}")] if folder.is_dir() else []
+    return sorted(int(name) for name in found if name.isdigit())
+
+
+def _names(tree: Any) -> list[str]:
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(tree)]
+
+
+def _write_arrays(place: pathlib.Path, tree: Any) -> Any:
+    """Write at once and return None, or begin to and return what must be waited for."""
+    leaves = jax.tree.leaves(tree)
+    if jax.process_count() == 1 and sum(leaf.nbytes for leaf in leaves) <= SMALL:
+        values = dict(zip(_names(tree), map(np.asarray, jax.device_get(leaves)), strict=True))
+        partial = place / f".{_ARCHIVE}.{os.getpid()}"
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **values)
+        os.replace(partial, place / _ARCHIVE)
+        return None
+    return ocp.save_async(str(place / _SHARDS), tree)
+
+
+def _read_arrays(place: pathlib.Path, target: Any) -> Any:
+    leaves, structure = jax.tree.flatten(target)
+    try:
+        if not (place / _ARCHIVE).is_file():
+            return ocp.load(str(place / _SHARDS), target)
+        with (place / _ARCHIVE).open("rb") as opened, np.load(opened) as file:
+            values = [file[name] for name in _names(target)]
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"the arrays cannot be read ({' '.join(str(error).split())[:200]})",
+            source=str(place),
+            remedy="remove this folder and train again from the checkpoint before it",
+        ) from error
+    if [x.shape for x in values] != [x.shape for x in leaves]:
+        raise InputError(
+            "holds a model of another shape", source=str(place), remedy="restore its own config"
+        )
+    put = [
+        jax.make_array_from_callback(leaf.shape, leaf.sharding, value.__getitem__)
+        for value, leaf in zip(values, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, put)
+
+
+def _write_card(place: pathlib.Path, card: dict[str, Any]) -> None:
+    partial = place / f".{_CARD}.{os.getpid()}"
+    partial.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(partial, place / _CARD)
+
+
+def _read_card(place: pathlib.Path) -> dict[str, Any]:
+    try:
+        card = json.loads((place / _CARD).read_text(encoding="utf-8"))
+        if not isinstance(card, dict):
+            raise ValueError("not an object")
+        return card
+    except FileNotFoundError:
+        raise InputError(
+            f"holds no {_CARD}", source=str(place), remedy="name a folder that training wrote"
+        ) from None
+    except ValueError as error:
+        raise _damaged(place, error) from error
+
+
+def _damaged(place: pathlib.Path, error: Exception) -> InputError:
+    return InputError(
+        f"is damaged ({error})", source=str(place / _CARD), remedy="write this checkpoint again"
+    )
+
+
+def _model_of(card: dict[str, Any], place: pathlib.Path) -> ModelConfig:
+    try:
+        return ModelConfig(**card["model"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(place, error) from error

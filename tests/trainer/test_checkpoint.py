@@ -1,0 +1,177 @@
+"""What is written is what is read; half a checkpoint is none; another run is refused."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from counted_rows import CountedRows, small_config
+
+from t2jax.errors import InputError
+from t2jax.trainer import checkpoint, model
+from t2jax.trainer.config import ModelConfig
+from t2jax.trainer.train import Trainer
+
+SOURCE = CountedRows()
+
+
+def equal(a, b) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all((np.asarray(x) == np.asarray(y)).all() for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Trainer:
+    return Trainer(small_config(), SOURCE)
+
+
+@pytest.fixture
+def card(trainer: Trainer) -> dict:
+    return checkpoint.make_card(trainer.config, SOURCE, tokens=5)
+
+
+@pytest.fixture(params=["archive", "orbax"])
+def kind(request, monkeypatch) -> str:
+    """Both ways to store arrays: small trees in one file, others by Orbax."""
+    if request.param == "orbax":
+        monkeypatch.setattr(checkpoint, "SMALL", 0)
+    return request.param
+
+
+def test_a_restored_state_goes_on_to_the_last_bit(tmp_path, trainer, card, kind):
+    plan = trainer.plan()
+    state, _ = trainer.run(trainer.init(), 10, plan)
+    checkpoint.save(tmp_path, 10, state, card)
+    assert (tmp_path / "10" / ("arrays.npz" if kind == "archive" else "arrays")).exists()
+    straight, _ = trainer.run(state, 24, plan)
+    restored, read = checkpoint.restore(tmp_path, trainer.abstract_state())
+    assert read == {**json.loads(json.dumps(card)), "step": 10}
+    assert int(restored.step) == 10
+    assert equal(trainer.run(restored, 24, plan)[0], straight)
+
+
+def test_a_state_may_be_used_up_while_it_is_being_written(tmp_path, trainer, card, kind):
+    state, _ = trainer.run(trainer.init(), 4, trainer.plan())
+    kept = jax.tree.map(np.array, state)
+    saver = checkpoint.Saver(tmp_path)
+    saver.save(4, state, card)
+    trainer.run(state, 12, trainer.plan())
+    saver.wait()
+    assert equal(checkpoint.restore(tmp_path, trainer.abstract_state())[0], kept)
+
+
+def test_the_newest_checkpoints_stay(tmp_path, trainer, card, kind):
+    saver = checkpoint.Saver(tmp_path, keep=2)
+    for step in (3, 20, 100):
+        saver.save(step, trainer.init(), card)
+    saver.wait()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["100", "20"]
+    assert checkpoint.latest(tmp_path) == 100
+
+
+def test_a_checkpoint_without_its_card_is_none(tmp_path, trainer, card, kind):
+    for step in (3, 20):
+        checkpoint.save(tmp_path, step, trainer.init(), card)
+    (tmp_path / "20" / "card.json").unlink()
+    assert checkpoint.latest(tmp_path) == 3
+    assert checkpoint.restore(tmp_path, trainer.abstract_state())[1]["step"] == 3
+    checkpoint.save(tmp_path, 20, trainer.init(), card)
+    assert checkpoint.latest(tmp_path) == 20
+
+
+def test_there_is_nothing_in_an_empty_folder(tmp_path, trainer):
+    assert checkpoint.latest(tmp_path) is None
+    assert checkpoint.latest(tmp_path / "absent") is None
+    with pytest.raises(InputError, match="no checkpoint"):
+        checkpoint.restore(tmp_path, trainer.abstract_state())
+    with pytest.raises(InputError, match=r"no card\.json"):
+        checkpoint.load_params(tmp_path)
+
+
+def test_a_failure_to_write_is_raised_and_leaves_no_checkpoint(tmp_path, trainer, card, kind):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="run"):
+        checkpoint.save(tmp_path / "run", 3, trainer.init(), card)
+    assert checkpoint.latest(tmp_path / "run") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 1}, "seed 0 -> 1"),
+        ({"cooldown": 0.5, "clip": 2.0}, "cooldown 0.2 -> 0.5, clip 1.0 -> 2.0"),
+        ({"model": ModelConfig(d_model=16, n_layers=1)}, "d_model 8 -> 16, model.vocab_size 32"),
+    ],
+)
+def test_another_run_is_refused_in_one_line_that_names_it(change, words, card):
+    other = checkpoint.make_card(dataclasses.replace(small_config(), **change), SOURCE)
+    with pytest.raises(InputError) as refusal:
+        checkpoint.check(checkpoint.make_card(small_config(), SOURCE), other, "out")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_devices_and_chunks_may_change_between_sessions():
+    other = small_config(data=2, fsdp=4, chunk=7)
+    first, second = (checkpoint.make_card(c, SOURCE) for c in (small_config(), other))
+    checkpoint.check(first, second, "out")
+
+
+def test_parameters_alone_come_back_with_their_model(tmp_path, kind):
+    config = ModelConfig(d_model=8, n_layers=1)
+    params = model.initialise(config, jax.random.key(1))
+    checkpoint.save_params(tmp_path / "point", params, {"model": config, "tokens": 7})
+    found, loaded, card = checkpoint.load_params(tmp_path / "point")
+    assert found == config
+    assert equal(loaded, params)
+    assert jax.tree.structure(loaded) == jax.tree.structure(params)
+    assert card["tokens"] == 7
+
+
+def test_parameters_are_replaced_whatever_their_storage(tmp_path, monkeypatch):
+    config = ModelConfig(d_model=8, n_layers=1)
+    first, second = (model.initialise(config, jax.random.key(i)) for i in range(2))
+    for limit in (2**20, 0, 2**20):
+        monkeypatch.setattr(checkpoint, "SMALL", limit)
+        for params in (first, second):
+            checkpoint.save_params(tmp_path, params, {"model": config})
+            assert equal(checkpoint.load_params(tmp_path)[1], params)
+
+
+def test_the_same_parameters_are_the_same_bytes(tmp_path):
+    config = ModelConfig(d_model=8, n_layers=1)
+    params = model.initialise(config, jax.random.key(1))
+    for name in "ab":
+        checkpoint.save_params(tmp_path / name, params, {"model": config})
+    for file in ("arrays.npz", "card.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_arrays_of_another_model_are_refused(tmp_path, kind):
+    small, large = ModelConfig(d_model=8, n_layers=1), ModelConfig(d_model=16, n_layers=1)
+    for config in (small, large):
+        params = model.initialise(config, jax.random.key(0))
+        checkpoint.save_params(tmp_path / str(config.d_model), params, {"model": config})
+    shutil.copy(tmp_path / "8" / "card.json", tmp_path / "16" / "card.json")
+    with pytest.raises(InputError, match="shape"):
+        checkpoint.load_params(tmp_path / "16")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"step": 3}', '{"model": {"width": 3}}'])
+def test_a_damaged_card_is_named(tmp_path, text):
+    config = ModelConfig(d_model=8, n_layers=1)
+    checkpoint.save_params(tmp_path, model.initialise(config, jax.random.key(0)), {"model": config})
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(InputError, match=r"card\.json"):
+        checkpoint.load_params(tmp_path)
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    config = ModelConfig(d_model=8, n_layers=1)
+    checkpoint.save_params(tmp_path, model.initialise(config, jax.random.key(0)), {"model": config})
+    file = tmp_path / "arrays.npz"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoint.load_params(tmp_path)

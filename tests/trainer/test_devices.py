@@ -1,0 +1,171 @@
+"""A run on many devices or in many processes is the run on one.
+
+The runs are separate processes, because XLA fixes the number of devices when it starts.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from counted_rows import CountedRows, small_config
+from jax.sharding import PartitionSpec
+
+from t2jax.errors import InputError
+from t2jax.trainer import devices
+from t2jax.trainer.train import Trainer
+
+SCRIPT = pathlib.Path(__file__).with_name("spread_run.py")
+
+
+def start(folder: pathlib.Path, meshes: str, *, count: int, processes: Sequence[str] = ()):
+    """A process of a spread run, with `count` simulated devices."""
+    folder.mkdir(exist_ok=True)
+    log = (folder / f"log{processes[2] if processes else ''}").open("w", encoding="utf-8")
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
+    }
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", str(SCRIPT), str(folder), meshes, *processes],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def logs(folder: pathlib.Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("log*")))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, np.ndarray]:
+    """Parameters and losses of the run on one device."""
+    trainer = Trainer(small_config(), CountedRows())
+    state, metrics = trainer.run(trainer.init(), 24, trainer.plan())
+    flat = np.concatenate([np.ravel(x) for x in jax.tree.leaves(state.params)])
+    return {"params": flat, "losses": metrics.loss}
+
+
+def assert_same(folder: pathlib.Path, mesh: str, alone: dict[str, np.ndarray]) -> None:
+    found = np.load(folder / f"{mesh}.npz")
+    for name in ("params", "resumed"):
+        np.testing.assert_allclose(found[name], alone["params"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
+    np.testing.assert_allclose(found["again"], alone["losses"][12:], rtol=1e-5)
+    # The state is divided among the devices of a group; a few small arrays are not.
+    assert found["share"] == pytest.approx(1 / int(mesh.split("x")[1]), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "meshes", ["2x4,1x1", pytest.param("1x8,8x1,2x2,1x1", marks=pytest.mark.slow)]
+)
+def test_eight_devices_are_one_and_a_checkpoint_moves_between_them(tmp_path, alone, meshes):
+    process = start(tmp_path, meshes, count=8)
+    assert process.wait(timeout=300) == 0, logs(tmp_path)
+    for mesh in meshes.split(","):
+        assert_same(tmp_path, mesh, alone)
+    first = np.load(tmp_path / f"{meshes.split(',')[0]}.npz")
+    # On the devices it was saved from, a checkpoint goes on to the last bit.
+    assert (first["resumed"] == first["params"]).all()
+
+
+@pytest.mark.slow
+def test_two_processes_of_two_devices_are_one(tmp_path, alone):
+    address = f"localhost:{free_port()}"
+    pair = [start(tmp_path, "2x2,1x4", count=2, processes=(address, "2", str(i))) for i in range(2)]
+    try:
+        codes = [process.wait(timeout=500) for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+            process.wait()
+    assert codes == [0, 0], logs(tmp_path)
+    for mesh in ("2x2", "1x4"):
+        assert_same(tmp_path, mesh, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
+    address = f"localhost:{free_port()}"
+    endless = str(10**8)
+    pair = [
+        start(tmp_path, "2x2", count=2, processes=(address, "2", str(i), endless)) for i in range(2)
+    ]
+    try:
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "saved" / "12" / "card.json").is_file():
+            assert time.monotonic() < deadline, logs(tmp_path)
+            assert [p.poll() for p in pair] == [None, None], logs(tmp_path)
+            time.sleep(0.2)
+        pair[victim].send_signal(signal.SIGKILL)
+        assert pair[1 - victim].wait(timeout=60) != 0
+    finally:
+        for process in pair:
+            process.kill()
+            process.wait()
+    said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
+    assert "another task died" in said
+
+
+def test_a_process_that_nobody_joins_says_what_to_check_and_ends():
+    code = (
+        "from t2jax.trainer import devices\n"
+        f"devices.initialise_processes('localhost:{free_port()}', 2, 0, timeout=4)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "still waiting at localhost" in done.stderr
+    assert "--num-processes" in done.stderr
+
+
+def test_a_run_that_nothing_describes_is_refused():
+    code = (
+        "from t2jax.trainer import devices\n"
+        "devices.initialise_processes(None, None, None, timeout=4)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert "InputError: this process did not join the run" in done.stderr
+
+
+def test_too_many_devices_are_refused_with_the_way_to_simulate_them():
+    with pytest.raises(InputError, match="xla_force_host_platform_device_count=64"):
+        devices.make_mesh(8, 8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((8, 12), 1), ((12, 8), 0), ((8, 6), 0), ((2, 6), None), ((4,), 0), ((3,), None), ((), None)],
+)
+def test_arrays_are_cut_along_their_longest_axis_that_divides(shape, axis):
+    assert devices.longest_axis(shape, 4) == axis
+
+
+def test_one_device_holds_the_whole_and_makes_all_rows():
+    mesh = devices.make_mesh()
+    places = devices.shard_params({"a": jnp.zeros((8, 4))}, mesh)
+    assert places["a"].spec == PartitionSpec()
+    assert devices.own_rows(devices.batch_sharding(mesh), 12) == (0, 12)
+
+
+def test_nobody_knows_the_peak_of_a_cpu():
+    assert devices.peak_flops("bfloat16") is None
