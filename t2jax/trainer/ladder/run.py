@@ -1,0 +1,204 @@
+"""Spend a plan: find what is missing, have it done, write the tables.
+
+The folder is the whole state. A point is written under another name and renamed when it is
+complete, so that whatever ends a run, the next one does what is missing and nothing else.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+
+from t2jax.errors import InputError, Refusal
+from t2jax.trainer.ladder import crew, table, worker
+from t2jax.trainer.ladder.plan import LadderPlan, tuning_seconds
+
+__all__ = ["LadderResult", "chosen_workers", "run_ladder"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LadderResult:
+    """What a run of a ladder left behind."""
+
+    folder: pathlib.Path
+    plan: LadderPlan
+    done: int  # points present, all variants
+    total: int  # points planned, all variants of the stages that were asked for
+    tables: tuple[pathlib.Path, ...]  # what was written
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.done == self.total
+
+
+def chosen_workers(asked: int | None = None) -> int:
+    """How many workers: as asked, or one for an accelerator, or one for each core.
+
+    Args:
+      asked: by the user; None leaves it to the machine. Several would only share an accelerator.
+
+    Raises:
+      InputError: fewer than one.
+    """
+    if asked is not None:
+        if asked < 1:
+            raise InputError(f"--workers is {asked}", remedy="give at least 1")
+        return asked
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+    if os.environ.get("JAX_PLATFORMS", "") != "cpu" and any(map(_installed, plugins)):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def run_ladder(
+    plan: LadderPlan,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    finetune: bool = False,
+    stop_after: float | None = None,
+    progress: Callable[[crew.Progress], None] | None = None,
+) -> LadderResult:
+    """Train, evaluate and tabulate what is missing of a plan.
+
+    On a CPU every worker computes with one thread, so that the numbers do not depend on how many
+    there are.
+
+    Args:
+      plan: from `plan_ladder`.
+      out: folder of the ladder, made if it is not there.
+      workers: processes; chosen by the machine unless given.
+      resume: go on with a folder that holds points already.
+      finetune: afterwards finetune every point, on whole sequences and on answers only.
+      stop_after: wall-clock seconds after which the workers are stopped; what was finished
+        stays, and the tables are written from it.
+      progress: called when something was done.
+
+    Returns:
+      Where the tables are and whether the ladder is complete.
+
+    Raises:
+      InputError: the folder holds another ladder, or this one and `resume` was not asked for.
+      Refusal: trunks failed, whose names it says; all others were done.
+      KeyboardInterrupt: Ctrl-C or SIGTERM; no worker is left, and the tables hold all points that
+        were finished.
+    """
+    folder = pathlib.Path(out).absolute()
+    workers = chosen_workers(workers)
+    _claim(folder, plan, resume)
+    deadline = None if stop_after is None else time.monotonic() + stop_after
+    failures: dict[str, str] = {}
+    with crew.ended_as_interrupted():
+        try:
+            for stage in ("base", "tuned") if finetune else ("base",):
+                jobs = _jobs(folder, plan, stage)
+                if not jobs:
+                    continue
+                outcome = crew.spend(
+                    folder,
+                    plan,
+                    jobs,
+                    workers=workers,
+                    total=len(plan.points) * len(worker.STAGES[stage]),
+                    deadline=deadline,
+                    report=progress,
+                )
+                failures |= outcome.failures
+                if not outcome.in_time:
+                    break
+        finally:
+            tables = table.write_tables(folder, plan)
+    if failures:
+        names = list(failures)
+        raise Refusal(
+            f"failed: {', '.join(names)}; {names[0]}: {failures[names[0]]}",
+            remedy="the tables hold all other points, and --resume tries again",
+        )
+    variants = worker.VARIANTS if finetune else worker.VARIANTS[:1]
+    wanted = [worker.point_folder(folder, p.run, v) for v in variants for _, p in plan.points]
+    return LadderResult(
+        folder=folder,
+        plan=plan,
+        done=sum(path.exists() for path in wanted),
+        total=len(wanted),
+        tables=tables,
+    )
+
+
+def _claim(folder: pathlib.Path, plan: LadderPlan, resume: bool) -> None:
+    """Make the folder this ladder's, or refuse."""
+    card = folder / "ladder.json"
+    facts = {"preset": plan.preset.name, "fingerprint": plan.fingerprint()}
+    if card.exists():
+        try:
+            found = json.loads(card.read_text("utf-8"))
+            begun_as = found["preset"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                "is damaged", source=str(card), remedy="name another --out, or remove this one"
+            ) from None
+        if found != facts:
+            raise InputError(
+                f"holds a ladder of preset '{begun_as}' with other settings",
+                source=str(folder),
+                remedy="name another --out, or give the --preset, --seeds, --time-budget and, "
+                "with that, --workers that it was begun with",
+            )
+        if not resume:
+            raise InputError(
+                "holds this ladder already",
+                source=str(folder),
+                remedy="give --resume to go on with it, or name another --out",
+            )
+        _tidy(folder)
+        return
+    try:
+        (folder / "points").mkdir(parents=True, exist_ok=True)
+        worker.write_text(card, json.dumps(facts, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror})", source=str(folder), remedy="choose another"
+        ) from None
+
+
+def _tidy(folder: pathlib.Path) -> None:
+    """Remove what was being written when a run was ended."""
+    for place in (*folder.glob(".*"), *folder.glob("points/.*")):
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+
+
+def _jobs(folder: pathlib.Path, plan: LadderPlan, stage: str) -> list[worker.Job]:
+    """What is missing of a stage, the longest first."""
+    jobs = []
+    for trunk in plan.trunks:
+        runs = [point.run for point in trunk.points]
+        if stage != "base":
+            runs = [run for run in runs if worker.has(folder, run, "base")]
+        makes = worker.STAGES[stage]
+        missing = [(run, v) for run in runs for v in makes if not worker.has(folder, run, v)]
+        whole = trunk.seconds if stage == "base" else tuning_seconds(trunk)
+        if missing:
+            jobs.append(
+                worker.Job(
+                    stage=stage,
+                    trunk=trunk,
+                    runs=tuple(dict.fromkeys(run for run, _ in missing)),
+                    points=len(missing),
+                    # the trunk may be far already, which the estimate leaves out
+                    seconds=whole * len(missing) / (len(trunk.points) * len(makes)),
+                )
+            )
+    return sorted(jobs, key=lambda job: -job.seconds)
