@@ -1,42 +1,125 @@
 """Measured ladders that come with t2jax, each with its PROVENANCE.md (floor 1)."""
 
 import dataclasses
+import functools
 import importlib.resources
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from t2jax.observations import Observations, read
 
-__all__ = ["load_ladder"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["load_ladder", "load_questions", "load_runs"]
+
+_VARIANTS = ("base", "ft", "sft")
+_MEASURES = ("nll", "loss")
+_SETS = ("standard", "long")
+_LONG = "long-"  # in front of the name of a task of long answers
+_N = "matrices+head"
 
 
-def load_ladder(*, measure: str = "nll") -> Observations:
-    """The built-in ladder: 72 small models, each asked the same 600 questions.
+def load_ladder(
+    *, measure: str = "nll", variant: str = "base", questions: str = "standard"
+) -> Observations:
+    """The built-in ladder: small models, overtrained and not, all asked the same questions.
 
-    Two ladders of two-layer decoders on synthetic text, 2.6k to 233k parameters and 0.15M to
-    13M tokens, with the exact success probability of every question. N counts the weight
-    matrices and the unembedding. Single seeds; checkpoints of one trunk are correlated.
-    Everything that is known about it is in `datasets/lab_ladder/PROVENANCE.md`.
+    Decoders trained by `t2jax ladder --preset full` on the project's own corpus of five families
+    of questions. N counts the weight matrices and the unembedding. Checkpoints of one trunk share
+    seed and data and are correlated. What was and was not found in it, and how it was made, is in
+    `datasets/ladder/PROVENANCE.md`.
 
     Args:
-      measure: "nll" for the NLL of each question in nats, summed over the answer's tokens, or
-        "loss" for the training loss of each checkpoint over its last 32 steps.
+      measure: "nll" for the NLL of each question in nats: minus the log of the probability that
+        one sample at temperature 1 is accepted, exact; "loss" for the training loss of each
+        checkpoint, the mean cross-entropy over the end of its run.
+      variant: "base"; "ft", finetuned on whole documents; "sft", finetuned on answers only.
+      questions: "standard", drawn as in training, or "long", those with the longest answers.
 
     Returns:
       A question table, or a loss table of the same checkpoints.
 
     Raises:
-      ValueError: when there is no such measure.
+      ValueError: when there is no such table.
 
     >>> ladder = load_ladder()
-    >>> ladder.n_rows, ladder.n_questions, ladder.params_definition
-    (72, 600, 'matrices+head')
+    >>> sorted(set(ladder.task.tolist()))
+    ['arithmetic', 'causal', 'knowledge', 'pairs', 'spatial']
+    >>> ladder.params_definition
+    'matrices+head'
 
-    Source: measured for this project with a prototype of its trainer.
+    Source: measured for this project by its own trainer.
     """
-    files = {"nll": ("questions.parquet", None), "loss": ("runs.csv", "loss=lm_loss")}
-    if measure not in files:
-        raise ValueError(f"measure is {measure!r}: use 'nll' or 'loss'")
-    name, columns = files[measure]
-    folder = importlib.resources.files("t2jax.datasets") / "lab_ladder"
-    with importlib.resources.as_file(folder / name) as path:
-        table = read(path, columns=columns, params_definition="matrices+head")
+    for name, value, known in (
+        ("measure", measure, _MEASURES),
+        ("variant", variant, _VARIANTS),
+        ("questions", questions, _SETS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}: use one of {', '.join(known)}")
+    if measure == "loss":
+        table = read(_runs(variant), columns="loss=train_loss", params_definition=_N)
+    else:
+        table = read(_table(f"questions-{variant}.parquet"), params_definition=_N)
+        assert table.task is not None
+        table = table.select_questions(
+            np.char.startswith(table.task, _LONG) == (questions == "long")
+        )
     return dataclasses.replace(table, source="the built-in ladder")
+
+
+def load_runs() -> "pd.DataFrame":
+    """What is known of every checkpoint of the built-in ladder, one row each, all variants.
+
+    Returns:
+      Columns such as run, trunk, seed, variant, d_model, params, tokens, steps, batch_rows,
+      learning_rate, train_flops (6ND), train_loss and the mean NLL of each task.
+
+    >>> runs = load_runs()
+    >>> set(runs.variant) == {"base", "ft", "sft"}
+    True
+
+    Source: as `load_ladder`.
+    """
+    import pandas as pd
+
+    return pd.concat([_runs(variant) for variant in _VARIANTS], ignore_index=True)
+
+
+def load_questions() -> "pd.DataFrame":
+    """The questions of the built-in ladder, one row each, long ones as tasks of their own.
+
+    Returns:
+      Columns task, question, difficulty (comparable within a task), accepted (right answers) and
+      nll_chance_task: NLL of a guesser who knows the answers of the task but not the question.
+
+    >>> bool((load_questions().nll_chance_task > 0).all())
+    True
+
+    Source: as `load_ladder`.
+    """
+    import pandas as pd
+
+    with importlib.resources.as_file(_folder() / "questions.csv") as path:
+        return pd.read_csv(path)
+
+
+def _runs(variant: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    with importlib.resources.as_file(_folder() / f"runs-{variant}.csv") as path:
+        return pd.read_csv(path)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(name: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    with importlib.resources.as_file(_folder() / name) as path:
+        return pd.read_parquet(path)
+
+
+def _folder():
+    return importlib.resources.files("t2jax.datasets") / "ladder"
