@@ -54,9 +54,9 @@ def plan(out, *words):
 def check_page(text, *more):
     """Assert that the page is narrow and says everything in its order."""
     assert max(map(len, text.splitlines())) <= 100
-    order = ["The data\n", "72 checkpoints", "The fit", "alpha", "The plan\n", "none was given"]
+    order = ["The data\n", "148 checkpoints", "The fit", "alpha", "The plan\n", "none was given"]
     order += ["parameters N", "-log pass@k, nats", "Doubling the training", *more]
-    order += ["What this does not know", "interim example", "written:"]
+    order += ["What this does not know", "synthetic questions", "written:"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
 
@@ -141,7 +141,9 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
     )  # fmt: skip
     assert code == 0
     told = json.loads(text, parse_constant=pytest.fail)
-    assert told["doubts"][0].startswith("EXTRAPOLATION: the training budget 1e+13 lies 0.8 decades")
+    assert told["doubts"][0].startswith(
+        "EXTRAPOLATION: the training budget 1e+13 lies 0.29 decades"
+    )
     assert [pathlib.Path(path).name for path in told["files"]] == list(FILES)
     assert run("plan", loss_table, "--law", "tied", "--draws", "8", "--quiet") == (0, "", "")
 
@@ -162,8 +164,8 @@ REFUSED = {
     "plan --draws 0": (2, "leaves nothing to draw"),
     "plan --unit ron": (2, "no unit 'ron'"),
     "plan --task sptial": (2, "the tasks are"),
-    "plan --train-flops 1e20": (3, "7.8 decades above the table, which spans 4.96e+10 to 1.6e+12"),
-    "plan --train-flops 1e9": (3, "1.7 decades below"),
+    "plan --train-flops 1e20": (3, "7.3 decades above the table, which spans 4.78e+09 to 5.16e+12"),
+    "plan --train-flops 1e9": (3, "0.68 decades below"),
     "plan --inference-flops 1e12": (3, "pass --extrapolate"),
     "plan --law additive --inference-flops 1e6": (3, "samples"),
     "plan LOSS --inference-flops 1e6": (3, "losses at three or more k"),
@@ -203,7 +205,7 @@ def test_standard_input_is_read(run, loss_table, monkeypatch):
 
     monkeypatch.setattr(t2, "fit", stub)
     assert run("fit", "-")[0] == 3
-    assert seen == [(72, "additive")]
+    assert seen == [(148, "additive")]
 
 
 @pytest.mark.parametrize("command", ["", *cli.COMMANDS])

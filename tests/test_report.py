@@ -245,11 +245,15 @@ def test_the_page_is_narrow_and_says_everything(ladder, companion):
     assert places == sorted(places)
     for word in ("built-in ladder", "6ND", "recognised", "trunks could be resampled", "misses"):
         assert word in text
-    assert "E lies at its bound" in text
-    assert fit.certificate.at_bound == ("E",)
-    assert "EXTRAPOLATION" in text
-    assert "in range" in text
-    assert "law's optimum" in text
+    at_bound = {*fit.certificate.at_bound, *draws.diagnostics["at_bound"]}
+    assert at_bound
+    for name in at_bound:
+        assert f"{name} lies at its bound" in text
+    assert ("EXTRAPOLATION" in text) == any(s.endswith("extrapolation") for s in best.status)
+    far = t2.optimum(draws, t2.Budget(train_flops=1e14, inference_flops=INFERENCE))
+    text = tables.page(fit, draws, far, front, companion, plan)
+    for word in ("EXTRAPOLATION", "in range", "law's optimum"):
+        assert word in text
 
 
 def test_the_doubts_name_what_the_result_carries(ladder):

@@ -17,8 +17,7 @@ __all__ = ["Command"]
 class Command:
     """Train a ladder of checkpoints and write the tables that `t2jax plan` reads.
 
-    Prints the plan and its cost first. Stopped or killed, it goes on with --resume where it was,
-    and ends with the same tables.
+    Prints the plan and its cost first. Stopped or killed, it goes on with --resume.
     """
 
     preset: Annotated[str, arg("smoke, ci, laptop, full or pod", "NAME")] = "ci"
