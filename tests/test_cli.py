@@ -141,7 +141,7 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
     )  # fmt: skip
     assert code == 0
     told = json.loads(text, parse_constant=pytest.fail)
-    assert told["doubts"][0].startswith("EXTRAPOLATION: the training budget 1e+13 lies 0.29 dec")
+    assert told["doubts"][0].startswith(
         "EXTRAPOLATION: the training budget 1e+13 lies 0.29 decades"
     )
     assert [pathlib.Path(path).name for path in told["files"]] == list(FILES)
