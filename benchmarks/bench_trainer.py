@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import itertools
+import os
 import pathlib
 import shutil
 
@@ -43,7 +45,6 @@ def test_training(case, clock, width, chunks):
 
     from benchmarks.torch_peer import Peer
 
-    torch.set_num_threads(1)
     shape = config.ModelConfig(d_model=width)
     rows, steps = round(config.default_batch_tokens(shape) / 64), CHUNK * chunks
     shelf = Shelf(rows * steps)
@@ -66,31 +67,38 @@ def test_training(case, clock, width, chunks):
     row = case(
         benchmark="training", name=f"d {width}, {rows} rows of 64 a step, {steps} steps, float32",
         independent=True,
-        target=f"eager PyTorch takes at least {wanted:g} times our CPU seconds",
+        target=f"eager PyTorch takes at least {wanted:g} times our wall seconds",
     )  # fmt: skip
     row.add("t2jax.trainer.train.Trainer", timing, ours[0][:1])
-    row.notes.append(f"ours: {places / timing.cpu / 1e3:,.0f} thousand places per CPU-second")
+    row.notes.append(f"ours: {places / timing.wall / 1e3:,.0f} thousand places per second")
 
     stacks = [
         torch.from_numpy(x.astype(np.int64).reshape(steps, rows, -1)) for x in shelf.batch[:2]
     ]
-    # Both sides follow the same course, to the rounding of float32.
+    # Both sides must follow the same course, to the rounding of float32.
     for compiled in (False, True):
         if compiled and shutil.which("g++") is None:
             row.notes.append("torch.compile was left out: it needs g++")
             continue
-        peer = Peer(config=shape, params=start, learning_rate=0.01, compiled=compiled)
-        theirs = []
-        timing, _ = record.measure(
-            lambda peer=peer, theirs=theirs: theirs.append(peer.steps(*stacks)),
-            rounds=3, compiles=True,
-        )  # fmt: skip
+        tries = {}
+        for threads in {1, os.cpu_count() or 1}:
+            torch.set_num_threads(threads)
+            peer = Peer(config=shape, params=start, learning_rate=0.01, compiled=compiled)
+            theirs = []
+            timing, _ = record.measure(
+                lambda peer=peer, theirs=theirs: theirs.append(peer.steps(*stacks)),
+                rounds=3, compiles=True,
+            )  # fmt: skip
+            assert np.abs(ours[0] - theirs[0])[:CHUNK].max() < 1e-3
+            tries[threads] = timing
+        threads = min(tries, key=lambda threads: tries[threads].wall)
         row.add(
-            f"PyTorch {torch.__version__}{', torch.compile' if compiled else ', eager'}", timing,
-            theirs[0][:1], note=f"{places / timing.cpu / 1e3:,.0f} thousand places per CPU-second",
+            f"PyTorch {torch.__version__}{', torch.compile' if compiled else ', eager'}",
+            tries[threads], theirs[0][:1],
+            note=f"{threads} of {sorted(tries)} threads, the faster; "
+            f"{places / tries[threads].wall / 1e3:,.0f} thousand places per second",
         )  # fmt: skip
-        assert np.abs(ours[0] - theirs[0])[:CHUNK].max() < 1e-3
-    row.met = row.ratio(1, "cpu") >= wanted
+    row.met = row.ratio(1, "wall") >= wanted
 
 
 def test_sampling(case, clock):
@@ -156,7 +164,9 @@ def test_corpus(case, clock, preset):
         benchmark="corpus", name=f"preset {preset}, {count} rows of {source.seq_len}",
         target="at least 2 million loss tokens per CPU-second",
     )  # fmt: skip
-    timing, batch = clock(lambda: source.rows(0, count))
+    start = itertools.count(0, count)
+    timing, _ = clock(lambda: source.rows(next(start), count))
+    batch = source.rows(0, count)
     speed = count * source.tokens_per_row / timing.cpu
     row.add("corpus.rows, NumPy", timing, batch.tokens.sum())
     row.notes.append(f"NumPy: {speed / 1e6:.2f} million loss tokens per CPU-second")
@@ -204,8 +214,8 @@ def test_saving_a_state(case, clock, tmp_path, width):
         nonlocal step
         step += 1
         path = pathlib.Path(tmp_path, "orbax", str(step))
-        ocp.save_pytree(path, state._asdict())
+        ocp.save(path, state._asdict())
 
     timing, _ = record.measure(by_orbax, rounds=5, compiles=True)
-    row.add("orbax.checkpoint.v1.save_pytree", timing, size)
+    row.add("orbax.checkpoint.v1.save", timing, size)
     row.met = row.ratio(1, "wall") >= 1

@@ -217,16 +217,18 @@ def _decode(
         values = jax.lax.dynamic_update_slice(values, value[None, None], (layer, place, 0, 0, 0, 0))
         wide = {"preferred_element_type": jnp.float32}
         first = jnp.einsum("qsnh,qpnh->qsnp", query, shared[0][layer], **wide) + prompt_bias
-        # A product for each sample alone is a sum, not a matrix product.
-        second = jnp.sum(query * keys[layer], axis=-1, dtype=jnp.float32)
+        # Written as a product on purpose: as a sum over `query * keys`, jaxlib 0.10.2 on a CPU
+        # returns wrong numbers from 32,769 sums on; compare jax-ml/jax issue 39103.
+        second = jnp.einsum("qsnh,tqsnh->tqsn", query, keys[layer], **wide)
         second = jnp.moveaxis(second, 0, -1) + own_bias
         top = jnp.maximum(first.max(axis=-1), second.max(axis=-1))[..., None]
         first, second = jnp.exp(first - top), jnp.exp(second - top)
         scale = 1.0 / (first.sum(axis=-1) + second.sum(axis=-1))[..., None]
         mixed = jnp.einsum("qsnp,qpnh->qsnh", first.astype(x.dtype), shared[1][layer], **wide)
-        second = jnp.moveaxis(second, -1, 0)[..., None]
-        mixed = (mixed + jnp.sum(second * values[layer], axis=0)) * scale
-        x = model.finish(x, mixed.astype(x.dtype).reshape(x.shape), block)
+        second = jnp.moveaxis(second, -1, 0).astype(x.dtype)
+        mixed = mixed + jnp.einsum("tqsn,tqsnh->qsnh", second, values[layer], **wide)
+        mixed = (mixed * scale).astype(x.dtype)
+        x = model.finish(x, mixed.reshape(x.shape), block)
     return x, (keys, values)
 
 

@@ -66,6 +66,16 @@ def test_cached_and_uncached_log_probabilities_agree(params, config, options):
     np.testing.assert_allclose(found.log_probs, exact, atol=1e-4)
 
 
+def test_many_long_answers_at_once_agree_too():
+    # Above 32,768 attention scores of one place in the cache, where a CPU's compiler has erred.
+    config = ModelConfig(d_model=32, n_layers=1)
+    params = model.initialise(config, jax.random.key(0))
+    prompts, lengths = np.full((16, 3), 7), np.full(16, 3)
+    found = drawn(params, config=config, prompts=prompts, lengths=lengths, max_new=20, stop=-1)
+    exact = teacher_forced(params, config, found.tokens, prompts, lengths).sum(-1)
+    np.testing.assert_allclose(found.log_probs, exact, atol=1e-4)
+
+
 def test_an_answer_ends_with_its_stop_token_and_zeros_follow(params):
     found = drawn(params, samples=192)
     assert {*np.unique(found.lengths)} == set(range(1, 7))
