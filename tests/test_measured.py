@@ -1,4 +1,4 @@
-"""The comparison without a law: sums done by hand, halves that cannot flatter, refusals."""
+"""The comparison without a law: sums done by hand, choices judged on questions left out."""
 
 import numpy as np
 import pytest

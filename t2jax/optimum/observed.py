@@ -97,7 +97,7 @@ def measured(
     >>> found.repeated.params <= found.single.params
     True
 
-    Source: the measured side of arXiv:2604.01411, section 4.
+    Source: the question is that of arXiv:2604.01411, asked of checkpoints instead of a law.
     """
     if budget.shape != ():
         raise InputError("a sweep has no single level", remedy="give one number for each budget")
