@@ -252,24 +252,33 @@ def _read_arrays(place: pathlib.Path, target: Any) -> Any:
     leaves, structure = jax.tree.flatten(target)
     try:
         if not (place / _ARCHIVE).is_file():
+            # Asked first: a load that fails half-way leaves reads behind that nobody awaits.
+            stored = jax.tree.leaves(ocp.metadata(str(place / _SHARDS)).metadata)
+            _check_shapes(place, sorted(x.shape for x in stored), sorted(x.shape for x in leaves))
             return ocp.load(str(place / _SHARDS), target)
         with (place / _ARCHIVE).open("rb") as opened, np.load(opened) as file:
             values = [file[name] for name in _names(target)]
+    except InputError:
+        raise  # a ValueError too, and already says what is wrong
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"the arrays cannot be read ({' '.join(str(error).split())[:200]})",
             source=str(place),
             remedy="remove this folder and train again from the checkpoint before it",
         ) from error
-    if [x.shape for x in values] != [x.shape for x in leaves]:
-        raise InputError(
-            "holds a model of another shape", source=str(place), remedy="restore its own config"
-        )
+    _check_shapes(place, [x.shape for x in values], [x.shape for x in leaves])
     put = [
         jax.make_array_from_callback(leaf.shape, leaf.sharding, value.__getitem__)
         for value, leaf in zip(values, leaves, strict=True)
     ]
     return jax.tree.unflatten(structure, put)
+
+
+def _check_shapes(place: pathlib.Path, stored: list[Any], expected: list[Any]) -> None:
+    if stored != expected:
+        raise InputError(
+            "holds a model of another shape", source=str(place), remedy="restore its own config"
+        )
 
 
 def _write_card(place: pathlib.Path, card: dict[str, Any]) -> None:

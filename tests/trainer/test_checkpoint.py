@@ -155,7 +155,7 @@ def test_arrays_of_another_model_are_refused(tmp_path, kind):
         params = model.initialise(config, jax.random.key(0))
         checkpoint.save_params(tmp_path / str(config.d_model), params, {"model": config})
     shutil.copy(tmp_path / "8" / "card.json", tmp_path / "16" / "card.json")
-    with pytest.raises(InputError, match="shape"):
+    with pytest.raises(InputError, match="holds a model of another shape"):
         checkpoint.load_params(tmp_path / "16")
 
 
