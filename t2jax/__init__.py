@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from t2jax import datasets as datasets
     from t2jax import laws as laws
+    from t2jax.cost import Cost as Cost
     from t2jax.errors import InputError as InputError
     from t2jax.errors import Refusal as Refusal
     from t2jax.errors import Status as Status
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from t2jax.observations import Observations as Observations
     from t2jax.observations import read as read
     from t2jax.optimum import Budget as Budget
+    from t2jax.optimum import Demand as Demand
     from t2jax.optimum import Frontier as Frontier
     from t2jax.optimum import Optimum as Optimum
     from t2jax.optimum import frontier as frontier
     from t2jax.optimum import optimum as optimum
+    from t2jax.optimum import sensitivity as sensitivity
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
     from t2jax.uncertainty import Ensemble as Ensemble
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
     "Budget": "optimum",
+    "Cost": "cost",
+    "Demand": "optimum",
     "Ensemble": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
@@ -59,6 +64,7 @@ _ROOMS = {
     "pass_at_k": "passk",
     "read": "observations",
     "report": "report",
+    "sensitivity": "optimum",
 }
 
 __all__ = sorted(_ROOMS)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -88,6 +88,10 @@ class Status(enum.IntFlag):
     SEVERAL_MODES = enum.auto()
     OVER_INFERENCE = enum.auto()
     OUTSIDE_FLOPS = enum.auto()
+    AT_MIN_PARAMS = enum.auto()
+    UNREACHABLE = enum.auto()
+    BUDGET_LEFT = enum.auto()
+    OVER_TRAINING = enum.auto()
 
     def sentences(self) -> list[str]:
         """The advice that goes with each flag that is set."""
@@ -114,4 +118,8 @@ _SENTENCES = {
     Status.OVER_INFERENCE: "one sample of this model already exceeds the inference budget",
     Status.OUTSIDE_FLOPS: "the training budget lies outside those in the table: "
     "this is extrapolation",
+    Status.AT_MIN_PARAMS: "the least size allowed binds: a smaller model would be better",
+    Status.UNREACHABLE: "no plan reaches the target",
+    Status.OVER_TRAINING: "training this model costs more than the training budget",
+    Status.BUDGET_LEFT: "the caps leave part of the budget unspent",
 }

@@ -10,6 +10,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 PUBLIC = [
     "Budget",
+    "Cost",
+    "Demand",
     "Ensemble",
     "FitResult",
     "Frontier",
@@ -27,6 +29,7 @@ PUBLIC = [
     "pass_at_k",
     "read",
     "report",
+    "sensitivity",
 ]
 CALLABLE = [name for name in PUBLIC if name not in ("datasets", "laws")]
 HEAVY = ["flax", "numpyro", "matplotlib", "orbax", "pandas", "pyarrow", "rich", "tyro"]

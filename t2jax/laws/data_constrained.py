@@ -6,13 +6,13 @@ from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Coefficient, Law, final_law
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
 
-__all__ = ["DataConstrained"]
+__all__ = ["DataConstrained", "log_worth"]
 
 
 _FAR = 60.0  # log of a share: past it the exponential below is zero in any precision
 
 
-def _log_worth(log_all: Floats, log_unique: Floats, decay: ArrayLike) -> Floats:
+def log_worth(log_all: Floats, log_unique: Floats, decay: ArrayLike) -> Floats:
     """Log of `U + U R* (1 - exp(-R / R*))` with `R = all/U - 1`: what all of it is worth."""
     repeats = jnp.expm1(jnp.clip(log_all - log_unique, 0.0, _FAR))
     return log_unique + jnp.log1p(-decay * jnp.expm1(-repeats / decay))
@@ -78,10 +78,10 @@ class DataConstrained(Law):
         """`E + A N'^-alpha + B D'^-beta`."""
         log_params, log_tokens = jnp.log(params), jnp.log(tokens)
         log_unique = jnp.minimum(log_tokens, jnp.log(unique_tokens))
-        log_data = _log_worth(log_tokens, log_unique, self.R_D)
+        log_data = log_worth(log_tokens, log_unique, self.R_D)
         log_g = jnp.log(self.alpha * self.A / (self.beta * self.B)) / (self.alpha + self.beta)
         matched = log_g + (log_unique + log_g) * self.beta / self.alpha
-        log_size = _log_worth(log_params, jnp.minimum(log_params, matched), self.R_N)
+        log_size = log_worth(log_params, jnp.minimum(log_params, matched), self.R_N)
         size, data = (
             self.A * jnp.exp(-self.alpha * log_size),
             self.B * jnp.exp(-self.beta * log_data),

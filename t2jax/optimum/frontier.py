@@ -1,4 +1,4 @@
-"""`Frontier`: optima along a sweep of training budgets, as a table and a CSV file."""
+"""`Frontier`: optima along a sweep of budgets, as a table and a CSV file."""
 
 import csv
 import dataclasses
@@ -20,15 +20,25 @@ class Frontier:
     """Optima along a sweep.
 
     Attributes:
-      train_flops: training budgets [budgets].
+      train_flops: training budgets, or training FLOPs spent where one budget serves for
+        everything [budgets].
       optimum: optimum, draws and Chinchilla choice at every budget.
       saturation: params that N* tends to as training grows at this inference budget
         [budgets]; NaN where it grows for ever, None without an inference budget.
+      axis: the field of the budget that was swept.
+      budgets: its values [budgets]; None reads as `train_flops`.
     """
 
     train_flops: np.ndarray
     optimum: Optimum
     saturation: np.ndarray | None = None
+    axis: str = dataclasses.field(default="train_flops", metadata={"static": True})
+    budgets: np.ndarray | None = None
+
+    @property
+    def swept(self) -> np.ndarray:
+        """The values of the swept budget [budgets]."""
+        return np.asarray(self.train_flops if self.budgets is None else self.budgets)
 
     def band(self, name: str, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Central interval of a quantity at every budget: two arrays [budgets]."""
@@ -40,8 +50,8 @@ class Frontier:
         return low, high
 
     def exponents(self) -> tuple[np.ndarray, np.ndarray]:
-        """Local slopes of log N* and log D* in log training FLOPs [budgets]."""
-        x = np.log(np.asarray(self.train_flops))
+        """Local slopes of log N* and log D* in the log of the swept budget [budgets]."""
+        x = np.log(self.swept)
         size, data = np.log(self.optimum.params), np.log(self.optimum.tokens)
         return np.gradient(size, x), np.gradient(data, x)
 
@@ -50,8 +60,11 @@ class Frontier:
         bands = {name: self.band(name, level) for name in QUANTITIES}
         codes = np.asarray(self.optimum.code, int)
         out = []
-        for i, flops in enumerate(np.asarray(self.train_flops)):
-            row: dict[str, float | str] = {"train_flops": float(flops)}
+        for i, budget in enumerate(self.swept):
+            row: dict[str, float | str] = {self.axis: float(budget)}
+            if self.axis != "train_flops":
+                row["train_flops"] = float(np.asarray(self.train_flops)[i])
+                row["spent"] = float(np.asarray(self.optimum.spent)[i])
             for name in QUANTITIES:
                 row[name] = float(np.asarray(getattr(self.optimum, name))[i])
                 if self.optimum.draws is not None:
@@ -75,12 +88,13 @@ class Frontier:
 
     def summary(self, every: int = 1) -> str:
         """The frontier as fixed-width text."""
-        head = ["training FLOPs", "N*", "D*", "k*", "D*/N*", "value"]
+        title = {"train_flops": "training FLOPs", "total_flops": "FLOPs in all"}
+        head = [title.get(self.axis, self.axis), "N*", "D*", "k*", "D*/N*", "value"]
         rows = []
         for row in self.rows()[::every]:
             counts = (row[name] for name in QUANTITIES[:-1])
             shown = [_text.count(float(value)) for value in counts]
-            rows.append([_text.number(float(row["train_flops"]), 3), *shown,
+            rows.append([_text.number(float(row[self.axis]), 3), *shown,
                          _text.number(float(row["value"]))])  # fmt: skip
         lines = [_text.underline(f"Frontier of law '{self.optimum.law}'"), _text.table(head, rows)]
         if self.saturation is not None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from t2jax import cost
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError
 from t2jax.laws import predict
@@ -27,7 +28,8 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
       budget: one budget.
 
     Returns:
-      The plan without prices or draws; None where the ranges leave no plan, or none is known.
+      The plan without prices or draws; None where the ranges leave no plan, or none is known,
+      or where the budget is not one of 6ND and 2Nk.
 
     Raises:
       InputError: the budget is a sweep.
@@ -38,20 +40,24 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
         raise InputError("a sweep has no single plan", remedy="give one number for each budget")
     if hull is None:
         return None
-    box = to_numpy(budget.box())
+    if budget.mode != "separate" or not budget.cost.monomial:
+        return None
+    box = to_numpy(budget.box(samples=law.uses_samples))
+    train = box.train - np.log(cost.TRAIN_FLOPS)
+    serve = box.inference - np.log(cost.INFERENCE_FLOPS)
     logs = {name: np.log(pair) for name, pair in dataclasses.asdict(hull).items()}
-    ratio = (box.train - logs["tokens_per_param"]) / 2  # N at a given D/N with the budget spent
-    low = [logs["params"][0], box.train - logs["tokens"][1], ratio[1], box.train - box.max_tokens]
-    high = [logs["params"][1], box.train - logs["tokens"][0], ratio[0], box.max_params]
+    ratio = (train - logs["tokens_per_param"]) / 2  # N at a given D/N with the budget spent
+    low = [logs["params"][0], train - logs["tokens"][1], ratio[1], train - box.max_tokens]
+    high = [logs["params"][1], train - logs["tokens"][0], ratio[0], box.max_params]
     if budget.inference_flops is not None:
-        low.append(box.inference - logs["samples"][1])
-        high.append(box.inference - logs["samples"][0])
+        low.append(serve - logs["samples"][1])
+        high.append(serve - logs["samples"][0])
     least, most = max(low), min(high)
     if least > most + 1e-9:
         return None
     n = np.linspace(min(least, most), most, _POINTS)
-    params, tokens = np.exp(n), np.exp(box.train - n)
-    samples = np.exp(box.inference - n) if budget.inference_flops is not None else np.ones_like(n)
+    params, tokens = np.exp(n), np.exp(train - n)
+    samples = np.exp(serve - n) if budget.inference_flops is not None else np.ones_like(n)
     value = np.asarray(predict(law, params, tokens, samples))
     at = int(np.argmax(value) if law.kind == "accuracy" else np.argmin(value))
     none = np.asarray(np.nan)
@@ -60,8 +66,10 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
         tokens=tokens[at],
         samples=samples[at],
         value=value[at],
+        spent=none,
         train_price=none,
         inference_price=none,
+        total_price=none,
         kkt_residual=none,
         code=np.asarray(0),
         kind=law.kind,
