@@ -18,6 +18,7 @@ from t2jax.cli._defaults import Budgets, default_law
 from t2jax.errors import Refusal
 from t2jax.laws import template
 from t2jax.report import FILES
+from t2jax.uncertainty.ensemble import as_ensemble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -178,6 +179,16 @@ REFUSED = {
     "optimum taken --train-flops 1e12": (2, "neither a fit"),
     "frontier x.json --train-flops 1e12": (2, "is no sweep"),
     "frontier x.json --train-flops 2:1:4": (2, "is no sweep"),
+    "frontier x.json --dollars 5e6 --questions 1e9": (2, "--dollars '5e+06' is no sweep"),
+    "optimum x.json": (2, "give exactly one of train_flops"),
+    "optimum x.json --train-flops 1e12 --dollars 1": (2, "contradict each other"),
+    "optimum x.json --dollars 5e6 --questions 1e9": (2, "--dollars-per-hour"),
+    "optimum x.json --train-flops 1e12 --hardware h100": (2, "alone changes nothing"),
+    "optimum x.json --total-flops 1e3 --questions 1e9": (2, "the least that does is 2e+09"),
+    "optimum x.json --train-flops 1e12 --compare ours=7e9": (2, "names no model"),
+    "optimum x.json --train-flops 1e11:1e12:3": (2, "sweep with `t2jax frontier`"),
+    "optimum x.json --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
+    "optimum x.json --budget taken": (2, "no budget"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
@@ -192,6 +203,43 @@ def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
     assert error.count("\n") == 1
     assert words in error
     assert os.listdir() == ["taken"]
+
+
+def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):
+    law = t2.laws.T2Loss.from_paper(
+        E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3
+    )
+    as_ensemble(law).save("law.npz")
+    served = ("--questions", "1e9", "--tokens-per-sample", "500")
+    chips = ("--hardware", "h100", "--dollars-per-hour", "2")
+    money = ("optimum", "law.npz", "--dollars", "5e6", *served, *chips)
+    code, text, _ = run(*money, "--compare", "ours=7e9:2e12", "--sensitivity")
+    assert code == 0
+    for words in ("cost, dollars", "doubling the whole budget", "against ours (7B on 2T tokens",
+                  "against 20 tokens per parameter", "log dollars", "log train_price"):  # fmt: skip
+        assert words in text
+    pathlib.Path("plan.toml").write_text(
+        "[budget]\ndollars = 5e6\nquestions = 1e9\ntokens_per_sample = 500\n"
+        "[budget.cost]\nhardware = 'h100'\ndollars_per_hour = 2\nrealistic = false\n"
+    )
+    code, filed, _ = run("optimum", "law.npz", "--budget", "plan.toml", "--json")
+    told = json.loads(filed, parse_constant=pytest.fail)
+    assert code == 0
+    code, typed, _ = run(*money, "--json")
+    assert json.loads(typed)["params"] == told["params"]
+    assert told["spent"] == pytest.approx(5e6, rel=1e-9)
+    # A flag overrides the file: another goal replaces the file's.
+    code, text, _ = run("frontier", "law.npz", "--budget", "plan.toml", "--dollars", "1e6:1e7:3")
+    assert code == 0
+    assert "dollars" in text
+    flops = ("--train-flops", "1e22", "--inference-flops", "2e12")
+    code, text, _ = run("optimum", "law.npz", *flops, "--realistic-inference")
+    assert code == 0
+    assert "against 6ND and 2Nk alone the answer moved: N 434M ->" in text
+    reach = ("optimum", "law.npz", "--target-loss", "0.2", *served)
+    code, _, error = run(*reach)
+    assert code == 3
+    assert "ask for a target above 0.5" in error
 
 
 def test_standard_input_is_read(run, loss_table, monkeypatch):

@@ -1,79 +1,53 @@
-"""`t2jax frontier`: a fit or draws in, the optimum along training budgets out."""
+"""`t2jax frontier`: a fit or draws in, the optimum along a sweep of budgets out."""
 
 import dataclasses
 import json
-import math
 from typing import Annotated
 
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._options import BudgetOptions, arg, positional
+from t2jax.cli._budget import PlanOptions
+from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(BudgetOptions):
-    """The optimum along a sweep of training budgets, at one inference budget."""
+class Command(PlanOptions):
+    """The optimum along a sweep of budgets, written LOW:HIGH:COUNT at equal steps in logs.
+
+    One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k sweeps.
+    """
 
     model: Annotated[
         tyro.conf.Positional[str],
         positional("a fit (.json), or draws (.npz) for bands", "MODEL"),
     ]
-    train_flops: Annotated[
-        str, arg("sweep of training compute: first, last, count", "LOW:HIGH:COUNT")
-    ]
-    inference_flops: Annotated[
-        float | None, arg("inference compute per generated token of a question, 2Nk", "FLOPS")
-    ] = None
+    memory: Annotated[float, arg("bytes that one compiled call may take", "BYTES")] = 2.0**30
     out: Annotated[str, arg("write the frontier as CSV; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
     def run(self) -> None:
         """Load, optimise, write, print."""
-        import numpy as np
-
         import t2jax as t2
         from t2jax.cli._defaults import load_model
+        from t2jax.optimum.budget import GOALS
         from t2jax.report.folder import json_ready
 
-        flops = np.asarray(sweep(self.train_flops))
-        model = load_model(self.model)
-        budget = t2.Budget(
-            train_flops=flops,
-            inference_flops=self.inference_flops,
-            max_params=self.max_params,
-            max_tokens=self.max_tokens,
-        )
-        front = t2.frontier(model, budget)
+        description = self.description()
+        for name in GOALS:
+            value = description.get(name)
+            if value is not None and not isinstance(value, list):
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} '{value:g}' is no sweep",
+                                 remedy=f"e.g. {flag} 1e16:1e21:64")  # fmt: skip
+        budget = t2.Budget.from_dict(description)
+        front = t2.frontier(load_model(self.model), budget, memory=self.memory)
         if self.out:
             _terminal.write(self.out, front.save)
         if self.out != "-":
             rows = front.rows()
             text = json.dumps(json_ready(rows)) if self.json else front.summary()
             _terminal.say(text)
-
-
-def sweep(text: str) -> list[float]:
-    """Budgets at equal steps in logs.
-
-    Raises:
-      InputError: not of the form low:high:count.
-
-    >>> [round(flops) for flops in sweep("1e2:1e4:3")]
-    [100, 1000, 10000]
-    """
-    try:
-        low, high, count = text.split(":")
-        ends, steps = (float(low), float(high)), int(count)
-        fine = 0 < ends[0] < ends[1] < math.inf and 2 <= steps <= 10_000
-    except ValueError:
-        fine = False
-    if not fine:
-        raise InputError(
-            f"--train-flops '{text}' is no sweep", remedy="e.g. --train-flops 1e16:1e21:64"
-        )
-    ratio = ends[1] / ends[0]
-    return [ends[0] * ratio ** (i / (steps - 1)) for i in range(steps)]

@@ -7,23 +7,30 @@ from typing import Annotated
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._options import BudgetOptions, arg, positional
+from t2jax.cli._budget import PlanOptions
+from t2jax.cli._options import arg, positional
+from t2jax.errors import InputError
 
-__all__ = ["Command"]
+__all__ = ["Command", "named_models"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(BudgetOptions):
-    """The best parameters, training tokens and samples under a budget."""
+class Command(PlanOptions):
+    """The best parameters, training tokens and samples under a budget.
+
+    One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k.
+    """
 
     model: Annotated[
         tyro.conf.Positional[str],
         positional("a fit (.json), or draws (.npz) for intervals", "MODEL"),
     ]
-    train_flops: Annotated[float, arg("training compute, 6ND", "FLOPS")]
-    inference_flops: Annotated[
-        float | None, arg("inference compute per generated token of a question, 2Nk", "FLOPS")
-    ] = None
+    compare: Annotated[
+        str,
+        arg("models to compare with: ours=7e9:2e12 is 7e9 params on 2e12 tokens", "NAME=N:D,..."),
+    ] = ""
+    method: Annotated[str, arg("auto, closed_form, scan or descent", "NAME")] = "auto"
+    sensitivity: Annotated[bool, arg("derivatives in budgets, prices and coefficients")] = False
     out: Annotated[str, arg("write the optimum as JSON; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
@@ -33,16 +40,42 @@ class Command(BudgetOptions):
         from t2jax.cli._defaults import load_model
         from t2jax.report.folder import json_ready
 
+        description = self.description()
+        if any(isinstance(value, list) for value in description.values()):
+            raise InputError("an optimum has one budget", remedy="sweep with `t2jax frontier`")
+        rivals = named_models(self.compare)
+        budget = t2.Budget.from_dict(description)
         model = load_model(self.model)
-        budget = t2.Budget(
-            train_flops=self.train_flops,
-            inference_flops=self.inference_flops,
-            max_params=self.max_params,
-            max_tokens=self.max_tokens,
-        )
-        best = t2.optimum(model, budget)
-        text = json.dumps(json_ready(best.to_dict()))
+        best = t2.optimum(model, budget, method=self.method, rivals=rivals)
+        told = {**best.to_dict(), "budget": budget.to_dict()}
+        summary = best.summary()
+        if self.sensitivity:
+            slopes = t2.sensitivity(model, budget, method=self.method)
+            told["sensitivity"] = slopes.to_dict()
+            summary = f"{summary}\n\n{slopes.summary()}"
+        text = json.dumps(json_ready(told))
         if self.out:
             _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
         if self.out != "-":
-            _terminal.say(text if self.json else best.summary())
+            _terminal.say(text if self.json else summary)
+
+
+def named_models(text: str) -> dict[str, tuple[float, float]]:
+    """Models of `NAME=N:D,...`.
+
+    Raises:
+      InputError: not of that form.
+
+    >>> named_models("ours=7e9:2e12")
+    {'ours': (7000000000.0, 2000000000000.0)}
+    """
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, pair = part.partition("=")
+        try:
+            params, tokens = (float(number) for number in pair.split(":"))
+        except ValueError:
+            raise InputError(f"--compare '{part}' names no model",
+                             remedy="e.g. --compare ours=7e9:2e12") from None  # fmt: skip
+        found[name.strip()] = (params, tokens)
+    return found

@@ -1,0 +1,163 @@
+"""Budgets on the command line and from a TOML file: flags override the file."""
+
+import dataclasses
+import tomllib
+from typing import Annotated, Any
+
+from t2jax.cli._options import arg
+from t2jax.errors import InputError
+
+__all__ = ["PlanOptions", "read_toml", "sweep"]
+
+_PLAIN = (
+    "train_flops", "inference_flops", "total_flops", "dollars", "target_loss", "target_pass_at_k",
+    "questions", "questions_factor", "tokens_per_sample", "inference_tokens", "min_params",
+    "max_params", "max_tokens", "unique_tokens",
+)  # fmt: skip
+_COST = (
+    "prompt_tokens", "shared_prefill", "train_context", "batch", "verifier_flops", "fixed",
+    "dollars_per_hour", "train_utilisation", "prefill_utilisation", "decode_utilisation",
+    "memory_utilisation",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Everything that a budget can hold."""
+
+    train_flops: Annotated[str, arg("training compute, 6ND", "FLOPS")] = ""
+    inference_flops: Annotated[
+        str, arg("inference compute per generated token of a question, 2Nk", "FLOPS")
+    ] = ""
+    total_flops: Annotated[str, arg("training and serving together", "FLOPS")] = ""
+    dollars: Annotated[str, arg("training and serving together", "DOLLARS")] = ""
+    target_loss: Annotated[str, arg("reach this loss at least cost", "NATS")] = ""
+    target_pass_at_k: Annotated[str, arg("reach this mean pass@k at least cost", "SHARE")] = ""
+    questions: Annotated[str, arg("answered over the model's life", "COUNT")] = ""
+    questions_factor: Annotated[
+        str, arg("nine times in ten they are within this factor", "FACTOR")
+    ] = ""
+    tokens_per_sample: Annotated[str, arg("generated tokens of one sample", "T")] = ""
+    inference_tokens: Annotated[
+        str, arg("instead of questions: tokens served over the model's life at k = 1", "TOKENS")
+    ] = ""
+    min_params: Annotated[str, arg("smallest size considered", "N")] = ""
+    max_params: Annotated[str, arg("cap on parameters", "N")] = ""
+    max_tokens: Annotated[str, arg("cap on training tokens: the data wall", "D")] = ""
+    unique_tokens: Annotated[
+        str, arg("distinct training tokens; past them they repeat and count for less", "U")
+    ] = ""
+    integer_samples: Annotated[bool, arg("k is a whole number")] = False
+    realistic_inference: Annotated[
+        bool, arg("count prompts, attention and memory traffic, and say what that changes")
+    ] = False
+    stop_at_success: Annotated[
+        bool, arg("sampling stops at the first verified success (accuracy laws)")
+    ] = False
+    hardware: Annotated[str, arg("a100, h100, h200, tpu-v5e or tpu-v5p", "NAME")] = ""
+    dollars_per_hour: Annotated[str, arg("price of one accelerator and hour", "DOLLARS")] = ""
+    train_utilisation: Annotated[str, arg("share of peak FLOPs in training", "SHARE")] = ""
+    prefill_utilisation: Annotated[str, arg("share of peak FLOPs in prefill", "SHARE")] = ""
+    decode_utilisation: Annotated[str, arg("share of peak FLOPs in decoding", "SHARE")] = ""
+    memory_utilisation: Annotated[str, arg("share of peak bandwidth", "SHARE")] = ""
+    prompt_tokens: Annotated[str, arg("tokens of a question", "TOKENS")] = ""
+    shared_prefill: Annotated[str, arg("share of the prompt's work that samples share", "S")] = ""
+    train_context: Annotated[str, arg("sequence length in training", "TOKENS")] = ""
+    batch: Annotated[str, arg("samples decoded together", "COUNT")] = ""
+    verifier_flops: Annotated[str, arg("of judging one sample", "FLOPS")] = ""
+    fixed: Annotated[str, arg("spent whatever is planned, in the budget's unit", "COST")] = ""
+    budget: Annotated[str, arg("TOML file with any of these; flags override it", "FILE")] = ""
+
+    def description(self) -> dict[str, Any]:
+        """The file's table with the flags laid over it, as `Budget.from_dict` takes it.
+
+        Raises:
+          InputError: the file cannot be read, or a flag is no number.
+        """
+        values = read_toml(self.budget) if self.budget else {}
+        cost = dict(values.pop("cost", {}))
+        # A budget named on the command line replaces the file's, not joins it.
+        from t2jax.optimum.budget import GOALS
+
+        if any(getattr(self, name) for name in GOALS):
+            values = {name: value for name, value in values.items() if name not in GOALS}
+        for name in _PLAIN:
+            if text := getattr(self, name):
+                values[name] = _number(text, name)
+        for name in _COST:
+            if text := getattr(self, name):
+                cost[name] = _number(text, name)
+        if self.hardware:
+            cost["hardware"] = self.hardware
+        if self.realistic_inference:
+            cost["realistic"] = True
+        elif "dollars_per_hour" in cost:
+            cost.setdefault("realistic", False)
+        elif "hardware" in cost and "realistic" not in cost:
+            raise InputError("--hardware alone changes nothing",
+                             remedy="give --dollars-per-hour or --realistic-inference")  # fmt: skip
+        if self.stop_at_success:
+            cost["stop_at_success"] = True
+        if self.integer_samples:
+            values["integer_samples"] = True
+        for name, text in list(values.items()):
+            if isinstance(text, str):
+                values[name] = _number(text, name)
+        return {**values, **({"cost": cost} if cost else {})}
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """The table of a TOML file; a table `[budget]` is taken where there is one.
+
+    Raises:
+      InputError: it cannot be read, with the line where it is no TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", source=path,
+                         remedy="name a TOML file with a budget") from error  # fmt: skip
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is no TOML ({error})", source=path,
+                         remedy="e.g. a line: train_flops = 1e22") from error  # fmt: skip
+    inner = found.pop("budget", None)
+    if isinstance(inner, dict):
+        return {**found, **inner}
+    return found
+
+
+def _number(text: Any, name: str) -> Any:
+    """One number, or the numbers of LOW:HIGH:COUNT; anything but text stays as it is."""
+    if not isinstance(text, str):
+        return text
+    flag = f"--{name.replace('_', '-')}"
+    if ":" in text:
+        return sweep(text, flag)
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{flag} '{text}' is not a number", remedy=f"e.g. {flag} 1e18") from None
+
+
+def sweep(text: str, flag: str = "--train-flops") -> list[float]:
+    """Budgets at equal steps in logs.
+
+    Raises:
+      InputError: not of the form low:high:count.
+
+    >>> [round(flops) for flops in sweep("1e2:1e4:3")]
+    [100, 1000, 10000]
+    """
+    import math
+
+    try:
+        low, high, count = text.split(":")
+        ends, steps = (float(low), float(high)), int(count)
+        fine = 0 < ends[0] < ends[1] < math.inf and 2 <= steps <= 10_000
+    except ValueError:
+        fine = False
+    if not fine:
+        raise InputError(f"{flag} '{text}' is no sweep", remedy=f"e.g. {flag} 1e16:1e21:64")
+    ratio = ends[1] / ends[0]
+    return [ends[0] * ratio ** (i / (steps - 1)) for i in range(steps)]
