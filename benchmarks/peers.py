@@ -223,6 +223,33 @@ def failure_on_path(c: dict[str, float], train_flops: float, inference_flops: fl
     return cost, top
 
 
+def lifetime_on_path(c: dict[str, float], total: float, served: float, caps: dict[str, float]):
+    """The published loss at log N when 6ND + served k N is spent best, and the largest log N.
+
+    The inner problem, how much of the money goes into training, is another `minimize_scalar`.
+    """
+    top = np.log(min(caps["max_params"], total / (served * (1 + 1e-9))))
+
+    def cost(n):
+        size = np.exp(n)
+        most = min(1 - served * size / total, 6 * size * caps["max_tokens"] / total)
+        if most <= 0:
+            return np.inf
+
+        def at(logit):
+            share = most * special.expit(logit)
+            d, k = share * total / (6 * size), (1 - share) * total / (served * size)
+            powers = c["A"] * size ** -c["alpha"] + c["B"] * d ** -c["beta"]
+            return c["E1"] + powers + c["S"] * np.expm1(-c["gamma"] * np.log(k)) / c["gamma"]
+
+        found = optimize.minimize_scalar(
+            at, bounds=(-30.0, 30.0), method="bounded", options={"xatol": 1e-9}
+        )
+        return float(found.fun)
+
+    return cost, float(top)
+
+
 def bounded(cost, top: float, *, scan: int = 0) -> tuple[float, float]:
     """SciPy `minimize_scalar` over log N in [0, top], after a grid where asked for.
 
