@@ -233,7 +233,7 @@ def _comparison_words(rival: Comparison, unit: str, optimum: Optimum) -> str:
     """One rival in a sentence."""
     plan = f"{_text.count(rival.params)} on {_text.count(rival.tokens)} tokens"
     plan += f", k {_text.count(rival.samples)}"
-    money = "dollars" if optimum.unit == "dollars" else "compute"
+    money = "money" if optimum.unit == "dollars" else "compute"
     if optimum.goal.startswith("target"):
         if not math.isfinite(rival.spent):
             return f"against {rival.name} ({plan}): it does not reach the target"

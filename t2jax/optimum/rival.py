@@ -73,7 +73,8 @@ def ratio_line(law: Law, box: Box, train: Scalar) -> tuple[Scalar, Scalar]:
 def _on_line(law: Law, box: Box, n, d, x, line) -> Certified:
     if box.mode != "target":
         train = box.train if box.separate else box.log_train(n, d)
-        return judge(law, box, *line(law, box, train))
+        size, data = line(law, box, train)
+        return judge(law, box, size, data)
     cost = cost_of(law, box)
     goal = box.target if law.kind == "loss" else -box.target
     low = box.log_train(jnp.zeros_like(n), 0.0)

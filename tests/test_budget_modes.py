@@ -1,0 +1,45 @@
+"""Runner-up valleys: the second optimum of a law that has two."""
+
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from t2jax import Budget, optimum
+from t2jax.laws import Law, final_law, predict
+from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card
+
+
+@final_law
+class Wavy(Law):
+    """The additive law with a ripple in log N."""
+
+    name = "wavy"
+    own_cards = (E_CARD, A_CARD, B_CARD, exponent_card("alpha", "α", "of N"),
+                 exponent_card("beta", "β", "of D"))  # fmt: skip
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+
+    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+        n, d = jnp.log(params), jnp.log(tokens)
+        smooth = self.A * jnp.exp(-self.alpha * n) + self.B * jnp.exp(-self.beta * d)
+        return self.E + smooth + 0.05 * jnp.cos(2.0 * n)
+
+
+@pytest.mark.slow
+def test_the_runner_up_is_the_second_valley():
+    law = Wavy(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    best = optimum(law, Budget(train_flops=1e22), chinchilla=False)
+    n = np.linspace(math.log(1e7), math.log(1e12), 400_001)
+    cost = np.asarray(predict(law, np.exp(n), 1e22 / 6 / np.exp(n)))
+    valleys = np.flatnonzero((cost[1:-1] < cost[:-2]) & (cost[1:-1] <= cost[2:])) + 1
+    order = valleys[np.argsort(cost[valleys])]
+    assert math.log(float(best.params)) == pytest.approx(n[order[0]], abs=2e-5)
+    assert math.log(float(best.runner_up.params)) == pytest.approx(n[order[1]], abs=2e-5)
+    assert "runner-up" in best.summary()
