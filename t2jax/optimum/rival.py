@@ -81,7 +81,7 @@ def _on_line(law: Law, box: Box, n, d, x, line) -> Certified:
 
     def rise(train):
         point = line(law, box, train)
-        return goal - cost(*point, x), point
+        return goal - cost(point[0], point[1], x), point
 
     size, data = falling_root(rise, low, low + _REACH)[1]
     return judge(law, box, size, data)
