@@ -25,7 +25,7 @@ class Command(PlanOptions):
         tyro.conf.Positional[str],
         positional("a fit (.json), or draws (.npz) for bands", "MODEL"),
     ]
-    memory: Annotated[float, arg("bytes that one compiled call may take", "BYTES")] = 2.0**30
+    memory: Annotated[float, arg("bytes that results may take on the devices", "BYTES")] = 2.0**30
     out: Annotated[str, arg("write the frontier as CSV; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 

@@ -52,7 +52,7 @@ def optimum(
       chinchilla: whether to add the single-sample optimum at the same training budget.
       rivals: compare one budget's plan with Chinchilla's choice, 20 tokens per parameter and
         these models, (params, tokens) by name; an empty mapping compares with the first two.
-      memory: bytes that one compiled call may take; larger sweeps are cut into chunks.
+      memory: bytes that results may take on the devices; larger sweeps are collected in parts.
       progress: whether to draw a progress bar on a terminal.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Many optima in one compiled call: over draws and budgets, in chunks, on every device.
+"""Many optima by one compiled program: over draws and budgets, in blocks, on every device.
 
-Cells (a draw and a budget each) go through the same blocks of the same width whatever the
+A block of cells (a draw and a budget each) has the same width and the same code whatever the
 number of devices, so that more devices change the time and not a bit of the answer.
 """
 
@@ -21,35 +21,27 @@ from t2jax.optimum.cell import solve_cell
 __all__ = ["MEMORY", "solve_all"]
 
 MEMORY = 2.0**30
-"""Bytes that one compiled call may take, unless told otherwise."""
+"""Bytes that sweeps may take on the devices, unless told otherwise."""
 
 _LANES = {"closed_form": 8192, "scan": 128, "descent": 64}
 _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 
 
 @functools.partial(
-    jax.jit, static_argnames=("mesh", "lanes", "method", "chinchilla", "integer", "runner_up")
+    jax.jit, static_argnames=("mesh", "method", "chinchilla", "integer", "runner_up")
 )
-def _program(law, box, cells, *, mesh, lanes, **options):
+def _program(law, box, cells, *, mesh, **options):
     budgets = len(box.train)
 
     def one(cell):
         own = jax.tree.map(lambda x: x[cell // budgets], law)
         return solve_cell(own, jax.tree.map(lambda x: x[cell % budgets], box), **options)
 
-    def local(law_box, cells):
-        del law_box
-        blocks = cells.reshape(-1, lanes)
-        found = jax.lax.map(jax.vmap(one), blocks)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
-
-    if mesh is None:
-        return local((law, box), cells)
+    # One block a device, on one device too: the same compiled code whatever their number.
     split = PartitionSpec("cells")
     return jax.shard_map(
-        lambda cells: local((law, box), cells), mesh=mesh, in_specs=split, out_specs=split,
-        check_vma=False,
-    )(cells)  # fmt: skip
+        jax.vmap(one), mesh=mesh, in_specs=split, out_specs=split, check_vma=False
+    )(cells)
 
 
 def solve_all(
@@ -62,7 +54,7 @@ def solve_all(
       draws: their number, None for one law.
       box: budgets with one leading axis.
       progress: whether to draw a bar.
-      memory: bytes that one compiled call may take.
+      memory: bytes that the sweep may take on the devices.
       options: static arguments of `solve_cell`.
 
     Returns:
@@ -74,20 +66,19 @@ def solve_all(
         law = jax.tree.map(lambda x: jnp.asarray(x, float)[None], law)
     law = jax.tree.map(lambda x: jnp.asarray(x, float), law)
     total = (draws or 1) * len(box.train)
-    devices = jax.devices()
+    devices = jax.local_devices()
     method = options["method"]
     lanes = min(_LANES[method], 1 << (total - 1).bit_length())
-    mesh = Mesh(np.asarray(devices), ("cells",)) if len(devices) > 1 else None
-    unit = lanes * len(devices)
-    units = max(1, int(memory / _CELL_BYTES[method] / unit))
-    if method != "closed_form":
-        units = min(units, 16)  # so that the bar moves
-    size = unit * min(units, -(-total // unit))
-    parts = []
+    mesh = Mesh(np.asarray(devices), ("cells",))
+    size = lanes * len(devices)
+    # Calls in flight: their results stay on the devices until they are collected.
+    flight = max(1, int(memory / _CELL_BYTES[method] / size))
+    waiting, parts = [], []
     for start in track(range(0, total, size), "optimum", show=progress):
         # One shape, one compiled program: what is too many is solved twice and dropped.
         cells = np.minimum(np.arange(start, start + size), total - 1)
-        part = _program(law, box, jnp.asarray(cells), mesh=mesh, lanes=lanes, **options)
-        kept = min(size, total - start)
-        parts.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept], part))
-    return jax.tree.map(lambda *x: np.concatenate(x), *parts) if len(parts) > 1 else parts[0]
+        waiting.append(_program(law, box, jnp.asarray(cells), mesh=mesh, **options))
+        if len(waiting) >= flight or start + size >= total:
+            parts += [jax.tree.map(np.asarray, part) for part in waiting]
+            waiting = []
+    return jax.tree.map(lambda *x: np.concatenate(x)[:total], *parts)
