@@ -92,6 +92,7 @@ class Status(enum.IntFlag):
     UNREACHABLE = enum.auto()
     BUDGET_LEFT = enum.auto()
     OVER_TRAINING = enum.auto()
+    BORROWED_REPETITION = enum.auto()
 
     def sentences(self) -> list[str]:
         """The advice that goes with each flag that is set."""
@@ -121,5 +122,7 @@ _SENTENCES = {
     Status.AT_MIN_PARAMS: "the least size allowed binds: a smaller model would be better",
     Status.UNREACHABLE: "no plan reaches the target",
     Status.OVER_TRAINING: "training this model costs more than the training budget",
+    Status.BORROWED_REPETITION: "tokens repeat past the unique ones, at the decay published in "
+    "arXiv:2305.16264 and not measured on these runs",
     Status.BUDGET_LEFT: "the caps leave part of the budget unspent",
 }

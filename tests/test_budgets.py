@@ -351,6 +351,10 @@ def test_repetition_bends_the_data_wall():
     assert float(bent.value) < float(predict(law, **point))
     # Unique tokens that are never exhausted change nothing.
     ample = alone(CHINCHILLA, Budget(train_flops=1e23, unique_tokens=1e16))
+    # Constants from elsewhere are named as such, and only where they were used.
+    assert [Status.BORROWED_REPETITION in Status(int(b.code)) for b in (bent, same, ample)] == [
+        True, False, False,
+    ]  # fmt: skip
     assert float(ample.value) == pytest.approx(float(free.value), rel=1e-12)
 
 

@@ -139,12 +139,21 @@ def draw(rows: list[dict[str, float | str]], best: t2.Optimum) -> Figure:
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
-    labels = [f"{r['assumption']}  {r['low']:.3g} .. {r['high']:.3g}" for r in ordered]
+    labels = [f"{r['assumption']}, {plain(r['low'])} to {plain(r['high'])}" for r in ordered]
     panels[0].set_yticks(range(len(ordered)), labels)
     handles = [panels[0].patches[0], panels[0].patches[1]]
     figure.legend(handles, ["at the low end", "at the high end"], loc="outside upper right",
                   ncols=2, frameon=False)  # fmt: skip
     return figure
+
+
+def plain(value: float | str) -> str:
+    """A number as people write it: 4096, 2.5M, 8T."""
+    value = float(value)
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:.4g}"
 
 
 def main() -> None:

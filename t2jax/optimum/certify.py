@@ -9,7 +9,7 @@ from t2jax._typing import Scalar
 from t2jax.errors import Status
 from t2jax.laws import Law
 from t2jax.optimum.box import Box
-from t2jax.optimum.objective import cost_of
+from t2jax.optimum.objective import borrows, cost_of
 
 __all__ = ["Certified", "certify"]
 
@@ -86,6 +86,7 @@ def certify(law: Law, box: Box, n: Scalar, d: Scalar, x: Scalar, several: Scalar
         (at_low & (box.min_params > 0.0), Status.AT_MIN_PARAMS),
         (slack, Status.BUDGET_LEFT),
         (several, Status.SEVERAL_MODES),
+        (borrows(law, box) & (d > box.unique + _TOUCH), Status.BORROWED_REPETITION),
         (~(residual < 1e-6) & ~edge, Status.NOT_CONVERGED),
     ]
     status = sum(jnp.where(on, int(flag), 0) for on, flag in flags)

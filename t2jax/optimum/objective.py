@@ -13,7 +13,7 @@ from t2jax.laws.data_constrained import log_worth
 if TYPE_CHECKING:
     from t2jax.optimum.box import Box
 
-__all__ = ["R_D", "R_N", "cost_of", "seen", "value_of"]
+__all__ = ["R_D", "R_N", "borrows", "cost_of", "seen", "value_of"]
 
 R_D, R_N = 15.387756, 5.309743
 """Decay constants of repeated tokens and of excess parameters (arXiv:2305.16264)."""
@@ -50,7 +50,7 @@ def seen(law: Law, box: "Box", n, d) -> dict[str, Any]:
     """
     if not box.repeats:
         return {"params": jnp.exp(n), "tokens": jnp.exp(d)}
-    if isinstance(law.base, DataConstrained):
+    if not borrows(law, box):
         return {"params": jnp.exp(n), "tokens": jnp.exp(d), "unique_tokens": jnp.exp(box.unique)}
     fresh = jnp.minimum(d, box.unique)
     base: Any = law.base
@@ -60,3 +60,8 @@ def seen(law: Law, box: "Box", n, d) -> dict[str, Any]:
         matched = log_g + (fresh + log_g) * beta / alpha
         n = log_worth(n, jnp.minimum(n, matched), R_N)
     return {"params": jnp.exp(n), "tokens": jnp.exp(log_worth(d, fresh, R_D))}
+
+
+def borrows(law: Law, box: "Box") -> bool:
+    """Whether repeated tokens are judged by published constants, the law knowing none."""
+    return box.repeats and not isinstance(law.base, DataConstrained)
