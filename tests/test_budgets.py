@@ -219,6 +219,19 @@ def check_against_brute_force(form, count, mode, seed):
         least = brute_force(form, c, budget)
         sign = 1.0 if best.kind == "loss" else -1.0
         assert sign * float(best.value) <= least + 1e-9 * abs(least), (form, c, budget.to_dict())
+        if not 0 < float(best.value) < (np.inf if best.kind == "loss" else 1 - 1e-6):
+            continue  # no target: a power of k that falls below zero, or pass@k of one
+        if budget.mode == "total" and Status.BUDGET_LEFT not in Status(int(best.code)):
+            check_backwards(written(form, c), budget, best)
+
+
+def check_backwards(law, budget, best):
+    """Asked for the value that a total buys, the least cost is that total."""
+    goal = "target_loss" if best.kind == "loss" else "target_pass_at_k"
+    wanted = {"total_flops": None, goal: float(best.value)}
+    back = alone(law, dataclasses.replace(budget, **wanted))
+    change = 1e-9 / max(float(best.total_price) / abs(float(best.value)), 1e-9)
+    assert float(back.spent) <= float(budget.total_flops) * (1 + max(change, 1e-9)), law
 
 
 def test_no_grid_beats_the_exact_optimum():
