@@ -1,0 +1,5 @@
+"""Calibration: intervals of coefficients and plans that cover, and designs that can answer."""
+
+from t2jax.calibration.profile import Interval as Interval
+from t2jax.calibration.profile import Profile as Profile
+from t2jax.calibration.profile import profile as profile
