@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
     from t2jax.uncertainty import Ensemble as Ensemble
+    from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
+    from t2jax.uncertainty import posterior as posterior
 
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
@@ -53,6 +55,7 @@ _ROOMS = {
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
+    "Prior": "uncertainty",
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
@@ -62,6 +65,7 @@ _ROOMS = {
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
+    "posterior": "uncertainty",
     "read": "observations",
     "report": "report",
     "sensitivity": "optimum",

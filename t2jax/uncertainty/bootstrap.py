@@ -19,7 +19,7 @@ from t2jax.fit.problem import Data, Problem
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.laws import Law
 from t2jax.observations import Observations
-from t2jax.uncertainty.ensemble import Ensemble
+from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 
 __all__ = ["bootstrap"]
 
@@ -74,7 +74,7 @@ def bootstrap(
 
     Source: Efron 1979; weights as in Rubin 1981. For scaling laws see arXiv:2404.10102.
     """
-    table = _table(fit, runs)
+    table = fitted_table(fit, runs, "the bootstrap")
     if fit.recipe is not None and fit.law.kind == "accuracy":
         raise InputError(
             "the paper's profile over E is not resampled",
@@ -123,21 +123,6 @@ def bootstrap(
         source=fit.source,
         data_hash=fit.data_hash,
     )
-
-
-def _table(fit: FitResult, runs: Observations | None) -> Observations:
-    table = runs if runs is not None else fit.observations
-    if table is None:
-        raise InputError(
-            "the bootstrap needs the table, which a fit read from a file does not carry",
-            remedy="pass runs=t2jax.read(...)",
-        )
-    if table.data_hash() != fit.data_hash:
-        raise InputError(
-            f"{table.source} is not the table that was fitted ({fit.source})",
-            remedy="pass the same table, or fit again",
-        )
-    return table
 
 
 def _question_weights(rng: np.random.Generator, task: np.ndarray, draws: int) -> np.ndarray:
