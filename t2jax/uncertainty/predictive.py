@@ -95,7 +95,10 @@ def _counts(target: Target, inputs: Inputs, state: Any, rng: np.random.Generator
     successes, trials = np.asarray(rows.successes), np.asarray(rows.trials).astype(np.int64)
     asked = trials > 0
     shape = (len(a), *trials.shape)
-    share = rng.beta(*(np.broadcast_to(x[:, :, None], shape) for x in (a, b)))
+    a, b = (np.broadcast_to(x[:, :, None], shape) for x in (a, b))
+    share = rng.beta(a, b)
+    # Where both are tiny the generator divides zero by zero: p is then 0 or 1.
+    share = np.where(np.isfinite(share), share, rng.random(shape) < a / (a + b))
     again = rng.binomial(trials, share)
 
     def statistics(counts):
