@@ -31,11 +31,16 @@ if TYPE_CHECKING:
     from t2jax.observations import Observations as Observations
     from t2jax.observations import read as read
     from t2jax.optimum import Budget as Budget
+    from t2jax.optimum import Decision as Decision
     from t2jax.optimum import Demand as Demand
+    from t2jax.optimum import Design as Design
     from t2jax.optimum import Frontier as Frontier
     from t2jax.optimum import Optimum as Optimum
+    from t2jax.optimum import Purchase as Purchase
+    from t2jax.optimum import design as design
     from t2jax.optimum import frontier as frontier
     from t2jax.optimum import optimum as optimum
+    from t2jax.optimum import regret as regret
     from t2jax.optimum import sensitivity as sensitivity
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
@@ -46,23 +51,28 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Budget": "optimum",
     "Cost": "cost",
+    "Decision": "optimum",
     "Demand": "optimum",
+    "Design": "optimum",
     "Ensemble": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
+    "Purchase": "optimum",
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
     "datasets": "",
+    "design": "optimum",
     "fit": "fit",
     "frontier": "optimum",
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
     "read": "observations",
+    "regret": "optimum",
     "report": "report",
     "sensitivity": "optimum",
 }

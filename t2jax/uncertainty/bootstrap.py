@@ -20,6 +20,7 @@ from t2jax.fit.stages import Stage, plan_stages
 from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.uncertainty.ensemble import Ensemble
+from t2jax.uncertainty.noise import residual_noise
 
 __all__ = ["bootstrap"]
 
@@ -119,7 +120,8 @@ def bootstrap(
         unit=unit,
         seed=seed,
         hull=fit.hull,
-        diagnostics=_diagnostics(problems, fall, pinned, unit, n_clusters),
+        diagnostics=_diagnostics(problems, fall, pinned, unit, n_clusters)
+        | {"noise": residual_noise(fit, table)},
         source=fit.source,
         data_hash=fit.data_hash,
     )
