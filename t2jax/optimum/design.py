@@ -1,6 +1,7 @@
 """Which run to buy next: the one whose result will most lower the regret of the plan, per FLOP."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
 from t2jax.optimum.box import Box
 from t2jax.optimum.budget import Budget
-from t2jax.optimum.driver import box_of, optimum
+from t2jax.optimum.driver import box_of
 from t2jax.optimum.objective import cost_of
 from t2jax.optimum.purchase import Purchase, runs_to_buy, training_run
 from t2jax.optimum.regret import Lattice, lattice
@@ -160,7 +161,7 @@ def design(
     pair = _noise(draws, noise)
     wanted = _candidates(draws, candidates, pair, most)
     shown = [_shown(draws, purchase) for purchase in wanted]
-    fine = np.isfinite(table.least) & np.all([np.all(np.isfinite(y), 1) for y in shown], axis=0)
+    fine = table.fine & np.all([np.all(np.isfinite(y), 1) for y in shown], axis=0)
     if fine.sum() < 20:
         raise Refusal(f"{fine.sum()} draws have an optimum and a value at every candidate",
                       remedy="bring candidates nearer to the table")  # fmt: skip
@@ -169,7 +170,7 @@ def design(
     joint = np.cov(np.concatenate([optima, *shown], axis=1), rowvar=False)
     joint = np.atleast_2d(joint)
     ends = np.cumsum([optima.shape[1], *(len(p.samples) for p in wanted)])
-    spans = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    spans = [slice(a, b) for a, b in itertools.pairwise(ends)]
     goal = slice(0, optima.shape[1])
     regret = 0.5 * float(np.trace(curvature @ joint[goal, goal]))
     prices = np.asarray([purchase.flops for purchase in wanted])
@@ -198,8 +199,10 @@ def design(
 def _noise(draws: Ensemble, noise: float | tuple[float, float] | None) -> tuple[float, float]:
     found = draws.diagnostics.get("noise") if noise is None else noise
     if found is None:
-        raise InputError("these draws do not say how noisy a run is",
-                         remedy="give noise=0.01, the deviation of log loss between runs alike")  # fmt: skip
+        raise InputError(
+            "these draws do not say how noisy a run is",
+            remedy="give noise=0.01, the deviation of log loss between runs alike",
+        )
     run, row = (found, 0.0) if isinstance(found, int | float) else tuple(found)
     return float(run), float(row)
 
@@ -248,11 +251,8 @@ def _second_order(
     law, box = jax.tree.map(
         lambda x: jnp.asarray(x, float), (draws.point, box_of(draws.point, budget))
     )
-    best = optimum(draws, dataclasses.replace(budget, integer_samples=False), chinchilla=False,
-                   progress=False).draws  # fmt: skip
-    assert best is not None
     at = int(np.argmin(np.mean(table.cost[fine], axis=0)))
-    stars = _coordinates(box, np.log(best.params), np.log(best.tokens))[fine]
+    stars = _coordinates(box, np.log(table.stars.params), np.log(table.stars.tokens))[fine]
     start = _coordinates(box, table.n[at], table.d[at])
     many = jax.tree.map(lambda x: jnp.asarray(x, float)[fine], draws.law)
 

@@ -1,7 +1,6 @@
 """What not knowing the law costs: the plan of least expected regret, and the plans near it."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -19,7 +18,7 @@ from t2jax.optimum.budget import Budget
 from t2jax.optimum.driver import box_of, checked, optimum
 from t2jax.optimum.objective import cost_of
 from t2jax.optimum.result import Optimum
-from t2jax.uncertainty.ensemble import Ensemble, central_interval
+from t2jax.uncertainty.ensemble import Ensemble
 
 __all__ = ["Decision", "Lattice", "lattice", "regret"]
 
@@ -28,7 +27,8 @@ _SHARES = 65  # logits of the training share, at each size of a total
 _WIDEN = 1.5  # e-folds of N beyond the draws' optima, either side
 _TAIL = 0.005  # of the draws' optima, left out of that range on each side
 _BATCH = 64  # draws per step
-_FEW = 20
+_FEW = 20  # draws
+_PLAN = ("params", "tokens", "samples")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,8 @@ class Lattice:
       d: log D [plans].
       x: log k [plans].
       cost: what is minimised, by draw [draws, plans].
-      least: each draw's own minimum [draws].
+      least: each draw's own minimum, NaN where it has none [draws].
+      stars: each draw's optimum.
       sizes: number of distinct N; plans of one N stand next to each other.
     """
 
@@ -49,7 +50,13 @@ class Lattice:
     x: np.ndarray
     cost: np.ndarray
     least: np.ndarray
+    stars: Optimum
     sizes: int
+
+    @property
+    def fine(self) -> np.ndarray:
+        """Which draws have an optimum [draws]."""
+        return np.isfinite(self.least)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,29 +191,26 @@ def regret(
     if not 0 < level < 1:
         raise InputError(f"level = {level!r} is no share", remedy="e.g. 0.9")
     table = lattice(draws, budget)
-    point = optimum(draws.point, budget, chinchilla=False)
-    fine = np.isfinite(table.least)
+    fine = table.fine
     gaps = table.cost[fine] - table.least[fine, None]
     # Every draw counts alike; rounding may leave a gap a hair below zero.
     expected = np.maximum(np.mean(gaps, axis=0), 0.0)
     by_size = expected.reshape(table.sizes, -1)
     chosen = np.argmin(by_size, axis=1) + np.arange(table.sizes) * by_size.shape[1]
-    curve = expected[chosen]
-    at = int(np.argmin(curve))
-    best = _judged(draws, budget, *(float(getattr(table, q)[chosen[at]]) for q in "ndx"), fine)
-    naive = [math.log(float(getattr(point, q))) for q in ("params", "tokens", "samples")]
-    plug_in = _judged(draws, budget, *naive, fine)
+    n, curve = table.n[chosen], expected[chosen]
+    at = chosen[np.argmin(curve)]
+    best = _judged(draws, budget, table, *(float(getattr(table, q)[at]) for q in "ndx"))
+    point = optimum(draws.point, budget, chinchilla=False)
+    plug_in = _judged(draws, budget, table, *(math.log(float(getattr(point, q))) for q in _PLAN))
     if plug_in["expected"] < best["expected"]:  # the lattice is coarser than the estimate
         best = plug_in
-    near = curve <= best["expected"] + within
-    inner = np.flatnonzero(near)
-    n = table.n[chosen]
-    low, high = (_crossing(n, curve, best["expected"] + within, i, step)
-                 for i, step in ((inner[0], -1), (inner[-1], 1))) if len(inner) else (
-        math.log(best["params"]),) * 2  # fmt: skip
-    stars = optimum(draws, budget, chinchilla=False, progress=False).draws
-    assert stars is not None
-    logs = np.log(np.stack([getattr(stars, q) for q in ("params", "tokens", "samples")]))[:, fine]
+    limit = best["expected"] + within
+    inner = np.flatnonzero(curve <= limit)
+    if len(inner):
+        low, high = (_crossing(n, curve, limit, inner[i], step) for i, step in ((0, -1), (-1, 1)))
+    else:
+        low = high = math.log(best["params"])
+    logs = np.log(np.stack([getattr(table.stars, q) for q in _PLAN]))[:, fine]
     return Decision(
         params=np.exp(n),
         tokens=np.exp(table.d[chosen]),
@@ -244,16 +248,18 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     if budget.shape != ():
         raise InputError("a sweep has no single decision", remedy="give one number per budget")
     if budget.mode == "target":
-        raise Refusal("at a target the regret is money, not quality",
-                      remedy="give the budget that the plan spends: total_flops or dollars")  # fmt: skip
+        raise Refusal(
+            "at a target the regret is money, not quality",
+            remedy="give the budget that the plan spends: total_flops or dollars",
+        )
     if budget.cost.stop_at_success:
         raise Refusal("what stop_at_success spends depends on the law, so that no plan is the same "
                       "plan under every draw", remedy="leave it out here")  # fmt: skip
     budget = dataclasses.replace(budget, integer_samples=False)
-    stars = optimum(ensemble, budget, chinchilla=False, progress=False)
-    assert stars.draws is not None
-    least = _signed(stars.draws, ensemble.point)
-    sizes = np.asarray(stars.draws.params)
+    stars = optimum(ensemble, budget, chinchilla=False, progress=False).draws
+    assert stars is not None
+    least = np.asarray(stars.value) * (1.0 if ensemble.point.kind == "loss" else -1.0)
+    sizes = np.asarray(stars.params)
     least = np.where(np.isfinite(sizes), least, np.nan)
     if np.sum(np.isfinite(least)) < _FEW:
         raise Refusal(
@@ -271,17 +277,15 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     batched = _costs(jax.tree.map(lambda v: jnp.asarray(v, float), ensemble.law), box, n, d, x)
     n, d, x, cost = to_numpy((n, d, x, batched))
     cost = np.where(np.isnan(cost), np.inf, cost)
-    return Lattice(n=n, d=d, x=x, cost=cost, least=least, sizes=_POINTS)
+    return Lattice(n=n, d=d, x=x, cost=cost, least=least, stars=stars, sizes=_POINTS)
 
 
 def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Floats, Floats]:
     """Logs of N, D and k of the plans that spend the budget."""
     if box.separate or box.pinned:
-        return n, *jax.vmap(lambda n: box.split(law, n, 2 * ALL_TRAINING))(n)
-    assert stars.draws is not None
-    trained = box.cost.train_rate(jnp.log(stars.draws.params)) * jnp.asarray(
-        stars.draws.params * stars.draws.tokens
-    )
+        d, x = jax.vmap(lambda n: box.split(law, n, 2 * ALL_TRAINING))(n)
+        return n, d, x
+    trained = box.cost.train_rate(jnp.log(stars.params)) * jnp.asarray(stars.params * stars.tokens)
     share = np.clip(np.asarray(trained / jnp.exp(box.total)), 1e-12, 1 - 1e-12)
     logits = np.log(share / (1 - share))
     logits = logits[np.isfinite(logits)]
@@ -289,7 +293,8 @@ def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Float
         np.quantile(logits, _TAIL) - 3.0, np.quantile(logits, 1 - _TAIL) + 3.0, _SHARES
     )
     grid_n, grid_u = (v.ravel() for v in jnp.meshgrid(n, u, indexing="ij"))
-    return grid_n, *jax.vmap(lambda n, u: box.split(law, n, u))(grid_n, grid_u)
+    d, x = jax.vmap(lambda n, u: box.split(law, n, u))(grid_n, grid_u)
+    return grid_n, d, x
 
 
 @jax.jit
@@ -300,21 +305,15 @@ def _costs(law: Law, box: Box, n: Floats, d: Floats, x: Floats) -> Floats:
     return jax.lax.map(one, law, batch_size=_BATCH)
 
 
-def _signed(best: Optimum, law: Law) -> np.ndarray:
-    return np.asarray(best.value) * (1.0 if law.kind == "loss" else -1.0)
-
-
 def _judged(
-    draws: Ensemble, budget: Budget, n: float, d: float, x: float, fine: np.ndarray
+    draws: Ensemble, budget: Budget, table: Lattice, n: float, d: float, x: float
 ) -> dict[str, float]:
     """One plan under every draw that has an optimum."""
     law, box = jax.tree.map(
         lambda v: jnp.asarray(v, float), (draws.law, box_of(draws.point, budget))
     )
-    cost = np.asarray(_costs(law, box, *(jnp.asarray([v], float) for v in (n, d, x))))[fine, 0]
-    stars = optimum(draws, budget, chinchilla=False, progress=False).draws
-    assert stars is not None
-    gaps = cost - _signed(stars, draws.point)[fine]
+    cost = np.asarray(_costs(law, box, *(jnp.asarray([v], float) for v in (n, d, x))))[:, 0]
+    gaps = (cost - table.least)[table.fine]
     return {
         "params": math.exp(n), "tokens": math.exp(d), "samples": math.exp(x),
         "expected": max(float(np.mean(gaps)), 0.0), "high": float(np.quantile(gaps, 0.9)),
