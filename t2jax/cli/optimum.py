@@ -31,6 +31,12 @@ class Command(PlanOptions):
     ] = ""
     method: Annotated[str, arg("auto, closed_form, scan or descent", "NAME")] = "auto"
     sensitivity: Annotated[bool, arg("derivatives in budgets, prices and coefficients")] = False
+    regret: Annotated[
+        bool, arg("what not knowing the law costs, and the sizes nearly as good (needs draws)")
+    ] = False
+    within: Annotated[
+        float, arg("how much worse a size may be and still count as nearly as good", "NATS")
+    ] = 0.005
     out: Annotated[str, arg("write the optimum as JSON; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
@@ -53,6 +59,10 @@ class Command(PlanOptions):
             slopes = t2.sensitivity(model, budget, method=self.method)
             told["sensitivity"] = slopes.to_dict()
             summary = f"{summary}\n\n{slopes.summary()}"
+        if self.regret:
+            choice = t2.regret(model, budget, within=self.within)
+            told["regret"] = choice.to_dict()
+            summary = f"{summary}\n\n{choice.summary()}"
         text = json.dumps(json_ready(told))
         if self.out:
             _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))

@@ -1,0 +1,153 @@
+"""Does buying runs by design beat buying them at random or in the corners? See README.md.
+
+Simulation. Writes `results/campaigns.csv`, `results/summary.txt` and `results/regret.png`.
+Public API only.
+"""
+
+import csv
+import pathlib
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import t2jax as t2
+
+HERE = pathlib.Path(__file__).resolve().parent
+SEEDS, ROUNDS, DRAWS = 20, 5, 400
+NOISE = 0.01  # deviation of log loss between runs alike
+TRUTH = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+BUDGET = t2.Budget(train_flops=1e22)  # 2.5 decades beyond the dearest run of the first table
+FIRST = [(n, n * r) for n in (1e7, 3e7, 1e8, 3e8) for r in (5.0, 20.0, 80.0)]
+MOST = 4e19  # FLOPs of the dearest run that may be bought
+COLOURS = {"design": "#0072B2", "random": "#E69F00", "corners": "#009E73"}
+
+
+def truth_of(seed: int) -> t2.laws.Law:
+    """Another world for every seed: exponents and terms a little different."""
+    rng = np.random.default_rng([seed, 1])
+    alpha, beta = TRUTH.alpha * np.exp(0.1 * rng.standard_normal(2))
+    a = TRUTH.A * 1e8 ** (alpha - TRUTH.alpha) * np.exp(0.1 * rng.standard_normal())
+    b = TRUTH.B * 2e9 ** (beta - TRUTH.beta) * np.exp(0.1 * rng.standard_normal())
+    return TRUTH.replace(A=float(a), B=float(b), alpha=float(alpha), beta=float(beta))
+
+
+def measure(law: t2.laws.Law, params: float, tokens: float, noise: float) -> dict[str, float]:
+    """One simulated run."""
+    loss = float(law(params=params, tokens=tokens)) * np.exp(NOISE * noise)
+    return {"params": params, "tokens": tokens, "loss": float(loss)}
+
+
+def grid() -> list[tuple[float, float]]:
+    """What may be bought: sizes and token counts up to `MOST`."""
+    sizes, ratios = np.geomspace(1e7, 3e9, 10), np.geomspace(2.0, 640.0, 8)
+    pairs = [(n, n * r) for n in sizes for r in ratios]
+    return [(n, d) for n, d in pairs if 1e17 <= 6 * n * d <= MOST]
+
+
+def corners(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The heuristic: largest model, most tokens, dearest, most overtrained, least trained."""
+    keys = (lambda p: p[0], lambda p: p[1], lambda p: p[0] * p[1],
+            lambda p: (round(p[1] / p[0], 3), p[0]), lambda p: (-round(p[1] / p[0], 3), p[0]))  # fmt: skip
+    return [max(pairs, key=key) for key in keys]
+
+
+def plan_of(rows: list[dict[str, float]]) -> tuple[t2.FitResult, t2.Optimum]:
+    """Fit a table and find its optimum."""
+    table = pd.DataFrame(rows)
+    table.insert(0, "run", [f"run {i}" for i in range(len(table))])
+    fit = t2.fit(t2.read(table), law="additive", objective="huber", delta=0.05)
+    return fit, t2.optimum(fit, BUDGET, chinchilla=False)
+
+
+def campaign(seed: int, strategy: str) -> list[dict[str, float | str]]:
+    """Five purchases in one world, and the true regret of the plan after each."""
+    law = truth_of(seed)
+    rng = np.random.default_rng([seed, 2])  # the same first table and noise for every strategy
+    rows = [measure(law, n, d, e) for (n, d), e in zip(FIRST, rng.standard_normal(len(FIRST)),
+                                                       strict=True)]  # fmt: skip
+    noise = rng.standard_normal(ROUNDS)
+    chance = np.random.default_rng([seed, 3])
+    pairs, spent, out = grid(), 0.0, []
+    least = float(t2.optimum(law, BUDGET, chinchilla=False).value)
+    for purchase in range(ROUNDS + 1):
+        fit, best = plan_of(rows)
+        loss = float(law(params=float(best.params), tokens=float(best.tokens)))
+        out.append({"seed": seed, "strategy": strategy, "purchase": purchase, "flops": spent,
+                    "regret": loss - least})  # fmt: skip
+        if purchase == ROUNDS:
+            return out
+        if strategy == "design":
+            draws = t2.bootstrap(fit, draws=DRAWS, unit="run", seed=seed, progress=False)
+            chosen = t2.design(draws, BUDGET, candidates=pairs, noise=NOISE, purchases=1,
+                               simulate=False).picks[0].purchase  # fmt: skip
+            n, d = chosen.params, chosen.tokens
+        elif strategy == "random":
+            n, d = pairs[chance.integers(len(pairs))]
+        else:
+            n, d = corners(pairs)[purchase]
+        rows.append(measure(law, n, d, noise[purchase]))
+        spent += 6 * n * d
+    raise AssertionError("unreachable")
+
+
+def summarise(table: pd.DataFrame) -> str:
+    """Regret before and after, FLOPs, and their ratio, per strategy."""
+    lines = ["Simulation: 20 worlds, five purchases each, regret in nats at 1e22 FLOPs.", "",
+             "strategy  regret before  after (mean, median)  FLOPs spent  fall per 1e19 FLOPs "
+             "(mean +- se)"]  # fmt: skip
+    for name, rows in table.groupby("strategy"):
+        first = rows[rows.purchase == 0].set_index("seed").regret
+        last = rows[rows.purchase == ROUNDS].set_index("seed")
+        rate = (first - last.regret) / last.flops * 1e19
+        error = rate.std(ddof=1) / np.sqrt(len(rate))
+        lines.append(f"{name:8}  {first.mean():13.4f}  {last.regret.mean():.4f}, "
+                     f"{last.regret.median():.4f}        {last.flops.mean():.3g}    "
+                     f"{rate.mean():.4f} +- {error:.4f}")  # fmt: skip
+    last = table[table.purchase == ROUNDS].pivot(index="seed", columns="strategy", values="regret")
+    for other in ("random", "corners"):
+        wins = int((last["design"] < last[other]).sum())
+        lines.append(f"design ends with less regret than {other} in {wins} of {len(last)} worlds")
+    return "\n".join(lines)
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Mean regret along the purchases, and against the compute spent."""
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for name, colour in COLOURS.items():
+        rows = table[table.strategy == name].groupby("purchase")
+        mean, error = rows.regret.mean(), rows.regret.sem()
+        flops = rows.flops.mean()
+        left.errorbar(mean.index, mean, error, color=colour, marker="o", capsize=3, label=name)
+        right.plot(flops / 1e19, mean, color=colour, marker="o", label=name)
+    left.set(xlabel="runs bought", ylabel="true regret of the plan, nats", yscale="log")
+    right.set(xlabel="compute spent, 1e19 FLOPs")
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(color="#e6e6e6")
+    left.legend(frameon=False)
+    figure.suptitle("Simulation: 20 worlds, mean and standard error", fontsize=10)
+    return figure
+
+
+def main() -> None:
+    """Run every campaign, write, draw."""
+    rows = []
+    for seed in range(SEEDS):
+        for strategy in COLOURS:
+            rows += campaign(seed, strategy)
+        print(f"world {seed + 1} of {SEEDS}", flush=True)
+    with open(HERE / "results/campaigns.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    table = pd.DataFrame(rows)
+    text = summarise(table)
+    print(text)
+    (HERE / "results/summary.txt").write_text(text + "\n", encoding="utf-8")
+    draw(table).savefig(HERE / "results/regret.png", dpi=130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""`t2jax design`: draws in, the runs to buy next out."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import tyro
+
+from t2jax.cli import _terminal
+from t2jax.cli._budget import PlanOptions
+from t2jax.cli._options import arg, positional
+from t2jax.errors import InputError
+
+__all__ = ["Command", "candidate_runs"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(PlanOptions):
+    """Which runs to buy next for the largest fall in expected regret per FLOP.
+
+    The budget is the plan's, as for `t2jax optimum`; --most caps the price of one run.
+    """
+
+    model: Annotated[tyro.conf.Positional[str], positional("draws (.npz)", "DRAWS")]
+    candidates: Annotated[
+        str, arg("runs to choose from: 1e8:2e9 is 1e8 params on 2e9 tokens", "N:D,...")
+    ] = ""
+    most: Annotated[
+        float | None, arg("dearest run considered; by default the dearest in the table", "FLOPS")
+    ] = None
+    noise: Annotated[
+        float | None, arg("deviation of log loss between runs alike; by default the fit's", "SHARE")
+    ] = None
+    purchases: Annotated[int, arg("how many to pick", "COUNT")] = 3
+    seed: Annotated[int, arg("of the check by simulation", "SEED")] = 0
+    out: Annotated[str, arg("write the design as JSON; - for standard output", "FILE", "-o")] = ""
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def run(self) -> None:
+        """Load, rank, write, print."""
+        import t2jax as t2
+        from t2jax.cli._defaults import load_model
+        from t2jax.report.folder import json_ready
+
+        description = self.description()
+        if any(isinstance(value, list) for value in description.values()):
+            raise InputError("a design serves one budget", remedy="give numbers, no LOW:HIGH:COUNT")
+        model = load_model(self.model)
+        if not isinstance(model, t2.Ensemble):
+            raise InputError("a design needs draws", source=self.model,
+                             remedy="make them with `t2jax bootstrap`")  # fmt: skip
+        plan = t2.design(
+            model,
+            t2.Budget.from_dict(description),
+            candidates=candidate_runs(self.candidates),
+            noise=self.noise,
+            purchases=self.purchases,
+            most=self.most,
+            seed=self.seed,
+        )
+        text = json.dumps(json_ready(plan.to_dict()))
+        if self.out:
+            _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+        if self.out != "-":
+            _terminal.say(text if self.json else plan.summary())
+
+
+def candidate_runs(text: str) -> list[tuple[float, float]] | None:
+    """Runs of `N:D,...`; None where nothing was given.
+
+    Raises:
+      InputError: not of that form.
+
+    >>> candidate_runs("1e8:2e9,3e8:6e9")
+    [(100000000.0, 2000000000.0), (300000000.0, 6000000000.0)]
+    """
+    found = []
+    for part in filter(None, text.split(",")):
+        try:
+            params, tokens = (float(number) for number in part.split(":"))
+        except ValueError:
+            raise InputError(f"--candidates '{part}' names no run",
+                             remedy="e.g. --candidates 1e8:2e9,3e8:6e9") from None  # fmt: skip
+        found.append((params, tokens))
+    return found or None

@@ -1,0 +1,169 @@
+"""Regret over draws and the next purchase: brute force, closed Gaussian forms, simulation."""
+
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+
+import dataclasses
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+from scipy import optimize
+
+from t2jax import Budget, Ensemble, InputError, Purchase, Refusal, design, optimum, regret
+from t2jax.laws import Additive, T2Loss, predict
+from t2jax.optimum.purchase import training_run
+from t2jax.optimum.regret import lattice
+
+LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+SAMPLES = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
+BUDGET = Budget(train_flops=1e21)
+LIFETIME = Budget(total_flops=1e22, questions=1e5, tokens_per_sample=1e3)
+
+
+def spread(law, scale, count=60, seed=0, **more):
+    """Draws around a law, every coefficient lognormal."""
+    rng = np.random.default_rng(seed)
+    many = jax.tree.map(lambda x: float(x) * np.exp(scale * rng.standard_normal(count)), law)
+    return Ensemble(law=many, point=law, kind="simulation", **more)
+
+
+def test_the_plan_of_least_regret_is_that_of_the_mean_loss():
+    draws = spread(LAW, 0.03)
+    found = regret(draws, BUDGET)
+
+    def mean_loss(n):
+        return float(np.mean(predict(draws.law, math.exp(n), 1e21 / 6 / math.exp(n))))
+
+    best = optimize.minimize_scalar(mean_loss, bounds=(18, 26), method="bounded",
+                                    options={"xatol": 1e-10})  # fmt: skip
+    stars = optimum(draws, BUDGET, chinchilla=False).draws
+    assert found.best["expected"] == pytest.approx(best.fun - stars.value.mean(), rel=1e-3)
+    assert math.log(found.best["params"]) == pytest.approx(best.x, abs=0.03)  # one step of the grid
+    assert found.best["expected"] <= found.plug_in["expected"]
+    # The ends of the region cost just what it says, and what lies outside costs more.
+    for end in found.near:
+        assert mean_loss(math.log(end)) - best.fun == pytest.approx(found.within, rel=0.02)
+    # Half the width is nested in the whole.
+    half = regret(draws, BUDGET, within=found.within / 2)
+    assert found.near[0] < half.near[0] < half.near[1] < found.near[1]
+
+
+def test_alike_draws_leave_no_regret():
+    found = regret(spread(SAMPLES, 0.0), Budget(train_flops=1e22, inference_flops=2e12))
+    exact = optimum(SAMPLES, Budget(train_flops=1e22, inference_flops=2e12))
+    assert found.best["expected"] < 1e-9
+    assert found.best["params"] == pytest.approx(float(exact.params), rel=1e-9)
+    assert found.inside(**{q: float(getattr(exact, q)) for q in ("params", "tokens", "samples")})
+
+
+def test_a_total_is_judged_over_size_and_share():
+    draws = spread(SAMPLES, 0.02, count=30)
+    found = regret(draws, LIFETIME)
+
+    def mean_loss(z):
+        size, share = math.exp(z[0]), 1 / (1 + math.exp(-z[1]))
+        samples = (1 - share) * 1e22 / (2e8 * size)
+        if samples < 1:
+            return 99.0
+        return float(np.mean(predict(draws.law, size, share * 1e22 / 6 / size, samples)))
+
+    start = optimum(SAMPLES, LIFETIME)
+    spent = float(start.train_flops) / 1e22
+    guess = [math.log(float(start.params)), math.log(spent / (1 - spent))]
+    options = {"xatol": 1e-6, "fatol": 1e-12}
+    best = optimize.minimize(mean_loss, guess, method="Nelder-Mead", options=options)
+    stars = optimum(draws, LIFETIME, chinchilla=False).draws
+    least = best.fun - float(np.mean(stars.value))
+    assert least * (1 - 1e-6) <= found.best["expected"] <= least * 1.05
+    # The joint region holds about its share of the draws' own optima.
+    plans = zip(stars.params, stars.tokens, stars.samples, strict=True)
+    inside = [found.inside(params=n, tokens=d, samples=k) for n, d, k in plans]
+    assert 0.75 <= np.mean(inside) <= 1.0
+    assert not found.inside(params=1e6, tokens=1e9, samples=2.0)
+
+
+def test_every_regret_is_a_regret():
+    draws = spread(LAW, 0.05)
+    table = lattice(draws, BUDGET)
+    assert np.all(table.cost - table.least[:, None] > -1e-12)
+    assert np.min(table.cost - table.least[:, None]) < 1e-4
+
+
+def with_hull(draws):
+    from t2jax.hull import Hull
+
+    sizes, tokens = np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(2e8, 2e10, 4))
+    hull = Hull.of(params=sizes.ravel(), tokens=tokens.ravel(), samples=np.ones(1))
+    return dataclasses.replace(draws, hull=hull)
+
+
+def test_the_fall_of_one_unknown_is_the_gaussian_one():
+    # One coefficient is unknown and everything is all but linear in it: knowing it to within
+    # 1/(1 + s^2/tau^2) of its variance leaves that share of the regret.
+    rng = np.random.default_rng(3)
+    alpha = 0.336 + 0.001 * rng.standard_normal(400)
+    many = jax.tree.map(lambda x: np.full(400, float(x)), LAW).replace(alpha=alpha)
+    draws = Ensemble(law=many, point=LAW, kind="simulation")
+    run = training_run(1e8, 2e9, noise=(0.004, 0.0))
+    plan = design(draws, BUDGET, candidates=[run], purchases=2)
+    seen = np.log(draws.predict(params=1e8, tokens=2e9))
+    share = np.var(seen, ddof=1) / (np.var(seen, ddof=1) + 0.004**2)
+    expected = regret(draws, BUDGET).best["expected"]
+    assert plan.regret == pytest.approx(expected, rel=0.03)
+    assert plan.picks[0].fall / plan.regret == pytest.approx(share, rel=0.03)
+    # The second run of the same kind adds what two observations know beyond one.
+    twice = np.var(seen, ddof=1) / (np.var(seen, ddof=1) + 0.004**2 / 2)
+    assert (plan.picks[0].fall + plan.picks[1].fall) / plan.regret == pytest.approx(twice, rel=0.03)
+    # Simulation, which takes none of these shortcuts, agrees within its error.
+    mean, error = plan.simulated[0]
+    assert abs(mean - plan.picks[0].fall) < 4 * error
+
+
+def test_less_noise_and_more_k_never_bring_less():
+    draws = with_hull(spread(SAMPLES, 0.02, count=200))
+    budget = Budget(train_flops=1e21, inference_flops=1e12)
+
+    def fall(**change):
+        run = dataclasses.replace(training_run(1e8, 2e9, noise=(0.01, 0.005)), **change)
+        return float(design(draws, budget, candidates=[run], purchases=1, simulate=False).fall[0])
+
+    assert fall(run_noise=0.005) > fall() > fall(run_noise=0.02)
+    assert fall(samples=(1.0, 100.0)) > fall()
+    assert fall() <= design(draws, budget, noise=0.01, purchases=1, simulate=False).regret
+
+
+def test_the_default_grid_stays_in_reach_and_ranks_by_rate():
+    draws = with_hull(spread(LAW, 0.02, count=200))
+    plan = design(draws, BUDGET, noise=0.01, purchases=3, simulate=False)
+    assert np.all(plan.flops <= draws.hull.train_flops[1] * (1 + 1e-9))
+    rate = np.where(plan.fall >= 0.1 * plan.fall.max(), plan.fall / plan.flops, 0)
+    assert plan.picks[0].purchase == plan.candidates[int(np.argmax(rate))]
+    left = [plan.regret, *(pick.left for pick in plan.picks)]
+    assert all(a > b >= 0 for a, b in itertools.pairwise(left))
+    assert "expected regret now" in plan.summary()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "word"),
+    [
+        (lambda d: regret(LAW, BUDGET), InputError, "draws"),
+        (lambda d: regret(d, BUDGET, within=0.0), InputError, "within"),
+        (lambda d: regret(d, Budget(train_flops=[1e20, 1e21])), InputError, "sweep"),
+        (lambda d: regret(d, Budget(target_loss=2.0, inference_tokens=1e12)), Refusal, "money"),
+        (lambda d: design(d, BUDGET), InputError, "noise"),
+        (lambda d: design(d, BUDGET, noise=0.01), Refusal, "candidates"),
+        (lambda d: design(d, BUDGET, noise=0.01, candidates=[3.0]), InputError, "pair"),
+        (lambda d: design(with_hull(d), BUDGET, noise=0.01, most=1.0), Refusal, "at most"),
+        (
+            lambda d: Purchase(params=1e8, tokens=1e9, flops=1e18, run_noise=0.0),
+            InputError,
+            "noise",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_one_line(call, kind, word):
+    with pytest.raises(kind, match=word) as caught:
+        call(spread(LAW, 0.02))
+    assert "\n" not in str(caught.value)
