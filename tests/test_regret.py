@@ -1,6 +1,7 @@
 """Regret over draws and the next purchase: brute force, closed Gaussian forms, simulation."""
 
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
 
 import dataclasses
 import itertools
@@ -138,7 +139,7 @@ def test_the_default_grid_stays_in_reach_and_ranks_by_rate():
     draws = with_hull(spread(LAW, 0.02, count=200))
     plan = design(draws, BUDGET, noise=0.01, purchases=3, simulate=False)
     assert np.all(plan.flops <= draws.hull.train_flops[1] * (1 + 1e-9))
-    rate = np.where(plan.fall >= 0.1 * plan.fall.max(), plan.fall / plan.flops, 0)
+    rate = np.where(plan.fall >= 0.5 * plan.fall.max(), plan.fall / plan.flops, 0)
     assert plan.picks[0].purchase == plan.candidates[int(np.argmax(rate))]
     left = [plan.regret, *(pick.left for pick in plan.picks)]
     assert all(a > b >= 0 for a, b in itertools.pairwise(left))

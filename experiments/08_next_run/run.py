@@ -47,8 +47,17 @@ def grid() -> list[tuple[float, float]]:
 
 def corners(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The heuristic: largest model, most tokens, dearest, most overtrained, least trained."""
-    keys = (lambda p: p[0], lambda p: p[1], lambda p: p[0] * p[1],
-            lambda p: (round(p[1] / p[0], 3), p[0]), lambda p: (-round(p[1] / p[0], 3), p[0]))  # fmt: skip
+
+    def ratio(pair):
+        return round(pair[1] / pair[0], 3)
+
+    keys = (
+        lambda p: p[0],
+        lambda p: p[1],
+        lambda p: p[0] * p[1],
+        lambda p: (ratio(p), p[0]),
+        lambda p: (-ratio(p), p[0]),
+    )
     return [max(pairs, key=key) for key in keys]
 
 

@@ -60,6 +60,9 @@ class Command(PlanOptions):
             told["sensitivity"] = slopes.to_dict()
             summary = f"{summary}\n\n{slopes.summary()}"
         if self.regret:
+            if not isinstance(model, t2.Ensemble):
+                raise InputError("--regret needs draws", source=self.model,
+                                 remedy="make them with `t2jax bootstrap`")  # fmt: skip
             choice = t2.regret(model, budget, within=self.within)
             told["regret"] = choice.to_dict()
             summary = f"{summary}\n\n{choice.summary()}"

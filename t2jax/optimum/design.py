@@ -24,7 +24,7 @@ from t2jax.uncertainty.ensemble import Ensemble
 __all__ = ["Design", "Pick", "design"]
 
 _TRUTHS = 250  # draws that take a turn as the truth when a purchase is simulated
-_TRIM = 0.01  # of the draws' optima, drawn in on each side before their covariance is taken
+_OUTLIER = 5.0  # robust deviations from the median past which a draw's optimum is drawn in
 _CHECKED = 6
 
 
@@ -116,7 +116,7 @@ def design(
     noise: float | tuple[float, float] | None = None,
     purchases: int = 3,
     most: float | None = None,
-    worth: float = 0.1,
+    worth: float = 0.5,
     simulate: bool = True,
     seed: int = 0,
 ) -> Design:
@@ -156,10 +156,9 @@ def design(
     if purchases < 1:
         raise InputError(f"purchases = {purchases} leaves nothing to pick", remedy="use 3")
     if not 0 <= worth < 1:
-        raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.1")
+        raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.5")
     table = lattice(draws, budget)
-    pair = _noise(draws, noise)
-    wanted = _candidates(draws, candidates, pair, most)
+    wanted = _candidates(draws, candidates, noise, most)
     shown = [_shown(draws, purchase) for purchase in wanted]
     fine = table.fine & np.all([np.all(np.isfinite(y), 1) for y in shown], axis=0)
     if fine.sum() < 20:
@@ -210,12 +209,12 @@ def _noise(draws: Ensemble, noise: float | tuple[float, float] | None) -> tuple[
 def _candidates(
     draws: Ensemble,
     given: Sequence[Purchase | tuple[float, float]] | None,
-    noise: tuple[float, float],
+    noise: float | tuple[float, float] | None,
     most: float | None,
 ) -> list[Purchase]:
     law, hull = draws.point, draws.hull
     if given is None:
-        return runs_to_buy(law, hull, noise=noise, most=most)
+        return runs_to_buy(law, hull, noise=_noise(draws, noise), most=most)
     samples = (1.0,)
     if law.uses_samples and hull is not None and hull.samples[1] > 1:
         samples = tuple(np.geomspace(*hull.samples, 4))
@@ -228,7 +227,7 @@ def _candidates(
         if pair.shape != (2,):
             raise InputError(f"candidate {item!r} is no purchase and no pair (params, tokens)",
                              remedy="e.g. (1e8, 2e9)")  # fmt: skip
-        out.append(training_run(*pair, noise=noise, samples=samples))
+        out.append(training_run(*pair, noise=_noise(draws, noise), samples=samples))
     if not out:
         raise InputError("no candidates", remedy="leave candidates out for a grid of runs")
     return out
@@ -265,8 +264,9 @@ def _second_order(
     values, axes = np.linalg.eigh(np.atleast_2d(hessian))
     curvature = axes @ np.diag(np.maximum(values, 0.0)) @ axes.T
     # A draw without a sound optimum must not decide the covariance of all.
-    low, high = np.quantile(stars, [_TRIM, 1 - _TRIM], axis=0)
-    return curvature, np.clip(stars, low, high)
+    middle = np.median(stars, axis=0)
+    reach = _OUTLIER * 1.4826 * np.median(np.abs(stars - middle), axis=0)
+    return curvature, np.clip(stars, middle - reach, middle + reach)
 
 
 def _coordinates(box: Box, n: np.ndarray, d: np.ndarray) -> np.ndarray:
