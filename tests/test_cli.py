@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -189,6 +190,9 @@ REFUSED = {
     "optimum x.json --train-flops 1e11:1e12:3": (2, "sweep with `t2jax frontier`"),
     "optimum x.json --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "optimum x.json --budget taken": (2, "no budget"),
+    "design x.npz --train-flops 1e12": (2, "t2jax bootstrap"),
+    "design x.npz --train-flops 1e11:1e12:3": (2, "serves one budget"),
+    "design x.npz": (2, "give exactly one of train_flops"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
@@ -240,6 +244,28 @@ def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):
     code, _, error = run(*reach)
     assert code == 3
     assert "ask for a target above 0.5" in error
+
+
+def test_regret_and_design_from_draws(run):
+    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    rng = np.random.default_rng(0)
+    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(40)), law)
+    t2.Ensemble(law=many, point=law, kind="simulation").save("draws.npz")
+    code, text, _ = run("optimum", "draws.npz", "--train-flops", "1e21", "--regret")
+    assert code == 0
+    assert "costs at most 0.005 nats more than the best" in text
+    bought = ("design", "draws.npz", "--train-flops", "1e21", "--candidates", "1e8:2e9,3e8:6e9")
+    code, text, _ = run(*bought, "--noise", "0.01", "--json")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0
+    assert {pick["params"] for pick in told["picks"]} <= {1e8, 3e8}
+    code, _, error = run(*bought)
+    assert code == 2
+    assert "give noise=0.01" in error
+    as_ensemble(law).save("point.npz")
+    code, _, error = run("design", "point.npz", "--train-flops", "1e21", "--noise", "0.01")
+    assert code == 2
+    assert "t2jax.bootstrap" in error
 
 
 def test_standard_input_is_read(run, loss_table, monkeypatch):

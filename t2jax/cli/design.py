@@ -45,13 +45,14 @@ class Command(PlanOptions):
         description = self.description()
         if any(isinstance(value, list) for value in description.values()):
             raise InputError("a design serves one budget", remedy="give numbers, no LOW:HIGH:COUNT")
+        budget = t2.Budget.from_dict(description)
         model = load_model(self.model)
         if not isinstance(model, t2.Ensemble):
             raise InputError("a design needs draws", source=self.model,
                              remedy="make them with `t2jax bootstrap`")  # fmt: skip
         plan = t2.design(
             model,
-            t2.Budget.from_dict(description),
+            budget,
             candidates=candidate_runs(self.candidates),
             noise=self.noise,
             purchases=self.purchases,
