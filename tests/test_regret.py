@@ -12,9 +12,19 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from t2jax import Budget, Ensemble, InputError, Purchase, Refusal, design, optimum, regret
+from t2jax import (
+    Budget,
+    Ensemble,
+    InputError,
+    Observations,
+    Purchase,
+    Refusal,
+    design,
+    optimum,
+    regret,
+)
 from t2jax.laws import Additive, T2Loss, predict
-from t2jax.optimum.purchase import training_run
+from t2jax.optimum.purchase import evaluations, training_run
 from t2jax.optimum.regret import lattice
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
@@ -144,6 +154,29 @@ def test_the_default_grid_stays_in_reach_and_ranks_by_rate():
     left = [plan.regret, *(pick.left for pick in plan.picks)]
     assert all(a > b >= 0 for a, b in itertools.pairwise(left))
     assert "expected regret now" in plan.summary()
+
+
+def test_more_questions_tell_what_they_add():
+    rng = np.random.default_rng(0)
+    sizes, tokens = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 3), [2e9, 2e10]))
+    nll = np.asarray(predict(LAW, sizes, tokens))[:, None] * rng.exponential(size=(6, 50))
+    names = [f"run {i}" for i in range(6)]
+    table = Observations(
+        kind="nll", run=names, params=sizes, tokens=tokens, nll=nll,
+        question=[str(i) for i in range(50)], task=["all"] * 50,
+    )  # fmt: skip
+    bought = evaluations(table, LAW, noise=(0.01, 0.0), answer_tokens=10.0)
+    assert len(bought) == 6
+    first = bought[0]
+    assert first.flops == pytest.approx(2 * sizes[0] * 10 * 50 * 3)
+    # Both looks together weigh as much as one look at four times the questions.
+    q = np.std(nll[0]) / math.sqrt(50) / np.mean(nll[0])
+    both = 1 / (1 / first.run_noise**2 + 1 / (0.01**2 + q**2))
+    assert both == pytest.approx(0.01**2 + q**2 / 4, rel=1e-9)
+    plan = design(spread(LAW, 0.02, count=100), BUDGET, candidates=[(1e8, 2e9)], evaluate=table,
+                  noise=0.01, purchases=1, simulate=False)  # fmt: skip
+    assert [purchase.kind for purchase in plan.candidates] == ["train"] + ["evaluate"] * 6
+    assert np.all(plan.fall > 0)
 
 
 @pytest.mark.parametrize(

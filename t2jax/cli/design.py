@@ -25,6 +25,10 @@ class Command(PlanOptions):
     candidates: Annotated[
         str, arg("runs to choose from: 1e8:2e9 is 1e8 params on 2e9 tokens", "N:D,...")
     ] = ""
+    evaluate: Annotated[
+        str, arg("table whose checkpoints may be asked more questions, or sampled more", "TABLE")
+    ] = ""
+    answer_tokens: Annotated[float, arg("generated tokens of a sample there", "T")] = 1.0
     most: Annotated[
         float | None, arg("dearest run considered; by default the dearest in the table", "FLOPS")
     ] = None
@@ -54,6 +58,8 @@ class Command(PlanOptions):
             model,
             budget,
             candidates=candidate_runs(self.candidates),
+            evaluate=t2.read(self.evaluate) if self.evaluate else None,
+            answer_tokens=self.answer_tokens,
             noise=self.noise,
             purchases=self.purchases,
             most=self.most,

@@ -13,11 +13,12 @@ import numpy as np
 from t2jax import _text
 from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
+from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.budget import Budget
 from t2jax.optimum.driver import box_of
 from t2jax.optimum.objective import cost_of
-from t2jax.optimum.purchase import Purchase, runs_to_buy, training_run
+from t2jax.optimum.purchase import Purchase, evaluations, runs_to_buy, training_run
 from t2jax.optimum.regret import Lattice, lattice
 from t2jax.uncertainty.ensemble import Ensemble
 
@@ -113,6 +114,8 @@ def design(
     budget: Budget,
     *,
     candidates: Sequence[Purchase | tuple[float, float]] | None = None,
+    evaluate: Observations | None = None,
+    answer_tokens: float = 1.0,
     noise: float | tuple[float, float] | None = None,
     purchases: int = 3,
     most: float | None = None,
@@ -134,6 +137,9 @@ def design(
       budget: the plan's budget.
       candidates: purchases, or pairs (params, tokens) of training runs; by default a grid over
         the table's range.
+      evaluate: a table of questions whose checkpoints may be asked more questions, or sampled
+        more often, beside the runs.
+      answer_tokens: generated tokens of one sample there, for the price.
       noise: of a run: standard deviation of log loss (of pass@k for an accuracy law) between
         runs alike, or that and the deviation of each k apart; by default what the draws say of
         the residuals of their fit.
@@ -159,6 +165,9 @@ def design(
         raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.5")
     table = lattice(draws, budget)
     wanted = _candidates(draws, candidates, noise, most)
+    if evaluate is not None:
+        wanted += evaluations(evaluate, draws.point, noise=_noise(draws, noise),
+                              answer_tokens=answer_tokens)  # fmt: skip
     shown = [_shown(draws, purchase) for purchase in wanted]
     fine = table.fine & np.all([np.all(np.isfinite(y), 1) for y in shown], axis=0)
     if fine.sum() < 20:

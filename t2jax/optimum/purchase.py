@@ -11,8 +11,9 @@ from t2jax import _text, cost
 from t2jax.errors import InputError, Refusal
 from t2jax.hull import Hull
 from t2jax.laws import Law
+from t2jax.observations import Observations
 
-__all__ = ["Purchase", "runs_to_buy", "training_run"]
+__all__ = ["Purchase", "evaluations", "runs_to_buy", "training_run"]
 
 _SIDE = 14  # sizes and token counts of the default candidates
 _REACH = 2.0  # how far beyond the table's sizes and tokens they go, as a factor
@@ -71,9 +72,9 @@ class Purchase:
     def words(self) -> str:
         """The purchase in words."""
         plan = f"{_text.count(self.params)} on {_text.count(self.tokens)} tokens"
-        what = f"train {plan}" if self.kind == "train" else f"evaluate the {plan} further"
+        what = f"train {plan}" if self.kind == "train" else f"ask the {plan} more questions"
         if max(self.samples) > 1 and self.kind != "train":
-            what += f", k up to {_text.count(max(self.samples))}"
+            what = f"sample the {plan} at k = {_text.count(max(self.samples))}"
         return f"{what} ({self.flops:.3g} FLOPs)"
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +98,62 @@ def training_run(
         flops=float(cost.train_flops(float(params), float(tokens))),
         run_noise=noise[0], row_noise=noise[1], samples=tuple(map(float, samples)),
     )  # fmt: skip
+
+
+def evaluations(
+    runs: Observations,
+    law: Law,
+    *,
+    noise: tuple[float, float],
+    times: float = 4.0,
+    answer_tokens: float = 1.0,
+) -> list[Purchase]:
+    """Checkpoints at hand, asked more questions or sampled more often.
+
+    A checkpoint was seen with variance `r^2 + q^2`: of the run, and of the questions it was asked.
+    With m times the questions it is `r^2 + q^2/m`, as good as one more look of variance v with
+    `1/v = 1/(r^2 + q^2/m) - 1/(r^2 + q^2)`. A larger k shows the law where it was not seen, under
+    the same run's noise. Both are approximations: questions are shared by all checkpoints.
+
+    Args:
+      runs: a table of questions.
+      law: what is planned with; a larger k is offered for counts and a law with k.
+      noise: deviations that a run's k share, and of each k apart.
+      times: how many times the questions, or the samples.
+      answer_tokens: generated tokens of one sample, for the price `2 N` a token.
+
+    Raises:
+      InputError: a loss table, whose questions are unknown, or times not above 1.
+    """
+    if runs.kind == "loss":
+        raise InputError("holds losses, so that nobody knows its questions", source=runs.source,
+                         remedy="bring a table of questions")  # fmt: skip
+    if not times > 1:
+        raise InputError(f"times = {times!r} asks nothing more", remedy="e.g. 4")
+    if runs.kind == "nll":
+        cells = np.asarray(runs.nll)
+        fewest, price = 1.0, answer_tokens
+    else:
+        tried = np.asarray(runs.trials)
+        cells = np.asarray(runs.successes) / np.where(tried > 0, tried, np.nan)
+        fewest = float(np.min(tried[tried > 0]))
+        price = answer_tokens * fewest
+    centre = np.nanmean(cells, axis=1)
+    blur = np.nanstd(cells, axis=1) / np.sqrt(np.sum(np.isfinite(cells), axis=1))
+    if law.kind == "loss":
+        blur = blur / np.maximum(centre, 1e-12)
+    out = []
+    for params, tokens, q in zip(runs.params, runs.tokens, blur, strict=True):
+        once = cost.inference_flops(params, 1.0) * price * runs.n_questions
+        have, want = noise[0] ** 2 + q**2, noise[0] ** 2 + q**2 / times
+        named = {"params": float(params), "tokens": float(tokens), "kind": "evaluate",
+                 "flops": float(once * (times - 1))}  # fmt: skip
+        if have > want > 0:
+            out.append(Purchase(run_noise=math.sqrt(1 / (1 / want - 1 / have)), **named))
+        if runs.kind == "counts" and law.uses_samples:
+            out.append(Purchase(run_noise=math.hypot(noise[0], q), row_noise=noise[1],
+                                samples=(fewest * times,), **named))  # fmt: skip
+    return out
 
 
 def runs_to_buy(
