@@ -22,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from t2jax import datasets as datasets
     from t2jax import laws as laws
+    from t2jax.calibration import Calibration as Calibration
+    from t2jax.calibration import Profile as Profile
+    from t2jax.calibration import calibrate as calibrate
+    from t2jax.calibration import profile as profile
     from t2jax.cost import Cost as Cost
     from t2jax.errors import InputError as InputError
     from t2jax.errors import Refusal as Refusal
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
     "Budget": "optimum",
+    "Calibration": "calibration",
     "Cost": "cost",
     "Demand": "optimum",
     "Ensemble": "uncertainty",
@@ -53,15 +58,18 @@ _ROOMS = {
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
+    "Profile": "calibration",
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
+    "calibrate": "calibration",
     "datasets": "",
     "fit": "fit",
     "frontier": "optimum",
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
+    "profile": "calibration",
     "read": "observations",
     "report": "report",
     "sensitivity": "optimum",

@@ -189,6 +189,8 @@ REFUSED = {
     "optimum x.json --train-flops 1e11:1e12:3": (2, "sweep with `t2jax frontier`"),
     "optimum x.json --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "optimum x.json --budget taken": (2, "no budget"),
+    "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
+    "calibrate LOSS --law tied --tables 0": (2, "cannot show a 95% interval"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 

@@ -19,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax._typing import Floats, Scalar
+from t2jax._typing import ArrayLike, Floats, Scalar
 
-__all__ = ["METHODS", "Spread", "Units", "in_units", "meat", "spread", "student_cdf",
-           "student_quantile"]  # fmt: skip
+__all__ = [
+    "METHODS", "Spread", "Units", "in_units", "meat", "question_variance", "question_weight",
+    "spread", "student_cdf", "student_quantile", "with_questions",
+]  # fmt: skip
 
 METHODS = ("pooled", "robust")
 
@@ -119,9 +121,16 @@ def spread(units: Units, direction: Floats, method: str) -> Spread:
     return Spread(variance, naive, dof)
 
 
+def question_weight(strata: np.ndarray) -> np.ndarray:
+    """How much the square of a question's deviation adds to the variance of a mean [questions]."""
+    sizes = np.bincount(strata)[strata]
+    # A mean over questions within fixed tasks: each deviation stands for one of n - 1.
+    return sizes / np.maximum(sizes - 1, 1) / len(strata) ** 2
+
+
 def question_variance(
-    units: Units, places: np.ndarray, direction: Floats, scores: Floats, strata: np.ndarray
-) -> float:
+    units: Units, places: ArrayLike, direction: Floats, scores: ArrayLike, weight: ArrayLike
+) -> Scalar:
     """What the choice of questions adds to the variance: they are the same for every unit.
 
     Only the part shared between units counts; each unit's own part is in its residuals.
@@ -131,16 +140,19 @@ def question_variance(
       places: row of each member of each unit [units, members].
       direction: gradient of the quantity [coordinates].
       scores: deviation of each question [rows, questions].
-      strata: task of each question [questions].
+      weight: of each question, as `question_weight` gives it [questions].
     """
-    lever = np.asarray(units.slope @ (units.bread @ direction))
-    there = places >= 0
-    own = np.einsum("um,umq->uq", lever * there, np.asarray(scores)[places])
-    sizes = np.bincount(strata)[strata]
-    # A mean over questions within fixed tasks: each deviation stands for one of n - 1.
-    weight = sizes / np.maximum(sizes - 1, 1) / own.shape[1] ** 2
-    shared = np.sum(weight * (own.sum(0) ** 2 - (own**2).sum(0)))
-    return float(max(shared, 0.0))
+    places = jnp.asarray(places)
+    lever = (units.slope @ (units.bread @ direction)) * (places >= 0)
+    own = jnp.einsum("um,umq->uq", lever, jnp.asarray(scores)[places])
+    return jnp.maximum(jnp.sum(jnp.asarray(weight) * (own.sum(0) ** 2 - (own**2).sum(0))), 0.0)
+
+
+def with_questions(found: Spread, shared: Floats, questions: int) -> Spread:
+    """The variance with the share of the questions, degrees of freedom by Satterthwaite's rule."""
+    total = found.variance + shared
+    dof = total**2 / (found.variance**2 / found.dof + shared**2 / (questions - 1))
+    return Spread(total, found.naive, dof)
 
 
 def student_cdf(value: Any, dof: Any) -> Floats:

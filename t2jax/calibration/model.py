@@ -16,7 +16,7 @@ import numpy as np
 from t2jax import passk
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import SSE, FitResult, Huber
+from t2jax.fit import SSE, Huber
 from t2jax.fit.problem import Data, Problem
 from t2jax.fit.stages import plan_stages
 from t2jax.laws import Law
@@ -24,7 +24,7 @@ from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.solve import path_cost
 
-__all__ = ["COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Setup", "Settled", "held", "settle"]
+__all__ = ["COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "settle"]
 
 COEFFICIENT, SIZE, LOSS = 0, 1, 2
 """Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
@@ -113,7 +113,9 @@ def held(problem: Problem, free: Floats, case: Case, aim: Aim) -> Scalar:
     return jnp.where(aim.kind == SIZE, slope, found) / aim.unit
 
 
-def settle(problem: Problem, start: Floats, case: Case, aim: Aim | None = None) -> Settled:
+def settle(
+    problem: Problem, start: Floats, case: Case, aim: Aim | None = None, *, max_steps: int = _STEPS
+) -> Settled:
     """The least-squares minimum near a start, with one quantity held where an aim is given.
 
     Args:
@@ -121,6 +123,7 @@ def settle(problem: Problem, start: Floats, case: Case, aim: Aim | None = None) 
       start: free vector [coordinates].
       case: the table.
       aim: what is held.
+      max_steps: limit on steps.
     """
     rows = case.data.rows
     root = jnp.sqrt(rows.weight)
@@ -176,14 +179,21 @@ def settle(problem: Problem, start: Floats, case: Case, aim: Aim | None = None) 
         damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 1e-6))
         damping = jnp.where(damping < 1e-9, 0.0, damping)
         still = better & (jnp.max(jnp.abs(tried - free)) < _STILL)
-        old = (free, *state[1:5])
+        old = (free, state.predicted, state.miss, state.slopes, state.normal)
         kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (tried, *there), old)
-        return _Step(*kept, penalty, damping, steps + 1, still | (damping > 1e8))
+        free, predicted, miss, slopes, normal = kept
+        return _Step(
+            free, predicted, miss, slopes, normal, penalty, damping, steps + 1,
+            still | (damping > 1e8),
+        )  # fmt: skip
 
     zero = jnp.zeros(())
     start = jnp.clip(start, lower, upper)
-    begin = _Step(start, *look(start), zero, zero + 1e-6, jnp.asarray(0), jnp.asarray(False))
-    end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < _STEPS), step, begin)
+    value, miss, slopes, normal = look(start)
+    begin = _Step(
+        start, value, miss, slopes, normal, zero, zero + 1e-6, jnp.asarray(0), jnp.asarray(False)
+    )
+    end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, begin)
     residual = root * target - end.predicted
     return Settled(
         free=end.free,
@@ -247,28 +257,29 @@ class Setup:
     @classmethod
     def of(
         cls,
-        fit: FitResult,
+        law: Law,
         runs: Observations,
         *,
+        objective: str,
+        samples: tuple[float, ...] | None,
         box: Box | None,
         plan: tuple[float, float, float] | None,
         unit: str | None,
     ) -> "Setup":
-        """The rows that a fit saw, in units.
+        """The rows that a fit of a law saw, in units.
 
         Raises:
           InputError: a law of accuracy, or an unknown unit.
           Refusal: not more units than coefficients.
         """
-        law = fit.law
         if law.kind != "loss":
             raise InputError(
                 f"law '{law.name}' predicts accuracy, and these intervals are for laws of loss",
                 remedy="use t2jax.bootstrap for it",
             )
-        objective = SSE() if fit.objective == "sse" else Huber(delta=math.inf)
-        grid = fit.samples if runs.kind != "loss" and law.uses_samples else None
-        stage = plan_stages(law, runs, objective=objective, samples=grid)[-1]
+        squares = SSE() if objective == "sse" else Huber(delta=math.inf)
+        grid = samples if runs.kind != "loss" and law.uses_samples else None
+        stage = plan_stages(law, runs, objective=squares, samples=grid)[-1]
         unit = unit or ("run" if runs.trunk is None else "trunk")
         codes = runs.cluster(unit)
         repeat = stage.rows.weight.size // runs.n_rows
@@ -287,7 +298,7 @@ class Setup:
         at = jax.tree.map(lambda v: jnp.asarray(v, float), law)
         start = stage.problem.free(at, data, ())
         point = jnp.asarray(plan if plan is not None else (0.0, 0.0, 0.0), float)
-        scores, strata = _scores(runs, stage.grid, objective.log_scale, stage.rows)
+        scores, strata = _scores(runs, stage.grid, squares.log_scale, stage.rows)
         box = None if box is None else jax.tree.map(lambda v: jnp.asarray(v, float), box)
         return cls(
             problem=stage.problem, case=Case(data=data, box=box, plan=point), start=start,

@@ -22,8 +22,10 @@ from t2jax.calibration.covariance import (
     Units,
     in_units,
     question_variance,
+    question_weight,
     spread,
     student_quantile,
+    with_questions,
 )
 from t2jax.calibration.model import COEFFICIENT, Aim, Case, Settled, Setup, settle
 from t2jax.calibration.quantities import (
@@ -103,7 +105,8 @@ class Profile:
     def __getitem__(self, name: str) -> Interval:
         """The interval of a quantity."""
         if name not in self.intervals:
-            raise InputError(f"no interval of '{name}'", remedy=f"one of {', '.join(self.intervals)}")
+            known = ", ".join(self.intervals)
+            raise InputError(f"no interval of '{name}'", remedy=f"one of {known}")
         return self.intervals[name]
 
     def sentence(self) -> str:
@@ -222,7 +225,8 @@ def profile(
         raise InputError(f"no method '{method}'", remedy="use profile or laplace")
     table = fitted_table(fit, runs)
     names = [quantities] if isinstance(quantities, str) else quantities
-    begun = Setup.of(fit, table, box=None, plan=None, unit=unit)
+    how = {"objective": fit.objective, "samples": fit.samples, "unit": unit}
+    begun = Setup.of(fit.law, table, box=None, plan=None, **how)
     covariance = covariance or ("pooled" if begun.pooled else "robust")
     if covariance not in METHODS or (covariance == "pooled" and not begun.pooled):
         raise InputError(
@@ -232,7 +236,7 @@ def profile(
     base = settled_at(begun)
     law = jax.tree.map(float, begun.problem.law(base.free, begun.case.data))
     best, box, plan = budget_plan(law, budget)
-    setup = begun if best is None else Setup.of(fit, table, box=box, plan=plan, unit=unit)
+    setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)
     aims = aims_of(asked, law)
     aims, variance, naive, dof, shared = _variances(setup, base, aims, covariance)
@@ -274,15 +278,15 @@ def _variances(setup: Setup, base: Settled, aims: Aim, covariance: str):
     units, aims, ways, found = measured(
         setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places)
     )
-    variance, dof, shared = found.variance, found.dof, np.zeros(len(ways))
+    shared = np.zeros(len(ways))
     if setup.scores is not None:
-        shared = _questions(setup, units, np.asarray(ways))
-        extra = jnp.asarray(shared)
-        total = variance + extra
-        many = setup.scores.shape[1] - 1
-        dof = total**2 / (variance**2 / dof + extra**2 / many)
-        variance = total
-    return aims, variance, found.naive, dof, shared
+        assert setup.strata is not None
+        weight = question_weight(setup.strata)
+        shared = np.asarray([
+            question_variance(units, setup.places, way, setup.scores, weight) for way in ways
+        ])  # fmt: skip
+        found = with_questions(found, jnp.asarray(shared), setup.scores.shape[1])
+    return aims, found.variance, found.naive, found.dof, shared
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -293,14 +297,6 @@ def measured(
     units = in_units(base, places)
     aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
     return units, aims, ways, jax.vmap(lambda way: spread(units, way, covariance))(ways)
-
-
-def _questions(setup: Setup, units: Units, ways: np.ndarray) -> np.ndarray:
-    assert setup.scores is not None
-    assert setup.strata is not None
-    return np.asarray([
-        question_variance(units, setup.places, way, setup.scores, setup.strata) for way in ways
-    ])  # fmt: skip
 
 
 def statistic(
@@ -327,7 +323,7 @@ def _ends(
         centre = aim.value
 
         def go(state):
-            inner, inner_z, outer, outer_z, free, tries, _ = state
+            inner, outer, tries = state[0], state[2], state[5]
             return (tries < _TRIES) & ~(jnp.abs(outer - inner) < 1e-6 * error)
 
         def step(state):
@@ -360,8 +356,9 @@ def _ends(
         end = jnp.where(jnp.isfinite(outer), chord, jnp.inf)
         return centre + side * end
 
-    def both(*quantity):
-        return jax.vmap(lambda side: one(*quantity, side))(jnp.array([-1.0, 1.0]))
+    def both(aim, worth, reach, error):
+        sides = jnp.array([-1.0, 1.0])
+        return jax.vmap(lambda side: one(aim, worth, reach, error, side))(sides)
 
     return Ends(*jax.vmap(both)(aims, worth, reach, error).T)
 
