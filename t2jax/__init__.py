@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from t2jax import datasets as datasets
     from t2jax import laws as laws
     from t2jax.calibration import Calibration as Calibration
+    from t2jax.calibration import Identification as Identification
     from t2jax.calibration import Profile as Profile
     from t2jax.calibration import calibrate as calibrate
+    from t2jax.calibration import identify as identify
     from t2jax.calibration import profile as profile
     from t2jax.cost import Cost as Cost
     from t2jax.errors import InputError as InputError
@@ -55,6 +57,7 @@ _ROOMS = {
     "Ensemble": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
+    "Identification": "calibration",
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
@@ -66,6 +69,7 @@ _ROOMS = {
     "datasets": "",
     "fit": "fit",
     "frontier": "optimum",
+    "identify": "calibration",
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
