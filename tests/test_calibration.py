@@ -1,5 +1,6 @@
 """Intervals that cover: profiles against independent references, coverage in simulated tables."""
 
+import dataclasses
 import json
 
 import jax
@@ -165,6 +166,8 @@ def test_bad_questions_are_named(fitted):
     runs = fitted.observations
     with pytest.raises(InputError, match="no method 'wild'"):
         t2.calibrate(runs, TRUE, methods=["wild"])
+    with pytest.raises(InputError, match="cannot show a 95% interval"):
+        t2.calibrate(runs, TRUE, tables=0)
     with pytest.raises(InputError, match="give both, or neither"):
         t2.calibrate(runs, TRUE, run_noise=0.1)
     with pytest.raises(InputError, match="no quantity 'gamma'"):
@@ -173,5 +176,7 @@ def test_bad_questions_are_named(fitted):
         t2.profile(fitted, "N*")
     with pytest.raises(InputError, match="one pair of separate budgets"):
         t2.profile(fitted, budget=t2.Budget(train_flops=[1e20, 1e21]))
+    with pytest.raises(Refusal, match=r"4 tokens per parameter.*cheap rows that repair it"):
+        t2.calibrate(dataclasses.replace(runs, tokens=4 * PARAMS), "additive")
     with pytest.raises(Refusal, match=r"5 units of 'run' for 5 coefficients.*add 1 or more"):
-        t2.calibrate(runs.select(np.arange(5) * 3), TRUE, run_noise=0.1, row_noise=0.0)
+        t2.calibrate(runs.select([0, 3, 6, 12, 15]), TRUE, run_noise=0.1, row_noise=0.0)

@@ -26,6 +26,7 @@ from t2jax.calibration.covariance import (
     student_quantile,
     with_questions,
 )
+from t2jax.calibration.identify import identify
 from t2jax.calibration.model import SIZE, Aim, Case, Setup, held, settle
 from t2jax.calibration.profile import fitted_table, measured, settled_at, statistic
 from t2jax.calibration.quantities import PLAN, aims_of, budget_plan, quantities_of
@@ -34,7 +35,7 @@ from t2jax.errors import InputError
 from t2jax.fit import FitResult, fit
 from t2jax.fit.problem import Problem
 from t2jax.fit.rows import sample_grid
-from t2jax.laws import Law
+from t2jax.laws import Law, template
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
 from t2jax.optimum.solve import path_cost
@@ -87,7 +88,8 @@ def calibrate(
 
     Raises:
       InputError: an accuracy law, an unknown method, one noise without the other.
-      Refusal: no more units than coefficients, or a budget whose optimum is a bound.
+      Refusal: a design that cannot identify the law, no more units than coefficients, or a
+        budget whose optimum is a bound.
 
     Source: the parametric bootstrap of a coverage probability, Loh 1987,
     doi:10.1080/01621459.1987.10478405.
@@ -163,8 +165,11 @@ def _begin(
             raise InputError("a fit has its law", remedy="pass the table, or leave law= out")
         return fitted_table(table, None), table.law, table.objective, table.samples
     if isinstance(law, Law):
+        identify(table, law)
         grid = sample_grid(table, law, None) if law.uses_samples else None
         return table, law, "huber", grid
+    if isinstance(law, str) and template(law).kind == "loss":
+        identify(table, law)
     found = fit(table, law=law, objective="huber") if law else fit(table, objective="huber")
     return table, found.law, found.objective, found.samples
 

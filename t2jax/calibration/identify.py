@@ -28,8 +28,8 @@ LIMIT = 400.0
 """Condition from which a design answers nothing: a full grid over two decades has 25 to 65, a
 grid over a factor of three 460 to 4700, one that mixes terms up 1e15."""
 
-_RATIOS = (1.0, 2.5, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
-_SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0)
+_RATIOS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+_SIZES = (0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 20.0)
 _PAD = 512
 _TERM = math.log(0.5)
 
@@ -100,7 +100,7 @@ def identify(table: Observations, law: str | Law = "additive") -> Identification
     >>> found.rank == found.coefficients
     True
     """
-    form = template(law) if isinstance(law, str) else template(law.name)
+    form = template(law) if isinstance(law, str) else law
     if form.kind != "loss":
         raise InputError(
             f"law '{form.name}' predicts accuracy, and identify judges laws of loss",
@@ -163,16 +163,17 @@ def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
 
     # Padded, so that designs of most lengths share a compiled program.
     padded = np.concatenate([rows, np.tile(rows[:1], (-len(rows) % _PAD, 1))])
-    return np.asarray(_slopes_at(law.name, jnp.asarray(free), jnp.asarray(padded), centre))[
-        : len(rows)
-    ]
+    return np.asarray(
+        _slopes_at(jax.tree.structure(law), jnp.asarray(free), jnp.asarray(padded), centre)
+    )[: len(rows)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _slopes_at(name: str, free: Floats, rows: Floats, centre: Centre) -> Floats:
+def _slopes_at(structure: Any, free: Floats, rows: Floats, centre: Centre) -> Floats:
     def value(free):
         n, d, k = rows.T
-        law = template(name).from_free(free, centre)
+        law = jax.tree.unflatten(structure, [jnp.nan] * structure.num_leaves)
+        law = law.from_free(free, centre)
         return jnp.log(law(params=n, tokens=d, samples=k))
 
     return jax.jacfwd(value)(free)

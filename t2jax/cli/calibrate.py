@@ -37,7 +37,10 @@ class Command(FitOptions, TableOptions):
         if self.train_flops is not None or self.inference_flops is not None:
             budget = t2.Budget(train_flops=self.train_flops, inference_flops=self.inference_flops)
         runs = self.read(self.table)
-        fit = t2.fit(runs, law=self.law or default_law(runs), **self.fit_arguments())
+        law = self.law or default_law(runs)
+        if t2.laws.template(law).kind == "loss":
+            t2.identify(runs, law)
+        fit = t2.fit(runs, law=law, **self.fit_arguments())
         _terminal.announce(f"{self.tables} simulated tables of law '{fit.law.name}'")
         found = t2.calibrate(
             fit, budget=budget, tables=self.tables, draws=self.draws, unit=self.unit or None,
