@@ -67,7 +67,8 @@ def calibrate(
     Log losses are those of the law plus Gaussian noise: shared by the rows of a unit, and each
     row's own, with the covariance over k that the residuals show where every unit is one
     checkpoint with the same k. Where the table holds questions, their choice is drawn as well,
-    once per table and alike for every checkpoint. Refits start at the true coefficients.
+    once per table and alike for every checkpoint. Refits start at the true coefficients. A profile
+    whose fit with the true value held does not settle counts as a miss.
 
     Args:
       table: rows, or a fit of them.
