@@ -22,6 +22,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from t2jax import datasets as datasets
     from t2jax import laws as laws
+    from t2jax.calibration import Calibration as Calibration
+    from t2jax.calibration import Identification as Identification
+    from t2jax.calibration import Profile as Profile
+    from t2jax.calibration import calibrate as calibrate
+    from t2jax.calibration import identify as identify
+    from t2jax.calibration import profile as profile
     from t2jax.cost import Cost as Cost
     from t2jax.errors import InputError as InputError
     from t2jax.errors import Refusal as Refusal
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
     "Budget": "optimum",
+    "Calibration": "calibration",
     "Cost": "cost",
     "Decision": "optimum",
     "Demand": "optimum",
@@ -57,20 +64,25 @@ _ROOMS = {
     "Ensemble": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
+    "Identification": "calibration",
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
+    "Profile": "calibration",
     "Purchase": "optimum",
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
+    "calibrate": "calibration",
     "datasets": "",
     "design": "optimum",
     "fit": "fit",
     "frontier": "optimum",
+    "identify": "calibration",
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
+    "profile": "calibration",
     "read": "observations",
     "regret": "optimum",
     "report": "report",

@@ -60,8 +60,12 @@ ROOMS = {
         ours=(*LAWS_AND_DATA, "uncertainty.ensemble"),
         third_party=("jax", "jaxtyping", "numpy", "optax"),
     ),
-    "report": Room(
+    "calibration": Room(
         ours=(*LAWS_AND_DATA, "fit", "uncertainty", "optimum"),
+        third_party=("jax", "jaxtyping", "numpy"),
+    ),
+    "report": Room(
+        ours=(*LAWS_AND_DATA, "fit", "uncertainty", "optimum", "calibration"),
         third_party=("numpy",),
         only_in=(("matplotlib", "figures"),),
     ),
@@ -69,9 +73,20 @@ ROOMS = {
         ours=("floor 0", "observations"),
         third_party=("jax", "jaxtyping", "numpy", "flax", "optax", "orbax"),
     ),
-    "front door": Room(ours=(*LAWS_AND_DATA, "fit", "uncertainty", "optimum", "report")),
+    "front door": Room(
+        ours=(*LAWS_AND_DATA, "fit", "uncertainty", "optimum", "calibration", "report")
+    ),
     "cli": Room(
-        ours=(*LAWS_AND_DATA, "fit", "uncertainty", "optimum", "report", "trainer", "front door"),
+        ours=(
+            *LAWS_AND_DATA,
+            "fit",
+            "uncertainty",
+            "optimum",
+            "calibration",
+            "report",
+            "trainer",
+            "front door",
+        ),
         third_party=("tyro", "rich"),
         lazily=("numpy", "jax"),
         lazy_ours=True,

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it says no."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -193,6 +194,7 @@ REFUSED = {
     "design x.npz --train-flops 1e12": (2, "t2jax bootstrap"),
     "design x.npz --train-flops 1e11:1e12:3": (2, "serves one budget"),
     "design x.npz": (2, "give exactly one of train_flops"),
+    "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
@@ -207,6 +209,25 @@ def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
     assert error.count("\n") == 1
     assert words in error
     assert os.listdir() == ["taken"]
+
+
+def test_calibrate_says_which_intervals_cover(run, loss_table):
+    words = ("calibrate", loss_table, "--law", "tied", "--train-flops", "1e12", "--tables", "8")
+    code, text, _ = run(*words, "--draws", "39", "--json", "-o", "calibration.json")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0
+    assert set(told["coverage"]) == {"profile", "laplace", "bootstrap", "row bootstrap"}
+    assert {"tokens_per_param", "loss"} < set(told["coverage"]["profile"])
+    assert json.loads(pathlib.Path("calibration.json").read_text()) == told
+
+
+def test_calibrate_refuses_one_ratio_with_rows_that_repair_it(run):
+    table = t2.datasets.load_ladder(measure="loss")
+    dataclasses.replace(table, tokens=20 * table.params).write("loss.csv")
+    code, _, error = run("calibrate", "loss.csv", "--law", "additive")
+    assert code == 3
+    assert "20 tokens per parameter throughout" in error
+    assert "cheap rows that repair it" in error
 
 
 def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):

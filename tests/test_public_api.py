@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 PUBLIC = [
     "Budget",
+    "Calibration",
     "Cost",
     "Decision",
     "Demand",
@@ -17,20 +18,25 @@ PUBLIC = [
     "Ensemble",
     "FitResult",
     "Frontier",
+    "Identification",
     "InputError",
     "Observations",
     "Optimum",
+    "Profile",
     "Purchase",
     "Refusal",
     "Status",
     "bootstrap",
+    "calibrate",
     "datasets",
     "design",
     "fit",
     "frontier",
+    "identify",
     "laws",
     "optimum",
     "pass_at_k",
+    "profile",
     "read",
     "regret",
     "report",
@@ -71,7 +77,8 @@ def test_the_names_are_functions_and_classes_whatever_was_imported_first():
     # module to the same attribute of the package.
     code = (
         "import importlib, json, t2jax\n"
-        "for room in ('fit', 'uncertainty', 'optimum', 'report', 'laws', 'datasets'):\n"
+        "for room in ('fit', 'uncertainty', 'optimum', 'calibration', 'report', 'laws',\n"
+        "             'datasets'):\n"
         "    importlib.import_module('t2jax.' + room)\n"
         f"print(json.dumps([n for n in {CALLABLE} if not callable(getattr(t2jax, n))]))"
     )

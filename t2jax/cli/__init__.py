@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "the whole way: fit, intervals, optimum against Chinchilla's choice, report folder",
     "fit": "fit a law to a table of runs",
     "bootstrap": "resample a fit: intervals for everything that follows",
+    "calibrate": "simulate tables on your design: which intervals cover as often as they say",
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
     "design": "which runs to buy next: the largest fall in expected regret per FLOP",

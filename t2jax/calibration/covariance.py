@@ -1,0 +1,184 @@
+"""How much a quantity varies when every run is trained once more: sandwiches over units.
+
+Rows of one unit share its noise, so that a sum of squares over rows says nothing of the variance
+of a coefficient. Two estimates of the meat:
+
+`pooled`: one covariance matrix over the k grid, the same for every unit, from the residuals of
+all of them, `S^-1/2 (sum r_i r_i') S^-1/2` with `S = sum (I - H_ii)`; unbiased where residuals are
+white, and s^2 itself where a unit is one row. Few units suffice.
+
+`robust`: each unit its own, residuals corrected for leverage by `(I - H_ii)^-1/2`, degrees of
+freedom by Satterthwaite's rule. Needs many units, and no unit need be like another.
+
+Source: Pan 2001, doi:10.1093/biomet/88.3.901; Bell and McCaffrey 2002; arXiv:1601.01981.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from t2jax._typing import ArrayLike, Floats, Scalar
+
+__all__ = [
+    "METHODS", "Spread", "Units", "in_units", "meat", "question_variance", "question_weight",
+    "spread", "student_cdf", "student_quantile", "with_questions",
+]  # fmt: skip
+
+METHODS = ("pooled", "robust")
+
+
+class Units(NamedTuple):
+    """Residuals and slopes of one table by unit, zeros where a unit has fewer rows.
+
+    Attributes:
+      residual: [units, members].
+      slope: [units, members, coordinates].
+      bread: inverse of J'J [coordinates, coordinates].
+    """
+
+    residual: Floats
+    slope: Floats
+    bread: Floats
+
+
+class Spread(NamedTuple):
+    """The variance of one quantity.
+
+    Attributes:
+      variance: of the estimate.
+      naive: its value at unit noise of independent rows, `v' (J'J)^-1 v`.
+      dof: degrees of freedom of the variance.
+    """
+
+    variance: Scalar
+    naive: Scalar
+    dof: Scalar
+
+
+def in_units(settled: Any, places: Floats) -> Units:
+    """A minimum by unit.
+
+    Args:
+      settled: the minimum.
+      places: row of each member of each unit, -1 for none [units, members].
+    """
+    there = places >= 0
+    residual = jnp.where(there, settled.residual[places], 0.0)
+    slope = jnp.where(there[..., None], settled.jacobian[places], 0.0)
+    # A coefficient at its bound counts as free: what trades off with it is no better known.
+    flat = slope.reshape(-1, slope.shape[-1])
+    gram = flat.T @ flat
+    root = jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300))
+    bread = _root(gram / root[:, None] / root, -1.0, 1e-14) / root[:, None] / root
+    return Units(residual, slope, bread)
+
+
+def _root(matrix: Floats, power: float, least: float = 1e-9) -> Floats:
+    """A power of a symmetric matrix, directions without weight left out."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    sound = values > least
+    return (vectors * jnp.where(sound, jnp.where(sound, values, 1.0) ** power, 0.0)) @ vectors.T
+
+
+def meat(units: Units) -> tuple[Floats, Floats]:
+    """The pooled covariance of a unit's residuals [members, members], and `S^-1/2`."""
+    within = jnp.einsum("ukp,pq,ulq->kl", units.slope, units.bread, units.slope)
+    members = units.residual.shape[1]
+    weight = _root(len(units.residual) * jnp.eye(members) - within, -0.5)
+    return weight @ (units.residual.T @ units.residual) @ weight, weight
+
+
+def spread(units: Units, direction: Floats, method: str) -> Spread:
+    """The variance of `direction' u` at the minimum.
+
+    Args:
+      units: the minimum by unit.
+      direction: gradient of a quantity in the free vector [coordinates].
+      method: "pooled" or "robust".
+    """
+    lever = units.slope @ (units.bread @ direction)  # [units, members]
+    naive = direction @ units.bread @ direction
+    if method == "pooled":
+        pooled, weight = meat(units)
+        outer = lever.T @ lever
+        variance = jnp.sum(pooled * outer)
+        dof = variance / jnp.maximum(jnp.sum(pooled * (weight @ outer @ weight)), 1e-300)
+        return Spread(variance, naive, dof)
+    members = units.residual.shape[1]
+
+    def lifted(slope):
+        return _root(jnp.eye(members) - slope @ units.bread @ slope.T, -0.5)
+
+    lift = jax.vmap(lifted)(units.slope)
+    reach = jnp.einsum("ukl,ul->uk", lift, lever)
+    variance = jnp.sum(jnp.sum(reach * units.residual, axis=1) ** 2)
+    # Moments of that sum when rows are white: a quadratic form in the residuals.
+    through = jnp.einsum("ukp,uk->up", units.slope, reach)
+    form = jnp.diag(jnp.sum(reach**2, axis=1)) - through @ units.bread @ through.T
+    dof = jnp.trace(form) ** 2 / jnp.maximum(jnp.sum(form**2), 1e-300)
+    return Spread(variance, naive, dof)
+
+
+def question_weight(strata: np.ndarray) -> np.ndarray:
+    """How much the square of a question's deviation adds to the variance of a mean [questions]."""
+    sizes = np.bincount(strata)[strata]
+    # A mean over questions within fixed tasks: each deviation stands for one of n - 1.
+    return sizes / np.maximum(sizes - 1, 1) / len(strata) ** 2
+
+
+def question_variance(
+    units: Units, places: ArrayLike, direction: Floats, scores: ArrayLike, weight: ArrayLike
+) -> Scalar:
+    """What the choice of questions adds to the variance: they are the same for every unit.
+
+    Only the part shared between units counts; each unit's own part is in its residuals.
+
+    Args:
+      units: the minimum by unit.
+      places: row of each member of each unit [units, members].
+      direction: gradient of the quantity [coordinates].
+      scores: deviation of each question [rows, questions].
+      weight: of each question, as `question_weight` gives it [questions].
+    """
+    places = jnp.asarray(places)
+    lever = (units.slope @ (units.bread @ direction)) * (places >= 0)
+    own = jnp.einsum("um,umq->uq", lever, jnp.asarray(scores)[places])
+    return jnp.maximum(jnp.sum(jnp.asarray(weight) * (own.sum(0) ** 2 - (own**2).sum(0))), 0.0)
+
+
+def with_questions(found: Spread, shared: Floats, questions: int) -> Spread:
+    """The variance with the share of the questions, degrees of freedom by Satterthwaite's rule."""
+    total = found.variance + shared
+    dof = total**2 / (found.variance**2 / found.dof + shared**2 / (questions - 1))
+    return Spread(total, found.naive, dof)
+
+
+def student_cdf(value: Any, dof: Any) -> Floats:
+    """P(|T| <= value) for Student's t.
+
+    >>> round(float(student_cdf(2.776445, 4.0)), 4)
+    0.95
+    """
+    value, dof = jnp.asarray(value, float), jnp.asarray(dof, float)
+    return 1.0 - jax.scipy.special.betainc(dof / 2, 0.5, dof / (dof + value**2))
+
+
+def student_quantile(level: Any, dof: Any) -> Floats:
+    """The value that |T| stays below with that probability.
+
+    >>> round(float(student_quantile(0.95, 4.0)), 3), round(float(student_quantile(0.9, 30.0)), 3)
+    (2.776, 1.697)
+    """
+    level, dof = jnp.broadcast_arrays(jnp.asarray(level, float), jnp.asarray(dof, float))
+
+    def halve(_, ends):
+        low, high = ends
+        middle = 0.5 * (low + high)
+        above = student_cdf(jnp.exp(middle), dof) < level
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    ends = (jnp.full_like(dof, -10.0), jnp.full_like(dof, 10.0))
+    low, high = jax.lax.fori_loop(0, 60, halve, ends)
+    return jnp.exp(0.5 * (low + high))

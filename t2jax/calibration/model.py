@@ -1,0 +1,337 @@
+"""Least squares on the user's own rows, with one quantity held: what every interval here rests on.
+
+The residual is that of the log of the loss (of the loss itself where the fit minimised `sse`).
+A step is Levenberg-Marquardt on the residuals with one linearised equation beside it, so that no
+second derivative is taken and a thousand tables are one compiled program.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from t2jax import passk
+from t2jax._typing import Floats, Scalar
+from t2jax.errors import InputError, Refusal
+from t2jax.fit import SSE, Huber
+from t2jax.fit.problem import Data, Problem
+from t2jax.fit.stages import plan_stages
+from t2jax.laws import Law
+from t2jax.observations import Observations
+from t2jax.optimum.box import Box
+from t2jax.optimum.solve import path_cost
+
+__all__ = ["COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "settle"]
+
+COEFFICIENT, SIZE, LOSS = 0, 1, 2
+"""Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
+
+_STEPS = 60
+_STILL = 1e-9
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """Everything numeric of one table.
+
+    Attributes:
+      data: rows and centroid.
+      box: the budget in logs, or None.
+      plan: logs of N, D and k whose loss is asked for [3].
+    """
+
+    data: Data
+    box: Box | None
+    plan: Floats
+
+
+class Aim(NamedTuple):
+    """One quantity and the value it is held at.
+
+    Attributes:
+      kind: COEFFICIENT, SIZE or LOSS.
+      index: which coefficient.
+      value: in the coordinate of the quantity: that of its card, or a log.
+      unit: slope of the held equation in that coordinate, so that its violation is in its units.
+    """
+
+    kind: Any
+    index: Any
+    value: Any
+    unit: Any
+
+
+class Settled(NamedTuple):
+    """A least-squares minimum.
+
+    Attributes:
+      free: free vector [coordinates].
+      square: sum of squared residuals.
+      residual: [rows].
+      jacobian: of the prediction, on the residual's scale [rows, coordinates].
+      missed: violation of the held quantity, 0 where none is held.
+      pinned: coordinates held at their box [coordinates].
+      done: whether the steps came to rest.
+    """
+
+    free: Floats
+    square: Scalar
+    residual: Floats
+    jacobian: Floats
+    missed: Scalar
+    pinned: Floats
+    done: Scalar
+
+
+def prediction(problem: Problem, free: Floats, data: Data) -> Floats:
+    """The law at every row, on the scale of the residuals."""
+    value = data.rows.predict(problem.law(free, data))
+    return jnp.log(jnp.maximum(value, 1e-12)) if problem.objective.log_scale else value
+
+
+def held(problem: Problem, free: Floats, case: Case, aim: Aim) -> Scalar:
+    """How far a quantity lies from the value of an aim: zero on the profile.
+
+    N* is held by its first-order condition, the slope of the loss along the budget at log N,
+    which needs no optimum to be solved.
+    """
+    law = problem.law(free, case.data)
+    values = jnp.stack([jnp.asarray(v) for v in law.coefficients().values()])
+    coordinates = [card.to_free(v) for card, v in zip(problem.cards, values, strict=True)]
+    found = jnp.stack(coordinates)[aim.index] - aim.value
+    n, d, x = case.plan
+    at_plan = law(params=jnp.exp(n), tokens=jnp.exp(d), samples=jnp.exp(x))
+    found = jnp.where(aim.kind == LOSS, jnp.log(jnp.maximum(at_plan, 1e-12)) - aim.value, found)
+    if case.box is None:
+        return found / aim.unit
+    along = path_cost(law, case.box)
+    slope = jax.jvp(lambda n: along(n, jnp.zeros(())), (aim.value,), (jnp.ones(()),))[1]
+    return jnp.where(aim.kind == SIZE, slope, found) / aim.unit
+
+
+def settle(
+    problem: Problem, start: Floats, case: Case, aim: Aim | None = None, *, max_steps: int = _STEPS
+) -> Settled:
+    """The least-squares minimum near a start, with one quantity held where an aim is given.
+
+    Args:
+      problem: law and scale of the residuals.
+      start: free vector [coordinates].
+      case: the table.
+      aim: what is held.
+      max_steps: limit on steps.
+    """
+    rows = case.data.rows
+    root = jnp.sqrt(rows.weight)
+    target = jnp.log(rows.value) if problem.objective.log_scale else rows.value
+    lower, upper = problem.box()
+    count = len(problem.cards)
+
+    def predicted(free):
+        return root * prediction(problem, free, case.data)
+
+    def equation(free):
+        return jnp.zeros(()) if aim is None else held(problem, free, case, aim)
+
+    def look(free):
+        """Prediction, violation, and the slopes of both [rows + 1, coordinates]."""
+
+        def both(free):
+            out = jnp.append(predicted(free), equation(free))
+            return out, out
+
+        slopes, out = jax.jacfwd(both, has_aux=True)(free)
+        return out[:-1], out[-1], slopes[:-1], slopes[-1]
+
+    def step(state):
+        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
+        residual = root * target - state.predicted
+        slopes, normal = state.slopes, state.normal
+        downhill = slopes.T @ residual
+        pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
+        keep = jnp.where(pin, 0.0, 1.0)
+        gram = slopes.T @ slopes
+        diagonal = jnp.diagonal(gram)
+        ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300)
+        system = gram * keep[:, None] * keep + jnp.diag(jnp.where(pin, 1.0, ridge))
+        right = downhill * keep
+        if aim is None:
+            move, price = jnp.linalg.solve(system, right), jnp.zeros(())
+        else:
+            normal = normal * keep
+            edge = jnp.block([[system, normal[:, None]], [normal[None], jnp.zeros((1, 1))]])
+            solved = jnp.linalg.solve(edge, jnp.append(right, -state.miss))
+            move, price = solved[:count], solved[count]
+        move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
+        penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
+        tried = jnp.clip(free + move, lower, upper)
+        there = look(tried)
+
+        def merit(predicted, miss):
+            return 0.5 * jnp.sum((root * target - predicted) ** 2) + penalty * jnp.abs(miss)
+
+        before, after = merit(state.predicted, state.miss), merit(*there[:2])
+        better = jnp.all(jnp.isfinite(move)) & (after <= before * (1 + 1e-13) + 1e-300)
+        damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 1e-6))
+        damping = jnp.where(damping < 1e-9, 0.0, damping)
+        still = better & (jnp.max(jnp.abs(tried - free)) < _STILL)
+        old = (free, state.predicted, state.miss, state.slopes, state.normal)
+        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (tried, *there), old)
+        free, predicted, miss, slopes, normal = kept
+        return _Step(
+            free, predicted, miss, slopes, normal, penalty, damping, steps + 1,
+            still | (damping > 1e8),
+        )  # fmt: skip
+
+    zero = jnp.zeros(())
+    start = jnp.clip(start, lower, upper)
+    value, miss, slopes, normal = look(start)
+    begin = _Step(
+        start, value, miss, slopes, normal, zero, zero + 1e-6, jnp.asarray(0), jnp.asarray(False)
+    )
+    end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, begin)
+    residual = root * target - end.predicted
+    return Settled(
+        free=end.free,
+        square=jnp.sum(residual**2),
+        residual=residual,
+        jacobian=end.slopes,
+        missed=jnp.abs(end.miss),
+        pinned=(end.free <= lower) | (end.free >= upper),
+        done=end.done,
+    )
+
+
+class _Step(NamedTuple):
+    """The state of `settle`: where it is, what it sees there, and how bold it is."""
+
+    free: Floats
+    predicted: Floats
+    miss: Scalar
+    slopes: Floats
+    normal: Floats
+    penalty: Scalar
+    damping: Scalar
+    steps: Scalar
+    done: Scalar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """A table ready for intervals.
+
+    Attributes:
+      problem: law and scale of the residuals.
+      case: its numbers.
+      start: free vector of the fit.
+      places: row of each member of each unit, -1 where a unit has fewer [units, members].
+      pooled: whether every unit has the same k, so that their noise can be pooled.
+      unit: what shares noise.
+      scores: deviation of each question from the mean [rows, questions], or None.
+      strata: tasks of the questions, as codes [questions], or None.
+    """
+
+    problem: Problem
+    case: Case
+    start: Floats
+    places: np.ndarray
+    pooled: bool
+    unit: str
+    scores: np.ndarray | None = None
+    strata: np.ndarray | None = None
+
+    @property
+    def law(self) -> Law:
+        """The law at the start."""
+        return self.problem.law(self.start, self.case.data)
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.places)
+
+    @classmethod
+    def of(
+        cls,
+        law: Law,
+        runs: Observations,
+        *,
+        objective: str,
+        samples: tuple[float, ...] | None,
+        box: Box | None,
+        plan: tuple[float, float, float] | None,
+        unit: str | None,
+    ) -> "Setup":
+        """The rows that a fit of a law saw, in units.
+
+        Raises:
+          InputError: a law of accuracy, or an unknown unit.
+          Refusal: not more units than coefficients.
+        """
+        if law.kind != "loss":
+            raise InputError(
+                f"law '{law.name}' predicts accuracy, and these intervals are for laws of loss",
+                remedy="use t2jax.bootstrap for it",
+            )
+        squares = SSE() if objective == "sse" else Huber(delta=math.inf)
+        grid = samples if runs.kind != "loss" and law.uses_samples else None
+        stage = plan_stages(law, runs, objective=squares, samples=grid)[-1]
+        unit = unit or ("run" if runs.trunk is None else "trunk")
+        codes = runs.cluster(unit)
+        repeat = stage.rows.weight.size // runs.n_rows
+        if repeat == 0:
+            codes, repeat = codes[np.asarray(runs.samples) == 1.0], 1
+        codes = np.unique(np.repeat(codes, repeat), return_inverse=True)[1]
+        places, pooled = _places(codes, stage.rows)
+        needed = len(law.cards())
+        if len(places) <= len(law.base.cards()) and len(places) <= needed:
+            raise Refusal(
+                f"{runs.source} has {len(places)} units of '{unit}' for {needed} coefficients, "
+                "which leaves nothing to measure noise with",
+                remedy=f"add {needed + 1 - len(places)} or more runs",
+            )
+        data = stage.data(None)
+        at = jax.tree.map(lambda v: jnp.asarray(v, float), law)
+        start = stage.problem.free(at, data, ())
+        point = jnp.asarray(plan if plan is not None else (0.0, 0.0, 0.0), float)
+        scores, strata = _scores(runs, stage.grid, squares.log_scale, stage.rows)
+        box = None if box is None else jax.tree.map(lambda v: jnp.asarray(v, float), box)
+        return cls(
+            problem=stage.problem, case=Case(data=data, box=box, plan=point), start=start,
+            places=places, pooled=pooled, unit=unit, scores=scores, strata=strata,
+        )  # fmt: skip
+
+
+def _places(codes: np.ndarray, rows: Any) -> tuple[np.ndarray, bool]:
+    """Rows of each unit, ordered by k, and whether all units have one checkpoint and the same k."""
+    samples, tokens = np.asarray(rows.samples), np.asarray(rows.tokens)
+    members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
+    members = [m[np.lexsort((samples[m], tokens[m]))] for m in members]
+    places = np.full((len(members), max(map(len, members))), -1)
+    for unit, own in enumerate(members):
+        places[unit, : len(own)] = own
+    alike = bool((places >= 0).all()) and bool((samples[places] == samples[places[0]]).all())
+    single = all(len(set(tokens[own].tolist())) == 1 for own in members)
+    return places, alike and single
+
+
+def _scores(
+    runs: Observations, grid: tuple[float, ...] | None, log_scale: bool, rows: Any
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """How each question's own value departs from the mean of its task, on the residual's scale."""
+    if runs.kind != "nll" or grid is None:
+        return None, None
+    assert runs.task is not None
+    strata = np.unique(runs.task, return_inverse=True)[1]
+    columns = [np.array(passk.neg_log_pass_at_k(jnp.asarray(runs.nll), k)) for k in grid]
+    each = np.stack(columns, axis=1).reshape(-1, runs.n_questions)
+    for task in range(strata.max() + 1):
+        mine = strata == task
+        each[:, mine] -= each[:, mine].mean(axis=1, keepdims=True)
+    if log_scale:
+        each /= np.asarray(rows.value)[:, None]
+    return each, strata
