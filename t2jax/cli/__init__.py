@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "the whole way: fit, intervals, optimum against Chinchilla's choice, report folder",
     "fit": "fit a law to a table of runs",
     "bootstrap": "resample a fit: intervals for everything that follows",
+    "posterior": "sample a fit's posterior, refused where its chains disagree",
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
     "train": "train one checkpoint on the built-in corpus or on your own text",

@@ -1,7 +1,6 @@
 """`t2jax bootstrap`: a table and its fit in, draws out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import tyro
@@ -38,16 +37,4 @@ class Command(TableOptions):
         )
         if self.out:
             _terminal.write(self.out, draws.save)
-        if self.json:
-            bands = {name: draws.interval(name) for name in draws.point.coefficients()}
-            _terminal.say(
-                json.dumps(
-                    {
-                        "law": draws.point.to_dict(),
-                        "intervals": bands,
-                        "diagnostics": dict(draws.diagnostics),
-                    }
-                )
-            )
-        else:
-            _terminal.say(draws.summary())
+        _terminal.say_draws(draws, as_json=self.json)

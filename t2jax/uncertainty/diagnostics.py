@@ -90,7 +90,7 @@ def _effective(chains: np.ndarray) -> float:
         return float(count * n)  # a constant
     rho = 1.0 - (within - np.mean(covariance, axis=0)) / total
     rho[0] = 1.0
-    pairs = rho[0 : n - n % 2 : 2] + rho[1 : n : 2]
+    pairs = rho[0 : n - n % 2 : 2] + rho[1:n:2]
     negative = np.flatnonzero(pairs < 0)
     kept = pairs[: negative[0]] if len(negative) else pairs
     tau = -1.0 + 2.0 * float(np.sum(np.minimum.accumulate(kept)))

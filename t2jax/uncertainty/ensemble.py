@@ -69,8 +69,12 @@ class Ensemble:
         return central_interval(np.asarray(self.law.coefficients()[name]), level)
 
     def predict(self, *, params: float, tokens: float, samples: float = 1.0) -> np.ndarray:
-        """The law's value at one point in every draw [draws], double precision."""
-        return predict(self.law, params, tokens, samples)
+        """The law's value at one point in every draw [draws], double precision.
+
+        Where a share of the questions is impossible, pass@k counts them in.
+        """
+        possible = 1.0 - np.asarray(self.nuisance.get("impossible", 0.0))
+        return predict(self.law, params, tokens, samples) * possible
 
     def summary(self, level: float = 0.9) -> str:
         """Coefficients with intervals, and the diagnostics, as fixed-width text."""
@@ -117,12 +121,12 @@ class Ensemble:
                 point = laws.from_dict(meta.pop("point"))
                 draws = {name: file[name] for name in point.coefficients()}
                 meta["nuisance"] = _under(file, _NUISANCE)
-                statistics = _under(file, _STATISTIC)
+                meta |= _under(file, _STATISTIC)
             meta.pop("format")
             hull = meta.pop("hull")
             if hull is not None:
                 hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
-            return cls(law=point.replace(**draws), point=point, hull=hull, **meta, **statistics)
+            return cls(law=point.replace(**draws), point=point, hull=hull, **meta)
         except (*_UNREADABLE, zipfile.BadZipFile) as error:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",

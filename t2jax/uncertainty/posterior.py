@@ -1,6 +1,5 @@
 """The posterior: NumPyro's NUTS over the same law objects that the fitter minimises."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,8 +18,8 @@ from t2jax.observations import Observations
 from t2jax.uncertainty import diagnostics
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.predictive import check
-from t2jax.uncertainty.priors import Prior
 from t2jax.uncertainty.prepare import Prepared, prepare
+from t2jax.uncertainty.priors import Prior
 from t2jax.uncertainty.target import Inputs, Target
 
 __all__ = ["posterior"]
@@ -42,6 +41,7 @@ def posterior(
     chains: int = 4,
     warmup: int = 500,
     effects: str | None = None,
+    impossible: bool = False,
     priors: Mapping[str, Prior] | None = None,
     target_accept: float = 0.9,
     allow_failed: bool = False,
@@ -63,6 +63,8 @@ def posterior(
       effects: "checkpoint" gives every checkpoint its own deviation from the law: a shift of
         log loss shared by its rows, or of log a and log b for counts. "none" takes rows, or
         questions, as independent. "checkpoint" unless given, where rows share a checkpoint.
+      impossible: whether a share of the questions, alike for all checkpoints, may be impossible;
+        the law then describes the others, and `nuisance["impossible"]` holds the share.
       priors: by coefficient name, in place of the default ones.
       target_accept: acceptance that the step size is adapted to.
       allow_failed: hand draws on that failed a diagnostic, with the failure in their notes.
@@ -89,7 +91,7 @@ def posterior(
         raise InputError(
             f"target_accept={target_accept:g} is no acceptance to aim at", remedy="use 0.9"
         )
-    prepared = prepare(fit, table, effects=effects, priors=priors)
+    prepared = prepare(fit, table, effects=effects, impossible=impossible, priors=priors)
     vectors, stats = _sample(
         prepared, seed, draws, chains, warmup, target_accept=target_accept, progress=progress
     )
@@ -112,6 +114,10 @@ def posterior(
         f"{verdict['ess_bulk']:.0f} (bulk) and {verdict['ess_tail']:.0f} (tails) or more, "
         f"{verdict['divergences']} divergences",
         *(f"FAILED DIAGNOSTIC, do not use these intervals: {text}" for text in failed),
+        *(
+            ["predictions count the impossible questions in: the law times 1 - impossible"]
+            * impossible
+        ),
         *prepared.notes,
         *misfits,
     ]
@@ -211,7 +217,8 @@ def _sample(
         found = to_numpy(found)
         if chunk >= warmup // _CHUNK:
             kept.append(found)
-    white, *rest = (np.concatenate(parts)[:draws].swapaxes(0, 1) for parts in zip(*kept, strict=True))
+    columns = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    white, *rest = (column[:draws].swapaxes(0, 1) for column in columns)
     vectors = np.asarray(prepared.mode) + white @ np.asarray(prepared.root).T
     return vectors, _Stats(*rest)
 

@@ -65,7 +65,7 @@ def _states(target: Target, vectors: Floats, inputs: Inputs) -> tuple:
             return jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12)), others
         effects = None
         if target.effects == "spread":
-            effects, _ = target.latent(vector, inputs, others)
+            effects, _ = target.latent(vector, inputs, others[-2:])
         return target.spread(law, inputs, effects), others
 
     return jax.lax.map(one, vectors, batch_size=16)
@@ -90,7 +90,7 @@ def _losses(target: Target, inputs: Inputs, state: Any, rng: np.random.Generator
 
 
 def _counts(target: Target, inputs: Inputs, state: Any, rng: np.random.Generator) -> dict:
-    (a, b), _ = state
+    (a, b), others = state
     rows = inputs.data.rows
     successes, trials = np.asarray(rows.successes), np.asarray(rows.trials).astype(np.int64)
     asked = trials > 0
@@ -99,15 +99,15 @@ def _counts(target: Target, inputs: Inputs, state: Any, rng: np.random.Generator
     share = rng.beta(a, b)
     # Where both are tiny the generator divides zero by zero: p is then 0 or 1.
     share = np.where(np.isfinite(share), share, rng.random(shape) < a / (a + b))
+    if target.impossible:
+        share = np.where(rng.random(shape) < np.asarray(others[0])[:, None, None], 0.0, share)
     again = rng.binomial(trials, share)
 
     def statistics(counts):
         rate = counts.sum(axis=-1) / np.maximum(trials.sum(axis=-1), 1)
         return {
             "number of questions without a success": np.sum((counts == 0) & asked, axis=(-2, -1)),
-            "number of questions always solved": np.sum(
-                (counts == trials) & asked, axis=(-2, -1)
-            ),
+            "number of questions always solved": np.sum((counts == trials) & asked, axis=(-2, -1)),
             "spread of mean success over checkpoints": np.std(rate, axis=-1),
         }
 

@@ -14,11 +14,10 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import BetaBinomial, FitResult, StudentT
 from t2jax.fit.minimise import newton
-from t2jax.fit.problem import Data
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.observations import Observations
 from t2jax.uncertainty.priors import Prior, default_priors
-from t2jax.uncertainty.target import EFFECT_CARDS, Inputs, Target
+from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Target
 
 __all__ = ["Prepared", "checkpoints", "prepare"]
 
@@ -59,12 +58,13 @@ def prepare(
     table: Observations,
     *,
     effects: str | None,
+    impossible: bool,
     priors: Mapping[str, Prior] | None,
 ) -> Prepared:
     """Set up the posterior of a fit and find its mode.
 
     Raises:
-      InputError: an unknown kind of effects.
+      InputError: an unknown kind of effects, or impossible questions in a table of losses.
       Refusal: the law has no likelihood on this table.
     """
     if effects not in (None, "checkpoint", "none"):
@@ -74,10 +74,16 @@ def prepare(
     stage = _likelihood_stage(fit, table)
     data = stage.data(None)
     counts = stage.problem.objective.counts
+    if impossible and not counts:
+        raise InputError(
+            f"impossible questions mean nothing for law '{fit.law.name}' on {table.source}",
+            remedy="leave impossible out, or fit law='beta_monotone' to successes and trials",
+        )
     group, unit, kind = _groups(table, stage, effects)
-    cards = stage.problem.cards + EFFECT_CARDS[kind]
+    cards = stage.problem.cards + (IMPOSSIBLE,) * impossible + EFFECT_CARDS[kind]
     law = jax.tree.map(jnp.asarray, fit.law)
-    start = [*stage.problem.free(law, data, _nuisance(stage, law)), *_effect_starts(kind)]
+    start = [*stage.problem.free(law, data, _nuisance(stage, law))]
+    start += [jnp.asarray(-2.0)] * impossible + _effect_starts(kind)
     held = [counts and card.name == "E" for card in cards]
     coordinates = [
         jnp.asarray(_NOWHERE) if fixed else jnp.log(jnp.maximum(x, 0.02)) if card.closed else x
@@ -90,6 +96,7 @@ def prepare(
         families=tuple(prior.family for prior in chosen),
         sampled=tuple(not fixed for fixed in held),
         effects=kind,
+        impossible=impossible,
     )
     sizes = np.bincount(group)
     inputs = Inputs(
@@ -135,9 +142,7 @@ def _likelihood_stage(fit: FitResult, table: Observations) -> Stage:
     return stages[-1]
 
 
-def _groups(
-    table: Observations, stage: Stage, effects: str | None
-) -> tuple[np.ndarray, str, str]:
+def _groups(table: Observations, stage: Stage, effects: str | None) -> tuple[np.ndarray, str, str]:
     """The checkpoint of each fitted row, what is independent, and the kind of effects."""
     rows = stage.rows.value.shape[0]
     group = checkpoints(table)

@@ -122,6 +122,7 @@ _FIXED = {
     "sigma": Prior(family="half_normal", first=0.02),
     "nu": Prior(family="gamma", first=2.0, second=0.1),
     "checkpoint_sd": Prior(family="half_normal", first=0.1),
+    "impossible": Prior(family="flat"),
     "sd_log_a": Prior(family="half_normal", first=0.5),
     "sd_log_b": Prior(family="half_normal", first=0.5),
 }

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
+from t2jax import beta
 from t2jax._typing import Floats, Scalar
 from t2jax.fit.counts import log_likelihood
 from t2jax.fit.objectives import Objective
@@ -15,7 +16,14 @@ from t2jax.fit.problem import Data, Problem
 from t2jax.laws import Coefficient, Law
 from t2jax.uncertainty.priors import log_density
 
-__all__ = ["EFFECT_CARDS", "Inputs", "Target", "grouped_t_log_density"]
+__all__ = [
+    "EFFECT_CARDS",
+    "IMPOSSIBLE",
+    "Inputs",
+    "Target",
+    "grouped_t_log_density",
+    "mixed_log_likelihood",
+]
 
 EFFECT_CARDS = {
     "none": (),
@@ -37,6 +45,11 @@ EFFECT_CARDS = {
     ),
 }  # fmt: skip
 """Coefficients of per-checkpoint effects, by kind: of losses (shift), of counts (spread)."""
+
+IMPOSSIBLE = Coefficient(
+    name="impossible", symbol="π₀", lower=0.0, upper=1.0,
+    meaning="share of questions that no number of samples solves",
+)  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
@@ -90,6 +103,32 @@ def grouped_t_log_density(
     return norm - 0.5 * log_det - 0.5 * (nu + sizes) * jnp.log1p(form / nu)
 
 
+def mixed_log_likelihood(
+    a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats, share: Floats
+) -> Floats:
+    """Log likelihood of each checkpoint's counts, some questions being impossible.
+
+    Args:
+      a: first Beta parameter of the questions that are possible [checkpoints].
+      b: second Beta parameter [checkpoints].
+      successes: solved attempts [checkpoints, questions].
+      trials: attempts [checkpoints, questions]; zero where a question was not asked.
+      weight: weight of each question [questions].
+      share: of impossible questions, a number or [checkpoints].
+
+    Returns:
+      Sums over questions [checkpoints].
+    """
+    solved = successes > 0
+    some = log_likelihood(a, b, successes, jnp.where(solved, trials, 0.0), weight)
+    unsolved = (trials > 0) & ~solved
+    missed = beta.log_beta_ratio(a[:, None], b[:, None], jnp.where(unsolved, trials, 1.0))
+    share = jnp.broadcast_to(share, a.shape)[:, None]
+    possible = jnp.log1p(-share)
+    cells = jnp.where(unsolved, jnp.logaddexp(jnp.log(share), possible + missed), 0.0)
+    return some + jnp.sum(weight * (cells + jnp.where(solved, possible, 0.0)), axis=1)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
     """Law structure, likelihood and prior families; hashable, a static argument of `jit`.
@@ -102,17 +141,24 @@ class Target:
       families: family of the prior of each card.
       sampled: whether each card is sampled; the others are held.
       effects: "none", "shift" or "spread".
+      impossible: whether a share of the questions may be impossible.
     """
 
     problem: Problem
     families: tuple[str, ...]
     sampled: tuple[bool, ...]
     effects: str
+    impossible: bool = False
+
+    @property
+    def own_cards(self) -> tuple[Coefficient, ...]:
+        """Cards beside those of law and likelihood, the effects last."""
+        return (IMPOSSIBLE,) * self.impossible + EFFECT_CARDS[self.effects]
 
     @property
     def cards(self) -> tuple[Coefficient, ...]:
         """Cards of law, likelihood and effects, in order."""
-        return self.problem.cards + EFFECT_CARDS[self.effects]
+        return self.problem.cards + self.own_cards
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +189,7 @@ class Target:
             for card, x in zip(self.problem.cards, coordinates[:inner], strict=True)
         ]
         free = jnp.stack(free)
-        own = EFFECT_CARDS[self.effects]
+        own = self.own_cards
         effects = [c.from_free(x) for c, x in zip(own, coordinates[inner:], strict=True)]
         law = self.problem.law(free, inputs.data)
         return law, (*self.problem.nuisance(free), *effects)
@@ -159,9 +205,7 @@ class Target:
         score = raw * jnp.exp(-inputs.blend * log_sd)
         return effects, jnp.sum(-0.5 * score**2 - inputs.blend * log_sd)
 
-    def spread(
-        self, law: Law, inputs: Inputs, effects: Floats | None
-    ) -> tuple[Floats, Floats]:
+    def spread(self, law: Law, inputs: Inputs, effects: Floats | None) -> tuple[Floats, Floats]:
         """Beta parameters of every checkpoint [checkpoints], effects included."""
         rows = inputs.data.rows
         a, b = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
@@ -184,11 +228,18 @@ class Target:
             return jnp.sum(density), jnp.zeros_like(sigma)
         effects, weight = None, jnp.asarray(0.0)
         if self.effects == "spread":
-            effects, weight = self.latent(vector, inputs, others)
+            effects, weight = self.latent(vector, inputs, others[-2:])
         a, b = self.spread(law, inputs, effects)
+        assert rows.successes is not None
+        assert rows.trials is not None
+        assert rows.question_weight is not None
         cells = (rows.successes, rows.trials, rows.question_weight)
         convention = self.problem.objective(law, (), _nothing_asked(rows))
-        return jnp.sum(log_likelihood(a, b, *cells)) - convention, weight
+        if self.impossible:
+            each = mixed_log_likelihood(a, b, *cells, others[0])
+        else:
+            each = log_likelihood(a, b, *cells)
+        return jnp.sum(each) - convention, weight
 
     def value(self, vector: Floats, inputs: Inputs) -> Scalar:
         """Minus the log posterior density at a vector, up to a constant."""
@@ -199,9 +250,14 @@ class Target:
         prior = sum(
             log_density(family, card, x, v, numbers)
             for family, card, x, v, numbers, sampled in zip(
-                self.families, self.cards, coordinates, values, inputs.priors, self.sampled,
+                self.families,
+                self.cards,
+                coordinates,
+                values,
+                inputs.priors,
+                self.sampled,
                 strict=True,
-            )  # fmt: skip
+            )
             if sampled
         )
         return -(likelihood + latent + prior)
@@ -210,6 +266,4 @@ class Target:
 def _nothing_asked(rows):
     """The rows without their cells: what is left of the objective is its convention."""
     empty = jnp.zeros((rows.params.shape[0], 1))
-    return dataclasses.replace(
-        rows, successes=empty, trials=empty, question_weight=jnp.zeros(1)
-    )
+    return dataclasses.replace(rows, successes=empty, trials=empty, question_weight=jnp.zeros(1))
