@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
     from t2jax.uncertainty import Ensemble as Ensemble
+    from t2jax.uncertainty import Extrapolation as Extrapolation
     from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
+    from t2jax.uncertainty import extrapolate as extrapolate
     from t2jax.uncertainty import posterior as posterior
 
 # Each public name and the room that it comes from; rooms that are public themselves name "".
@@ -50,6 +52,7 @@ _ROOMS = {
     "Cost": "cost",
     "Demand": "optimum",
     "Ensemble": "uncertainty",
+    "Extrapolation": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
     "InputError": "errors",
@@ -60,6 +63,7 @@ _ROOMS = {
     "Status": "errors",
     "bootstrap": "uncertainty",
     "datasets": "",
+    "extrapolate": "uncertainty",
     "fit": "fit",
     "frontier": "optimum",
     "laws": "",
