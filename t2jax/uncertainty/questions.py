@@ -1,62 +1,30 @@
 """The Beta spread of one checkpoint's questions, from its counts alone."""
 
-import dataclasses
-import functools
-from typing import ClassVar
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from t2jax import beta
-from t2jax._typing import Floats, Scalar
-from t2jax.fit import BetaBinomial, Objective
+from t2jax._typing import Floats
 from t2jax.fit.counts import log_likelihood
-from t2jax.fit.minimise import newton
 from t2jax.uncertainty.target import mixed_log_likelihood
 
-__all__ = ["Spread", "beta_posterior", "pass_draws"]
+__all__ = ["beta_posterior", "pass_draws"]
 
 _PROPOSALS = 1500  # per round and checkpoint
 _TAILS = 5  # degrees of freedom of the proposals, heavier than any posterior here
-_ROUNDS = 3  # the first from the mode, the others from the weighted draws before
-_LOG_A, _LOG_B = (-1.0, 2.0), (4.0, 5.0)  # normal priors: mean and standard deviation
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Minus the log posterior of log a, log b and perhaps logit of the impossible share.
-
-    Attributes:
-      impossible: whether a share of the questions may be impossible.
-    """
-
-    impossible: bool
-    objective: ClassVar[Objective] = BetaBinomial()
-
-    def box(self) -> tuple[float, float]:
-        """Anywhere: the priors hold the coordinates."""
-        return -jnp.inf, jnp.inf
-
-    def value(self, free: Floats, data: tuple[Floats, Floats]) -> Scalar:
-        """Minus the log density, up to a constant, of counts and trials [questions]."""
-        successes, trials = (x[None, :] for x in data)
-        a, b = jnp.exp(free[:1]), jnp.exp(free[1:2])
-        cells = (a, b, successes, trials, jnp.ones_like(data[0]))
-        prior = sum(
-            -0.5 * ((free[i] - mean) / sd) ** 2 for i, (mean, sd) in enumerate((_LOG_A, _LOG_B))
-        )
-        if not self.impossible:
-            return -jnp.sum(log_likelihood(*cells)) - prior
-        stretch = jax.nn.log_sigmoid(free[2]) + jax.nn.log_sigmoid(-free[2])  # flat on the share
-        share = jax.nn.sigmoid(free[2])
-        return -jnp.sum(mixed_log_likelihood(*cells, share)) - prior - stretch
+_ROUNDS = 6  # each but the first learns its shape from the one before
+_LEAST = 60.0  # effective proposals to learn a shape from
+_PAD = 16
+_PRIORS = ((-1.0, 2.0), (4.0, 5.0))  # of log a and log b: normal mean and standard deviation
 
 
 def beta_posterior(
     successes: np.ndarray, trials: np.ndarray, *, impossible: bool, draws: int, seed: int
 ) -> tuple[np.ndarray, float]:
-    """Draws of the spread of one checkpoint's questions, by importance resampling.
+    """Draws of the spread of one checkpoint's questions, by adaptive importance resampling.
 
     Args:
       successes: solved attempts [questions].
@@ -67,45 +35,71 @@ def beta_posterior(
 
     Returns:
       Columns a, b and impossible share [3, draws], and the effective number of proposals.
+
+    Source: Cappe et al. 2004, Journal of Computational and Graphical Statistics 13, 907.
     """
     rng = np.random.default_rng(seed)
-    problem = Spread(impossible=impossible)
-    data = (jnp.asarray(successes, float), jnp.asarray(trials, float))
+    cells = _cells(successes, trials)
     rate = (successes.sum() + 0.5) / (trials.sum() + 1.0)
-    start = [np.log(0.3), np.log(0.3 * (1.0 - rate) / rate), -1.0][: 2 + impossible]
-    minimum = _mode(problem, jnp.asarray(start), data)
-    centre, hessian = np.asarray(minimum.free), np.asarray(minimum.hessian)
-    values, axes = np.linalg.eigh(hessian)
-    root = axes / np.sqrt(np.maximum(values, 0.05))
-    effective, weight, proposals = 0.0, np.ones(1), centre[None]
+    odds = math.log((1.0 - rate) / rate)
+    # The mean is known far better than the spread: log b follows log a.
+    centre = np.array([-1.0, -1.0 + odds, -1.0])[: 2 + impossible]
+    root = np.array([[1.5, 0.0, 0.0], [1.5, 0.7, 0.0], [0.0, 0.0, 1.5]])
+    root = root[: len(centre), : len(centre)]
     for _ in range(_ROUNDS):
         white = rng.standard_t(_TAILS, (_PROPOSALS, len(centre)))
         proposals = centre + white @ root.T
         density = -np.sum(np.log1p(white**2 / _TAILS), axis=1) * (_TAILS + 1) / 2
-        log_weight = -np.asarray(_values(problem, jnp.asarray(proposals), data)) - density
-        log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-        weight = np.exp(log_weight - log_weight.max())
-        weight /= weight.sum()
+        log_weight = np.asarray(_log_density(jnp.asarray(proposals), cells)) - density
+        weight = _weights(log_weight)
         effective = float(1.0 / np.sum(weight**2))
         if effective > _PROPOSALS / 3:
             break
-        centre = weight @ proposals
+        flat = log_weight
+        while 1.0 / np.sum(_weights(flat) ** 2) < _LEAST:  # too few to learn a shape from
+            flat = 0.7 * flat
+        learned = _weights(flat)
+        centre = learned @ proposals
         offset = proposals - centre
-        covariance = (offset * weight[:, None]).T @ offset
+        covariance = (offset * learned[:, None]).T @ offset
         root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(centre)))
-    picked = proposals[rng.choice(len(proposals), draws, p=weight)]
+    picked = proposals[rng.choice(_PROPOSALS, draws, p=weight)]  # pyright: ignore
     share = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(draws)
-    return np.stack([*np.exp(picked[:, :2].T), share]), effective
+    return np.stack([*np.exp(picked[:, :2].T), share]), effective  # pyright: ignore
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _mode(problem: Spread, start: Floats, data: tuple[Floats, Floats]):
-    return newton(problem, start, data)  # pyright: ignore[reportArgumentType]
+def _cells(successes: np.ndarray, trials: np.ndarray) -> tuple[Floats, Floats, Floats]:
+    """Distinct counts, their trials and how many questions have them, padded [cells]."""
+    pairs, count = np.unique(np.stack([successes, trials], axis=1), axis=0, return_counts=True)
+    size = -(-len(pairs) // _PAD) * _PAD  # few shapes, few compiled programs
+    padded = np.zeros((size, 3))
+    padded[: len(pairs)] = np.column_stack([pairs, count])
+    c, n, weight = (jnp.asarray(column, float) for column in padded.T)
+    return c, n, weight
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _values(problem: Spread, points: Floats, data: tuple[Floats, Floats]) -> Floats:
-    return jax.lax.map(lambda x: problem.value(x, data), points, batch_size=64)
+def _weights(log_weight: np.ndarray) -> np.ndarray:
+    log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum()
+
+
+@jax.jit
+def _log_density(points: Floats, cells: tuple[Floats, Floats, Floats]) -> Floats:
+    """Log posterior density, up to a constant, of points [points, 2 or 3]."""
+    successes, trials, weight = (x[None, :] for x in cells)
+
+    def one(point):
+        a, b = jnp.exp(point[:1]), jnp.exp(point[1:2])
+        prior = sum(-0.5 * ((point[i] - mean) / sd) ** 2 for i, (mean, sd) in enumerate(_PRIORS))
+        if point.shape[0] == 2:
+            return jnp.sum(log_likelihood(a, b, successes, trials, weight[0])) + prior
+        share = jax.nn.sigmoid(point[2])
+        stretch = jax.nn.log_sigmoid(point[2]) + jax.nn.log_sigmoid(-point[2])  # flat on the share
+        mixed = mixed_log_likelihood(a, b, successes, trials, weight[0], share)
+        return jnp.sum(mixed) + prior + stretch
+
+    return jax.lax.map(one, points, batch_size=64)
 
 
 def pass_draws(
