@@ -7,11 +7,39 @@ coefficients costs as many passes over the cells as one in two.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from t2jax import beta
 from t2jax._typing import Floats
 
-__all__ = ["log_likelihood"]
+__all__ = ["distinct_cells", "log_likelihood"]
+
+
+def distinct_cells(
+    successes: np.ndarray, trials: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of each checkpoint without repetition: equal cells have equal likelihoods.
+
+    Args:
+      successes: solved attempts [checkpoints, questions].
+      trials: attempts [checkpoints, questions].
+
+    Returns:
+      Successes, trials and how many questions have them, three arrays [checkpoints, cells],
+      padded with cells of no trials to a multiple of 16, so that few programs are compiled.
+
+    >>> distinct_cells(np.array([[0, 0, 3]]), np.array([[9, 9, 9]]))[2][0, :3].tolist()
+    [2.0, 1.0, 0.0]
+    """
+    found = [
+        np.unique(np.stack(pair, axis=1), axis=0, return_counts=True)
+        for pair in zip(successes, trials, strict=True)
+    ]
+    size = -(-max(len(pairs) for pairs, _ in found) // 16) * 16
+    out = np.zeros((3, len(found), size))
+    for i, (pairs, count) in enumerate(found):
+        out[:2, i, : len(pairs)], out[2, i, : len(pairs)] = pairs.T, count
+    return out[0], out[1], out[2]
 
 
 def _cells(a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats) -> Floats:
@@ -36,7 +64,7 @@ def log_likelihood(
       b: second Beta parameter [checkpoints].
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
-      weight: weight of each question [questions].
+      weight: weight of each question [questions], or of each cell [checkpoints, questions].
 
     Returns:
       Sums over questions [checkpoints].

@@ -108,7 +108,7 @@ def posterior(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
             remedy=_remedy(stats, warmup, draws, target_accept),
         )
-    checks, misfits = check(target, inputs, vectors.reshape(chains * draws, -1), seed=seed)
+    checks, misfits = check(target, prepared.whole, vectors.reshape(chains * draws, -1), seed=seed)
     notes = [
         f"{chains} chains of {draws} draws; R-hat up to {verdict['r_hat']:.4f}, effective draws "
         f"{verdict['ess_bulk']:.0f} (bulk) and {verdict['ess_tail']:.0f} (tails) or more, "

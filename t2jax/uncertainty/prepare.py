@@ -13,6 +13,7 @@ import numpy as np
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import BetaBinomial, FitResult, StudentT
+from t2jax.fit.counts import distinct_cells
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.observations import Observations
@@ -33,6 +34,7 @@ class Prepared:
     Attributes:
       target: the log posterior.
       inputs: its numbers.
+      whole: the same with every question in its own cell, which the sampler need not see.
       mode: where the density is highest [coordinates].
       root: lower triangle whose square is the covariance of the normal law there.
       unit: what the likelihood takes as independent.
@@ -41,6 +43,7 @@ class Prepared:
 
     target: Target
     inputs: Inputs
+    whole: Inputs
     mode: Floats
     root: Floats
     unit: str
@@ -72,7 +75,12 @@ def prepare(
             f"unknown effects '{effects}'", remedy="use effects='checkpoint' or 'none'"
         )
     stage = _likelihood_stage(fit, table)
-    data = stage.data(None)
+    data = whole = stage.data(None)
+    if stage.rows.successes is not None and stage.rows.trials is not None:
+        kept = distinct_cells(np.asarray(stage.rows.successes), np.asarray(stage.rows.trials))
+        names = ("successes", "trials", "question_weight")
+        cells = {name: jnp.asarray(x) for name, x in zip(names, kept, strict=True)}
+        data = dataclasses.replace(data, rows=dataclasses.replace(data.rows, **cells))
     counts = stage.problem.objective.counts
     if impossible and not counts:
         raise InputError(
@@ -119,7 +127,13 @@ def prepare(
             remedy="fit again, or use a law with fewer coefficients",
         )
     return Prepared(
-        target=target, inputs=inputs, mode=mode, root=root, unit=unit, notes=tuple(notes)
+        target=target,
+        inputs=inputs,
+        whole=dataclasses.replace(inputs, data=whole),
+        mode=mode,
+        root=root,
+        unit=unit,
+        notes=tuple(notes),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from t2jax import beta
 from t2jax._typing import Floats
-from t2jax.fit.counts import log_likelihood
+from t2jax.fit.counts import distinct_cells, log_likelihood
 from t2jax.uncertainty.target import mixed_log_likelihood
 
 __all__ = ["beta_posterior", "pass_draws"]
@@ -17,7 +17,6 @@ _PROPOSALS = 1500  # per round and checkpoint
 _TAILS = 5  # degrees of freedom of the proposals, heavier than any posterior here
 _ROUNDS = 6  # each but the first learns its shape from the one before
 _LEAST = 60.0  # effective proposals to learn a shape from
-_PAD = 16
 _PRIORS = ((-1.0, 2.0), (4.0, 5.0))  # of log a and log b: normal mean and standard deviation
 
 
@@ -39,7 +38,8 @@ def beta_posterior(
     Source: Cappe et al. 2004, Journal of Computational and Graphical Statistics 13, 907.
     """
     rng = np.random.default_rng(seed)
-    cells = _cells(successes, trials)
+    counts = distinct_cells(successes[None], trials[None])
+    cells = tuple(jnp.asarray(column, float) for column in counts)
     rate = (successes.sum() + 0.5) / (trials.sum() + 1.0)
     odds = math.log((1.0 - rate) / rate)
     # The mean is known far better than the spread: log b follows log a.
@@ -68,16 +68,6 @@ def beta_posterior(
     return np.stack([*np.exp(picked[:, :2].T), share]), effective  # pyright: ignore
 
 
-def _cells(successes: np.ndarray, trials: np.ndarray) -> tuple[Floats, Floats, Floats]:
-    """Distinct counts, their trials and how many questions have them, padded [cells]."""
-    pairs, count = np.unique(np.stack([successes, trials], axis=1), axis=0, return_counts=True)
-    size = -(-len(pairs) // _PAD) * _PAD  # few shapes, few compiled programs
-    padded = np.zeros((size, 3))
-    padded[: len(pairs)] = np.column_stack([pairs, count])
-    c, n, weight = (jnp.asarray(column, float) for column in padded.T)
-    return c, n, weight
-
-
 def _weights(log_weight: np.ndarray) -> np.ndarray:
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     weight = np.exp(log_weight - log_weight.max())
@@ -85,18 +75,18 @@ def _weights(log_weight: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _log_density(points: Floats, cells: tuple[Floats, Floats, Floats]) -> Floats:
+def _log_density(points: Floats, cells: tuple[Floats, ...]) -> Floats:
     """Log posterior density, up to a constant, of points [points, 2 or 3]."""
-    successes, trials, weight = (x[None, :] for x in cells)
+    successes, trials, weight = cells
 
     def one(point):
         a, b = jnp.exp(point[:1]), jnp.exp(point[1:2])
         prior = sum(-0.5 * ((point[i] - mean) / sd) ** 2 for i, (mean, sd) in enumerate(_PRIORS))
         if point.shape[0] == 2:
-            return jnp.sum(log_likelihood(a, b, successes, trials, weight[0])) + prior
+            return jnp.sum(log_likelihood(a, b, successes, trials, weight)) + prior
         share = jax.nn.sigmoid(point[2])
         stretch = jax.nn.log_sigmoid(point[2]) + jax.nn.log_sigmoid(-point[2])  # flat on the share
-        mixed = mixed_log_likelihood(a, b, successes, trials, weight[0], share)
+        mixed = mixed_log_likelihood(a, b, successes, trials, weight, share)
         return jnp.sum(mixed) + prior + stretch
 
     return jax.lax.map(one, points, batch_size=64)

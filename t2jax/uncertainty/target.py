@@ -113,7 +113,7 @@ def mixed_log_likelihood(
       b: second Beta parameter [checkpoints].
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
-      weight: weight of each question [questions].
+      weight: weight of each question [questions], or of each cell [checkpoints, questions].
       share: of impossible questions, a number or [checkpoints].
 
     Returns:
