@@ -98,7 +98,8 @@ def prepare(
         for card, x, fixed in zip(cards, start, held, strict=True)
     ]
     at_fit = {card.name: float(x) for card, x in zip(cards, coordinates, strict=True)}
-    chosen, notes = default_priors(cards, fit.law, data.rows, at_fit, priors)
+    still = tuple(card.name for card, fixed in zip(cards, held, strict=True) if fixed)
+    chosen, notes = default_priors(cards, fit.law, data.rows, at_fit, priors, still)
     target = Target(
         problem=stage.problem,
         families=tuple(prior.family for prior in chosen),

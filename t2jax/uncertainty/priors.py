@@ -134,6 +134,7 @@ def default_priors(
     rows: Rows,
     at_fit: Mapping[str, float],
     given: Mapping[str, Prior] | None = None,
+    held: tuple[str, ...] = (),
 ) -> tuple[tuple[Prior, ...], tuple[str, ...]]:
     """A prior for every card, weak beside any table that identifies the law.
 
@@ -143,6 +144,7 @@ def default_priors(
       rows: the observations.
       at_fit: sampled coordinates at the fit by name, for coefficients without a prior of ours.
       given: the caller's priors by name, which come first.
+      held: names that are not sampled, whose prior says nothing.
 
     Returns:
       The priors, and sentences about those that lean on the fit.
@@ -151,7 +153,7 @@ def default_priors(
       InputError: a prior for a name that is not sampled.
     """
     given = dict(given or {})
-    names = [card.name for card in cards]
+    names = [card.name for card in cards if card.name not in held]
     for name in given:
         if name not in names:
             raise InputError(
@@ -163,6 +165,8 @@ def default_priors(
     for card in cards:
         if card.name not in known:
             known[card.name] = Prior(family="normal", first=at_fit[card.name], second=2.0)
+            if card.name in held:
+                continue
             notes.append(
                 f"{card.name} has no prior of its own: normal with sd 2 round the fit, in the "
                 "sampled coordinate"
