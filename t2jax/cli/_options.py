@@ -69,7 +69,7 @@ class FitOptions:
     """How a law is fitted."""
 
     law: Annotated[
-        str, arg("such as softplus, additive, 'softplus(coupled)'; chosen by the table", "LAW")
+        str, arg("softplus, additive, 'softplus(coupled)', ..., auto; chosen by the table", "LAW")
     ] = ""
     objective: Annotated[
         str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")

@@ -171,7 +171,7 @@ def default_priors(
                 f"{card.name} has no prior of its own: normal with sd 2 round the fit, in the "
                 "sampled coordinate"
             )
-    return tuple(known[name] for name in names), tuple(notes)
+    return tuple(known[card.name] for card in cards), tuple(notes)
 
 
 def _from_losses(law: Law, rows: Rows) -> dict[str, Prior]:
