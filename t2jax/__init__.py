@@ -39,16 +39,19 @@ if TYPE_CHECKING:
     from t2jax.optimum import sensitivity as sensitivity
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
+    from t2jax.uncertainty import Comparison as Comparison
     from t2jax.uncertainty import Ensemble as Ensemble
     from t2jax.uncertainty import Extrapolation as Extrapolation
     from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
+    from t2jax.uncertainty import compare as compare
     from t2jax.uncertainty import extrapolate as extrapolate
     from t2jax.uncertainty import posterior as posterior
 
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
     "Budget": "optimum",
+    "Comparison": "uncertainty",
     "Cost": "cost",
     "Demand": "optimum",
     "Ensemble": "uncertainty",
@@ -62,6 +65,7 @@ _ROOMS = {
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
+    "compare": "uncertainty",
     "datasets": "",
     "extrapolate": "uncertainty",
     "fit": "fit",

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 PUBLIC = [
     "Budget",
+    "Comparison",
     "Cost",
     "Demand",
     "Ensemble",
@@ -23,6 +24,7 @@ PUBLIC = [
     "Refusal",
     "Status",
     "bootstrap",
+    "compare",
     "datasets",
     "extrapolate",
     "fit",
