@@ -65,6 +65,9 @@ def test_what_lies_beyond_the_trials_is_labelled():
     assert found.beyond.tolist() == [[False, False, True]] * 2
     assert found.summary().count("EXTRAPOLATED") == 2
     assert "k exceeds the trials" in found.notes[0]
+    line = extrapolate(table, [50, 100, 101], method="regression", draws=4000).estimate[:, -1]
+    told = float(found.notes[1].split(" gives ")[1].split(" to ")[0])
+    assert told == pytest.approx((line / found.estimate[:, -1]).min(), rel=0.1)
     assert np.all(found.low <= found.estimate)
     assert np.all(found.estimate <= found.high)
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["beyond"][0][2] is True

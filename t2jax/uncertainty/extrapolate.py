@@ -169,6 +169,8 @@ def extrapolate(
         table = _counts(source)
         work = _by_regression if method == "regression" else _by_spread
         values, notes = work(table, grid, impossible, draws, rng)
+        if method == "beta_binomial":
+            notes += _other_answer(values, _by_regression(table, grid, False, 1, None)[0], grid)
         place, trials = (source.run, source.params, source.tokens), np.asarray(source.trials)
     else:
         method, trials = "law", None
@@ -287,8 +289,21 @@ def _by_spread(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
     return np.stack(columns, axis=1), notes
 
 
+def _other_answer(values: np.ndarray, line: np.ndarray, grid: np.ndarray) -> list[str]:
+    """What the baseline says of the largest k: where two methods differ, doubt both."""
+    ratio = line[0, :, -1] / np.median(values[:, :, -1], axis=0)
+    ratio = ratio[np.isfinite(ratio)]
+    if not len(ratio):
+        return []
+    low, high = (_text.number(x, 2) for x in (ratio.min(), ratio.max()))
+    return [
+        f"at k = {_text.number(grid[-1])} a regression on log k gives {low} to {high} times these "
+        "estimates; neither method is right on every table, so doubt both where they differ"
+    ]
+
+
 def _by_regression(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
-    """Straight lines of log(-log pass@k) on log k, questions resampled."""
+    """Straight lines of log(-log pass@k) on log k, questions resampled where `rng` is given."""
     if impossible:
         raise InputError(
             "a straight line knows no impossible questions", remedy="use method='beta_binomial'"
@@ -299,7 +314,9 @@ def _by_regression(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
         successes, trials = successes[asked], trials[asked]
         k = np.unique(np.round(np.geomspace(1, trials.min(), 16)))
         each = passk.pass_at_k(successes[:, None], trials[:, None], k)
-        weight = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)
+        weight = np.ones((1, len(each)))
+        if rng is not None:
+            weight = rng.multinomial(len(each), weight[0] / len(each), size=draws)
         rate = weight @ each / len(each)
         sound = (rate > 0) & (rate < 1)
         y = np.log(-np.log(np.where(sound, rate, 0.5)))
