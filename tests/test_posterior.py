@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from law_cases import value
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from scipy import stats
+from scipy import special, stats
 
 from t2jax._precision import double
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult, fit
+from t2jax.fit.counts import rising, rising_log_likelihood
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
@@ -91,6 +92,18 @@ def test_impossible_questions_are_a_mixture_with_zero():
     with jax.enable_x64(True):
         given = (jnp.asarray(x, float) for x in (a, b, successes, trials, np.ones(4), share))
         assert np.asarray(mixed_log_likelihood(*given)) == pytest.approx(want, rel=1e-10)
+        # The quick form leaves the binomial coefficients out.
+        constant = np.log(special.comb(trials, successes)).sum(axis=1)
+        quick = rising(successes, trials, apart=True)
+        assert quick is not None
+        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, jnp.asarray(share))
+        assert np.asarray(found) + constant == pytest.approx(want, rel=1e-10)
+        quick = rising(successes, trials, apart=False)
+        assert quick is not None
+        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, None)
+        plain = stats.betabinom.logpmf(successes, trials, a[:, None], b[:, None]).sum(axis=1)
+        assert np.asarray(found) + constant == pytest.approx(plain, rel=1e-10)
+    assert rising(successes, trials * 1000, apart=False) is None
 
 
 def test_the_density_is_that_of_scipy(fitted, table):

@@ -13,7 +13,7 @@ import numpy as np
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import BetaBinomial, FitResult, StudentT
-from t2jax.fit.counts import distinct_cells
+from t2jax.fit.counts import distinct_cells, rising
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.observations import Observations
@@ -76,8 +76,10 @@ def prepare(
         )
     stage = _likelihood_stage(fit, table)
     data = whole = stage.data(None)
+    quick = None
     if stage.rows.successes is not None and stage.rows.trials is not None:
-        kept = distinct_cells(np.asarray(stage.rows.successes), np.asarray(stage.rows.trials))
+        both = np.asarray(stage.rows.successes), np.asarray(stage.rows.trials)
+        kept, quick = distinct_cells(*both), rising(*both, apart=impossible)
         names = ("successes", "trials", "question_weight")
         cells = {name: jnp.asarray(x) for name, x in zip(names, kept, strict=True)}
         data = dataclasses.replace(data, rows=dataclasses.replace(data.rows, **cells))
@@ -115,6 +117,7 @@ def prepare(
         group=jnp.asarray(group),
         sizes=jnp.asarray(sizes, float),
         blend=jnp.ones((2, len(sizes))) if kind == "spread" else None,
+        rising=quick,
     )
     vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
     if kind == "spread":

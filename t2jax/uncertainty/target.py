@@ -10,7 +10,7 @@ from jax.scipy.special import gammaln
 
 from t2jax import beta
 from t2jax._typing import Floats, Scalar
-from t2jax.fit.counts import log_likelihood
+from t2jax.fit.counts import Rising, log_likelihood, rising_log_likelihood
 from t2jax.fit.objectives import Objective
 from t2jax.fit.problem import Data, Problem
 from t2jax.laws import Coefficient, Law
@@ -65,6 +65,7 @@ class Inputs:
       sizes: rows of each checkpoint [checkpoints].
       blend: per latent effect, 1 to sample the effect itself and 0 to sample it in units of its
         standard deviation; in between the geometry is the mildest [2, checkpoints].
+      rising: the counts once more, in the form that is quick where no question has many trials.
     """
 
     data: Data
@@ -73,6 +74,7 @@ class Inputs:
     group: Any
     sizes: Floats
     blend: Floats | None = None
+    rising: Rising | None = None
 
 
 def grouped_t_log_density(
@@ -235,7 +237,10 @@ class Target:
         assert rows.question_weight is not None
         cells = (rows.successes, rows.trials, rows.question_weight)
         convention = self.problem.objective(law, (), _nothing_asked(rows))
-        if self.impossible:
+        if inputs.rising is not None:
+            share = others[0] if self.impossible else None
+            each = rising_log_likelihood(a, b, inputs.rising, share)
+        elif self.impossible:
             each = mixed_log_likelihood(a, b, *cells, others[0])
         else:
             each = log_likelihood(a, b, *cells)
