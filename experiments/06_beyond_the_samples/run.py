@@ -110,8 +110,11 @@ def unseen_models(folder: pathlib.Path) -> list[str]:
         fit = t2.fit(train, law=law)
         lines.append(f"  {law}: {fit.message}")
         for kind, sample in (
-            ("bootstrap", lambda fit: t2.bootstrap(fit, draws=300, progress=False)),
-            ("posterior", lambda fit: t2.posterior(fit, progress=False, draws=1000, warmup=600)),
+            ("bootstrap", lambda fit: t2.bootstrap(fit, draws=100, progress=False)),
+            (
+                "posterior",
+                lambda fit: t2.posterior(fit, progress=False, warmup=1000, target_accept=0.98),
+            ),
         ):
             try:
                 draws = sample(fit)
@@ -121,6 +124,7 @@ def unseen_models(folder: pathlib.Path) -> list[str]:
             found = t2.extrapolate(draws, GRID, runs=target, level=LEVEL)
             lines.append(line(f"{law}, {kind}", scores(found, truth)))
             lines += [f"    {note}" for note in draws.diagnostics["notes"] if "MISFIT" in note]
+            print(lines[-1], flush=True)
     baseline = power_law(train, target)
     errors = [np.abs(np.log(p / t)) for p, t in zip(baseline.T, truth.T, strict=True)]
     cells = [f"{np.nanmean(e):5.2f}   -  {np.isfinite(e).sum():3d}" for e in errors]

@@ -245,9 +245,8 @@ def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, dr
     a, b = (np.asarray(x) for x in jax.vmap(spread)(law))
     notes = []
     nuisance = {name: np.asarray(x)[picked] for name, x in source.nuisance.items()}
-    if "sd_log_a" in nuisance:
+    if "sd_log_b" in nuisance:
         # A new checkpoint strays from the law as far as those that were seen.
-        a = a * np.exp(rng.normal(size=a.shape) * nuisance["sd_log_a"][:, None])
         b = b * np.exp(rng.normal(size=b.shape) * nuisance["sd_log_b"][:, None])
     else:
         notes.append("intervals leave out how far a checkpoint strays from the law")

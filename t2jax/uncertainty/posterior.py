@@ -61,8 +61,9 @@ def posterior(
       chains: chains, run side by side.
       warmup: adaptation steps per chain, which are thrown away.
       effects: "checkpoint" gives every checkpoint its own deviation from the law: a shift of
-        log loss shared by its rows, or of log a and log b for counts. "none" takes rows, or
-        questions, as independent. "checkpoint" unless given, where rows share a checkpoint.
+        log loss shared by its rows, or of log b, the log odds against success, for counts.
+        "none" takes rows, or questions, as independent. "checkpoint" unless given, where rows
+        share a checkpoint.
       impossible: whether a share of the questions, alike for all checkpoints, may be impossible;
         the law then describes the others, and `nuisance["impossible"]` holds the share.
       priors: by coefficient name, in place of the default ones.

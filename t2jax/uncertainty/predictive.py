@@ -65,7 +65,7 @@ def _states(target: Target, vectors: Floats, inputs: Inputs) -> tuple:
             return jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12)), others
         effects = None
         if target.effects == "spread":
-            effects, _ = target.latent(vector, inputs, others[-2:])
+            effects, _ = target.latent(vector, inputs, others[-1:])
         return target.spread(law, inputs, effects), others
 
     return jax.lax.map(one, vectors, batch_size=16)

@@ -116,7 +116,7 @@ def prepare(
         held=jnp.stack(coordinates),
         group=jnp.asarray(group),
         sizes=jnp.asarray(sizes, float),
-        blend=jnp.ones((2, len(sizes))) if kind == "spread" else None,
+        blend=jnp.ones((1, len(sizes))) if kind == "spread" else None,
         rising=quick,
     )
     vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
@@ -203,7 +203,7 @@ def _root(hessian: Floats) -> Floats:
 
 
 def _joint_mode(target: Target, start: Floats, inputs: Inputs) -> tuple[Floats, Floats, Inputs]:
-    """Mode and covariance with one pair of latent effects for each checkpoint.
+    """Mode and covariance with one latent effect for each checkpoint.
 
     The density has no mode in the effects' standard deviations, so they are set by a few steps
     of expectation and maximisation under the normal law of the effects, and held meanwhile.

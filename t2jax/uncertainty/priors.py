@@ -123,7 +123,6 @@ _FIXED = {
     "nu": Prior(family="gamma", first=2.0, second=0.1),
     "checkpoint_sd": Prior(family="half_normal", first=0.1),
     "impossible": Prior(family="flat"),
-    "sd_log_a": Prior(family="half_normal", first=0.5),
     "sd_log_b": Prior(family="half_normal", first=0.5),
 }
 

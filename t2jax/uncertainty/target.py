@@ -35,10 +35,6 @@ EFFECT_CARDS = {
     ),
     "spread": (
         Coefficient(
-            name="sd_log_a", symbol="τ_a", lower=0.0,
-            meaning="spread of checkpoints round the law, in log a",
-        ),
-        Coefficient(
             name="sd_log_b", symbol="τ_b", lower=0.0,
             meaning="spread of checkpoints round the law, in log b",
         ),
@@ -64,7 +60,7 @@ class Inputs:
       group: checkpoint of each row, from 0 [rows].
       sizes: rows of each checkpoint [checkpoints].
       blend: per latent effect, 1 to sample the effect itself and 0 to sample it in units of its
-        standard deviation; in between the geometry is the mildest [2, checkpoints].
+        standard deviation; in between the geometry is the mildest [1, checkpoints].
       rising: the counts once more, in the form that is quick where no question has many trials.
     """
 
@@ -199,7 +195,7 @@ class Target:
     def latent(
         self, vector: Floats, inputs: Inputs, deviations: tuple[Scalar, ...]
     ) -> tuple[Floats, Scalar]:
-        """Effects of checkpoints [2, checkpoints] and the log density of their coordinates."""
+        """Effects of checkpoints [1, checkpoints] and the log density of their coordinates."""
         assert inputs.blend is not None
         raw = vector[sum(self.sampled) :].reshape(inputs.blend.shape)
         log_sd = jnp.log(jnp.stack(deviations))[:, None]
@@ -213,7 +209,7 @@ class Target:
         a, b = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
             params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
         )
-        return (a, b) if effects is None else (a * jnp.exp(effects[0]), b * jnp.exp(effects[1]))
+        return (a, b) if effects is None else (a, b * jnp.exp(effects[0]))
 
     def log_likelihood(self, vector: Floats, inputs: Inputs) -> tuple[Scalar, Scalar]:
         """Log likelihood of the data, and the log density of latent effects."""
@@ -230,7 +226,7 @@ class Target:
             return jnp.sum(density), jnp.zeros_like(sigma)
         effects, weight = None, jnp.asarray(0.0)
         if self.effects == "spread":
-            effects, weight = self.latent(vector, inputs, others[-2:])
+            effects, weight = self.latent(vector, inputs, others[-1:])
         a, b = self.spread(law, inputs, effects)
         assert rows.successes is not None
         assert rows.trials is not None
