@@ -5,8 +5,10 @@
 Writes `results/table.txt`. Public API only.
 """
 
+import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -25,18 +27,11 @@ METHODS = (
 )
 
 
-def as_table(
-    frame: pd.DataFrame, run: str, limit: int | None = None, seed: int = 0
-) -> t2.Observations:
-    """Counts of the questions that every checkpoint has, thinned to `limit` samples each."""
+def as_table(frame: pd.DataFrame, run: str) -> t2.Observations:
+    """Counts of the questions that every checkpoint has."""
     both = frame.pivot(index=run, columns="problem_idx", values=["n_samples", "n_correct"])
     both = both.dropna(axis="columns").astype(int)
     trials, successes = both["n_samples"].to_numpy(), both["n_correct"].to_numpy()
-    if limit:
-        taken = np.minimum(trials, limit)
-        rng = np.random.default_rng(seed)
-        successes = rng.hypergeometric(successes, trials - successes, taken)
-        trials = taken
     places = frame.groupby(run).first().loc[both.index]
     return t2.Observations(
         kind="counts",
@@ -48,6 +43,23 @@ def as_table(
         question=np.array([str(name) for name in both["n_samples"].columns]),
         task=np.full(trials.shape[1], "task"),
     )
+
+
+def thinned(table: t2.Observations, seed: int = 0) -> t2.Observations:
+    """The table as if `TAKEN` samples of each question had been taken."""
+    assert table.trials is not None
+    assert table.successes is not None
+    trials, successes = table.trials.astype(int), table.successes.astype(int)
+    taken = np.minimum(trials, TAKEN)
+    rng = np.random.default_rng(seed)
+    kept = rng.hypergeometric(successes, trials - successes, taken)
+    return dataclasses.replace(table, successes=kept, trials=taken)
+
+
+def mean(errors: np.ndarray) -> float:
+    """Of the finite ones, NaN where there are none."""
+    kept = errors[np.isfinite(errors)]
+    return float(kept.mean()) if len(kept) else float("nan")
 
 
 def measured(table: t2.Observations) -> np.ndarray:
@@ -91,88 +103,86 @@ def power_law(train: t2.Observations, target: t2.Observations) -> np.ndarray:
     return np.exp(-np.exp(there[:, None] + beta[3] * np.log(GRID)))
 
 
-def unseen_models(folder: pathlib.Path) -> list[str]:
-    """Fit up to 2.8B at k <= 100, predict 6.9B and 12B."""
+def pythia(folder: pathlib.Path) -> t2.Observations:
+    """Every Pythia checkpoint that is past the warm-up of its learning rate."""
     frame = pd.read_csv(folder / "passk_pythia_gsm8k" / "counts.csv")
     frame = frame.rename(columns={"d_tokens": "nominal", "d_tokens_exact": "d_tokens"})
-    # Below 1e9 tokens the learning rate still rises and nearly nothing is ever solved.
-    frame = frame[frame.d_tokens > 1e9]
-    whole, few = as_table(frame, "ckpt"), as_table(frame, "ckpt", limit=TAKEN)
-    small, large = few.params < 3e9, few.params > 6e9
-    train, target = few.select(small), few.select(large)
-    truth = measured(whole.select(large))
-    lines = header(
+    return as_table(frame[frame.d_tokens > 1e9], "ckpt")
+
+
+def pythia_alone(folder: pathlib.Path) -> Iterator[str]:
+    """Every checkpoint from its own samples."""
+    whole = pythia(folder)
+    few, large, truth = thinned(whole), whole.params > 6e9, measured(whole)
+    for what, rows in (("all sizes", np.ones_like(large)), ("6.9B and 12B", large)):
+        target = few.select(rows)
+        yield from header(
+            f"Pythia on GSM8K, {what}: {target.n_rows} checkpoints past 1e9 tokens, each from "
+            f"{TAKEN} samples\na question of its own; 90% intervals; last number: how many measured"
+        )
+        for name, options in METHODS:
+            found = t2.extrapolate(target, GRID, level=LEVEL, **options)
+            yield line(name, scores(found, truth[rows]))
+        yield ""
+
+
+def pythia_unseen(folder: pathlib.Path) -> Iterator[str]:
+    """Fit up to 2.8B at k <= 100, predict 6.9B and 12B."""
+    whole = pythia(folder)
+    few, large = thinned(whole), whole.params > 6e9
+    train, target, truth = few.select(~large), few.select(large), measured(whole)[large]
+    yield from header(
         f"Pythia on GSM8K: fitted to {train.n_rows} checkpoints up to 2.8B, {TAKEN} samples a "
-        f"question,\npredicted at {target.n_rows} checkpoints of 6.9B and 12B. {LEVEL:.0%} "
-        "intervals; last number: checkpoints measured"
+        f"question, and\npredicted at {target.n_rows} checkpoints of 6.9B and 12B by N and D alone"
     )
+    baseline = power_law(train, target)
+    errors = [np.abs(np.log(p / t)) for p, t in zip(baseline.T, truth.T, strict=True)]
+    cells = [f"{mean(e):5.2f}   -  {np.isfinite(e).sum():3d}" for e in errors]
+    yield line("regression on log N, log D, log k", cells)
+    samplers = {
+        "bootstrap": lambda fit: t2.bootstrap(fit, draws=100, progress=False),
+        "posterior of questions": lambda fit: t2.posterior(
+            fit, effects="none", progress=False, warmup=1000, target_accept=0.98
+        ),
+    }
     for law in ("beta_monotone", "t2_accuracy"):
         fit = t2.fit(train, law=law)
-        lines.append(f"  {law}: {fit.message}")
-        for kind, sample in (
-            ("bootstrap", lambda fit: t2.bootstrap(fit, draws=100, progress=False)),
-            (
-                "posterior",
-                lambda fit: t2.posterior(fit, progress=False, warmup=1000, target_accept=0.98),
-            ),
-        ):
+        yield f"  {law}: {fit.message}"
+        for kind, sample in samplers.items():
             try:
                 draws = sample(fit)
             except t2.Refusal as refusal:
-                lines.append(f"  {law}, {kind}: REFUSED: {refusal}")
+                yield f"  {law}, {kind}: REFUSED: {refusal}"
                 continue
             found = t2.extrapolate(draws, GRID, runs=target, level=LEVEL)
-            lines.append(line(f"{law}, {kind}", scores(found, truth)))
-            lines += [f"    {note}" for note in draws.diagnostics["notes"] if "MISFIT" in note]
-            print(lines[-1], flush=True)
-    baseline = power_law(train, target)
-    errors = [np.abs(np.log(p / t)) for p, t in zip(baseline.T, truth.T, strict=True)]
-    cells = [f"{np.nanmean(e):5.2f}   -  {np.isfinite(e).sum():3d}" for e in errors]
-    lines += [line("regression on log N, log D, log k", cells), ""]
-
-    lines += header(
-        f"The same {target.n_rows} checkpoints from {TAKEN} samples a question of their own, "
-        "one checkpoint at a time"
-    )
-    for name, options in METHODS:
-        found = t2.extrapolate(target, GRID, level=LEVEL, **options)
-        lines.append(line(name, scores(found, truth)))
-    lines.append("")
-    every = as_table(frame, "ckpt", limit=TAKEN)
-    truth = measured(whole)
-    lines += header(f"All {every.n_rows} checkpoints with more than 1e9 tokens, in the same way")
-    for name, options in METHODS:
-        found = t2.extrapolate(every, GRID, level=LEVEL, **options)
-        lines.append(line(name, scores(found, truth)))
-    return [*lines, ""]
+            yield line(f"{law}, {kind}", scores(found, truth))
+            yield from (f"    {note}" for note in draws.diagnostics["notes"] if "MISFIT" in note)
+    yield ""
 
 
-def same_models(folder: pathlib.Path) -> list[str]:
+def contests(folder: pathlib.Path) -> Iterator[str]:
     """Five models on CodeContests: pass@10k from 100 of 10,000 samples a problem."""
-    frame = pd.read_csv(folder / "passk_codecontests" / "counts.csv")
-    truth = measured(as_table(frame, "model"))
-    lines = header(
+    whole = as_table(pd.read_csv(folder / "passk_codecontests" / "counts.csv"), "model")
+    truth = measured(whole)
+    yield from header(
         f"CodeContests: five models, {TAKEN} of 10,000 samples a problem, {SHUFFLES} ways to take "
-        f"them. {LEVEL:.0%} intervals;\nlast number: models times ways measured"
+        "them. 90%\nintervals; last number: models times ways measured"
     )
     for name, options in METHODS:
         found = [
-            t2.extrapolate(as_table(frame, "model", TAKEN, seed), GRID, level=LEVEL, **options)
+            t2.extrapolate(thinned(whole, seed), GRID, level=LEVEL, **options)
             for seed in range(SHUFFLES)
         ]
-        stacked = {
-            part: np.concatenate([getattr(f, part) for f in found])
-            for part in ("run", "params", "tokens", "estimate", "low", "high", "beyond")
-        }
-        whole = t2.Extrapolation(method=name, samples=GRID, level=LEVEL, **stacked)
-        lines.append(line(name, scores(whole, np.tile(truth, (SHUFFLES, 1)))))
-        means = np.mean([f.estimate[:, -1] for f in found], axis=0)
-        told = ", ".join(
-            f"{run} {p:.3f} ({t:.3f})"
-            for run, p, t in zip(found[0].run, means, truth[:, -1], strict=True)
-        )
-        lines.append(f"    mean estimate at k=10000 (measured): {told}")
-    return [*lines, ""]
+        parts = ("run", "params", "tokens", "estimate", "low", "high", "beyond")
+        stacked = {part: np.concatenate([getattr(f, part) for f in found]) for part in parts}
+        every = t2.Extrapolation(method=name, samples=GRID, level=LEVEL, **stacked)
+        yield line(name, scores(every, np.tile(truth, (SHUFFLES, 1))))
+        told = []
+        for i, run in enumerate(whole.run):
+            last = np.array([f.estimate[i, -1] for f in found])
+            told.append(f"{run} {mean(last):.3f} ({truth[i, -1]:.3f})")
+        yield f"    mean estimate at k=10000 (measured): {', '.join(told)}"
+    yield ""
 
 
 def main(words: list[str]) -> int:
@@ -180,17 +190,20 @@ def main(words: list[str]) -> int:
     if len(words) != 1:
         print("usage: run.py FOLDER, which holds passk_pythia_gsm8k/ and passk_codecontests/")
         return 2
-    folder = pathlib.Path(words[0])
-    lines: list[str] = []
-    parts = (("passk_codecontests", same_models), ("passk_pythia_gsm8k", unseen_models))
-    for name, part in parts:
+    folder, told = pathlib.Path(words[0]), []
+    for name, part in (
+        ("passk_codecontests", contests),
+        ("passk_pythia_gsm8k", pythia_alone),
+        ("passk_pythia_gsm8k", pythia_unseen),
+    ):
         if not (folder / name / "counts.csv").is_file():
-            print(f"{folder / name / 'counts.csv'} is absent: that part is left out")
+            print(f"{folder / name / 'counts.csv'} is absent: {part.__name__} is left out")
             continue
-        lines += part(folder)
-        print("\n".join(lines), flush=True)
-        (HERE / "results/table.txt").write_text("\n".join(lines), encoding="utf-8")
-    return 0 if lines else 2
+        for text in part(folder):
+            print(text, flush=True)
+            told.append(text)
+            (HERE / "results/table.txt").write_text("\n".join(told) + "\n", encoding="utf-8")
+    return 0 if told else 2
 
 
 if __name__ == "__main__":

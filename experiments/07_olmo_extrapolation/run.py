@@ -77,9 +77,7 @@ def main(words: list[str]) -> int:
         for law in LAWS:
             try:
                 fit = t2.fit(table, law=law)
-                draws = t2.posterior(
-                    fit, progress=False, draws=4000, warmup=2000, target_accept=0.98
-                )
+                draws = t2.posterior(fit, progress=False, warmup=1000, target_accept=0.98)
             except t2.Refusal as refusal:
                 notes.append(f"{quantity}, {law}: REFUSED: {refusal}")
                 for run in targets.run:
