@@ -3,23 +3,16 @@
 import dataclasses
 from typing import Annotated
 
-import tyro
-
 from t2jax.cli import _terminal
-from t2jax.cli._options import TableOptions, arg, positional
+from t2jax.cli._options import DrawsOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(TableOptions):
+class Command(DrawsOptions):
     """Resample a fit by whole runs, crossed with questions, and print coefficient intervals."""
 
-    table: Annotated[tyro.conf.Positional[str], positional("the table that was fitted", "TABLE")]
-    model: Annotated[
-        tyro.conf.Positional[str], positional("the fit, as `t2jax fit -o` wrote it", "FIT.json")
-    ]
-    out: Annotated[str, arg("write the draws as NPZ", "FILE", "-o")] = ""
     draws: Annotated[int, arg("number of refits", "COUNT")] = 1000
     unit: Annotated[str, arg("run, trunk or row; by default what the table names", "UNIT")] = ""
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0

@@ -3,23 +3,16 @@
 import dataclasses
 from typing import Annotated
 
-import tyro
-
 from t2jax.cli import _terminal
-from t2jax.cli._options import TableOptions, arg, positional
+from t2jax.cli._options import DrawsOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(TableOptions):
+class Command(DrawsOptions):
     """Sample the posterior of a fit by NUTS, judge the chains, and print intervals."""
 
-    table: Annotated[tyro.conf.Positional[str], positional("the table that was fitted", "TABLE")]
-    model: Annotated[
-        tyro.conf.Positional[str], positional("the fit, as `t2jax fit -o` wrote it", "FIT.json")
-    ]
-    out: Annotated[str, arg("write the draws as NPZ", "FILE", "-o")] = ""
     draws: Annotated[int, arg("draws kept per chain", "COUNT")] = 1000
     chains: Annotated[int, arg("chains", "COUNT")] = 4
     warmup: Annotated[int, arg("adaptation steps per chain", "COUNT")] = 500
