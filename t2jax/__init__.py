@@ -50,38 +50,50 @@ if TYPE_CHECKING:
     from t2jax.optimum import sensitivity as sensitivity
     from t2jax.passk import pass_at_k as pass_at_k
     from t2jax.report import report as report
+    from t2jax.uncertainty import Comparison as Comparison
     from t2jax.uncertainty import Ensemble as Ensemble
+    from t2jax.uncertainty import Extrapolation as Extrapolation
+    from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
+    from t2jax.uncertainty import compare as compare
+    from t2jax.uncertainty import extrapolate as extrapolate
+    from t2jax.uncertainty import posterior as posterior
 
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
     "Budget": "optimum",
     "Calibration": "calibration",
+    "Comparison": "uncertainty",
     "Cost": "cost",
     "Decision": "optimum",
     "Demand": "optimum",
     "Design": "optimum",
     "Ensemble": "uncertainty",
+    "Extrapolation": "uncertainty",
     "FitResult": "fit",
     "Frontier": "optimum",
     "Identification": "calibration",
     "InputError": "errors",
     "Observations": "observations",
     "Optimum": "optimum",
+    "Prior": "uncertainty",
     "Profile": "calibration",
     "Purchase": "optimum",
     "Refusal": "errors",
     "Status": "errors",
     "bootstrap": "uncertainty",
     "calibrate": "calibration",
+    "compare": "uncertainty",
     "datasets": "",
     "design": "optimum",
+    "extrapolate": "uncertainty",
     "fit": "fit",
     "frontier": "optimum",
     "identify": "calibration",
     "laws": "",
     "optimum": "optimum",
     "pass_at_k": "passk",
+    "posterior": "uncertainty",
     "profile": "calibration",
     "read": "observations",
     "regret": "optimum",

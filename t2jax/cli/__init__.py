@@ -18,8 +18,10 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "plan": "the whole way: fit, intervals, optimum against Chinchilla's choice, report folder",
     "fit": "fit a law to a table of runs",
+    "compare": "judge laws by what they were not fitted to",
     "bootstrap": "resample a fit: intervals for everything that follows",
     "calibrate": "simulate tables on your design: which intervals cover as often as they say",
+    "posterior": "sample a fit's posterior, refused where its chains disagree",
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
     "design": "which runs to buy next: the largest fall in expected regret per FLOP",

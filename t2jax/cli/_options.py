@@ -10,7 +10,14 @@ from t2jax.cli._flags import numbers
 if TYPE_CHECKING:
     from t2jax.observations import Observations
 
-__all__ = ["BudgetOptions", "FitOptions", "TableOptions", "arg", "positional"]
+__all__ = [
+    "BudgetOptions",
+    "DrawsOptions",
+    "FitOptions",
+    "TableOptions",
+    "arg",
+    "positional",
+]
 
 
 def arg(help: str, metavar: str | None = None, *aliases: str) -> Any:
@@ -65,11 +72,22 @@ class TableOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawsOptions(TableOptions):
+    """What is drawn from, and where the draws go."""
+
+    table: Annotated[tyro.conf.Positional[str], positional("the table that was fitted", "TABLE")]
+    model: Annotated[
+        tyro.conf.Positional[str], positional("the fit, as `t2jax fit -o` wrote it", "FIT.json")
+    ]
+    out: Annotated[str, arg("write the draws as NPZ", "FILE", "-o")] = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FitOptions:
     """How a law is fitted."""
 
     law: Annotated[
-        str, arg("such as softplus, additive, 'softplus(coupled)'; chosen by the table", "LAW")
+        str, arg("softplus, additive, 'softplus(coupled)', ..., auto; chosen by the table", "LAW")
     ] = ""
     objective: Annotated[
         str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")

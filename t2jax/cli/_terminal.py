@@ -1,18 +1,33 @@
 """What the commands say, and where: results on standard output, the rest on standard error."""
 
+import json
 import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from t2jax.errors import InputError
 
-__all__ = ["announce", "complain", "say", "write"]
+if TYPE_CHECKING:
+    from t2jax.uncertainty import Ensemble
+
+__all__ = ["announce", "complain", "say", "say_draws", "write"]
 
 
 def say(text: str) -> None:
     """Print a result."""
     print(text)
+
+
+def say_draws(draws: "Ensemble", *, as_json: bool) -> None:
+    """Print draws of a law: intervals of its coefficients, and the diagnostics."""
+    if not as_json:
+        say(draws.summary())
+        return
+    bands = {name: draws.interval(name) for name in draws.point.coefficients()}
+    told = {"law": draws.point.to_dict(), "intervals": bands, "diagnostics": {**draws.diagnostics}}
+    say(json.dumps(told))
 
 
 def announce(text: str, *, quiet: bool = False) -> None:

@@ -1,26 +1,18 @@
 """`t2jax bootstrap`: a table and its fit in, draws out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
-import tyro
-
 from t2jax.cli import _terminal
-from t2jax.cli._options import TableOptions, arg, positional
+from t2jax.cli._options import DrawsOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(TableOptions):
+class Command(DrawsOptions):
     """Resample a fit by whole runs, crossed with questions, and print coefficient intervals."""
 
-    table: Annotated[tyro.conf.Positional[str], positional("the table that was fitted", "TABLE")]
-    model: Annotated[
-        tyro.conf.Positional[str], positional("the fit, as `t2jax fit -o` wrote it", "FIT.json")
-    ]
-    out: Annotated[str, arg("write the draws as NPZ", "FILE", "-o")] = ""
     draws: Annotated[int, arg("number of refits", "COUNT")] = 1000
     unit: Annotated[str, arg("run, trunk or row; by default what the table names", "UNIT")] = ""
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
@@ -38,16 +30,4 @@ class Command(TableOptions):
         )
         if self.out:
             _terminal.write(self.out, draws.save)
-        if self.json:
-            bands = {name: draws.interval(name) for name in draws.point.coefficients()}
-            _terminal.say(
-                json.dumps(
-                    {
-                        "law": draws.point.to_dict(),
-                        "intervals": bands,
-                        "diagnostics": dict(draws.diagnostics),
-                    }
-                )
-            )
-        else:
-            _terminal.say(draws.summary())
+        _terminal.say_draws(draws, as_json=self.json)

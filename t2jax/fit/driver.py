@@ -10,6 +10,7 @@ import numpy as np
 
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
+from t2jax.fit.choose import candidates, choose
 from t2jax.fit.minimise import Minimum
 from t2jax.fit.objectives import Objective
 from t2jax.fit.paper import paper_law, profile_inner
@@ -44,7 +45,9 @@ def fit(
     Args:
       runs: the table.
       law: a registry name such as `"additive"`, `"softplus"`, `"softplus(coupled)"`, a law
-        class, or a law whose form is wanted.
+        class, or a law whose form is wanted; `"auto"` fits all that the table can tell apart
+        and keeps the one with the least error at held-out checkpoints and k, and says so in
+        `message`.
       objective: `"student_t"` (default for losses), `"huber"`, `"sse"` (default for pass@k),
         or `"beta_binomial"` (default for counts).
       delta: bend of the Huber objective; 1e-3 unless given.
@@ -70,6 +73,15 @@ def fit(
         raise InputError(
             f"fit takes Observations and got {type(runs).__name__}",
             remedy="read a file or a DataFrame with t2jax.read first",
+        )
+    if law == "auto":
+        if recipe is not None:
+            raise InputError(
+                "a recipe is followed for its own law", remedy="name the law, or leave recipe out"
+            )
+        options = {"objective": objective, "delta": delta, "n_starts": n_starts}
+        return choose(
+            runs, candidates(runs), lambda name: fit(runs, name, samples=samples, **options)
         )
     wanted = template(law)
     if n_starts < 1:

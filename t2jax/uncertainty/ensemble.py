@@ -15,9 +15,13 @@ from t2jax.errors import InputError
 from t2jax.fit import FitResult
 from t2jax.hull import Hull
 from t2jax.laws import Law, predict
+from t2jax.observations import Observations
 
-__all__ = ["Ensemble", "Model", "as_ensemble", "central_interval"]
+__all__ = ["Ensemble", "Model", "as_ensemble", "central_interval", "fitted_table"]
 
+_PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains")
+_PER_DRAW = ("log_density", "diverging")
+_NUISANCE, _STATISTIC = "nuisance.", "statistic."
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 
 
@@ -35,6 +39,10 @@ class Ensemble:
       diagnostics: by name, for judging the draws.
       source: file the data came from.
       data_hash: hash of the table.
+      nuisance: of a posterior, draws of the likelihood's own coefficients by name [draws].
+      chains: how many chains the draws come from, chain after chain.
+      log_density: of a posterior, minus its potential [draws].
+      diverging: of a posterior, whether the sampler diverged at a draw [draws].
     """
 
     law: Law
@@ -46,6 +54,10 @@ class Ensemble:
     diagnostics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: str = ""
     data_hash: str = ""
+    nuisance: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    chains: int = 1
+    log_density: np.ndarray | None = None
+    diverging: np.ndarray | None = None
 
     @property
     def n_draws(self) -> int:
@@ -57,8 +69,12 @@ class Ensemble:
         return central_interval(np.asarray(self.law.coefficients()[name]), level)
 
     def predict(self, *, params: float, tokens: float, samples: float = 1.0) -> np.ndarray:
-        """The law's value at one point in every draw [draws], double precision."""
-        return predict(self.law, params, tokens, samples)
+        """The law's value at one point in every draw [draws], double precision.
+
+        Where a share of the questions is impossible, pass@k counts them in.
+        """
+        possible = 1.0 - np.asarray(self.nuisance.get("impossible", 0.0))
+        return predict(self.law, params, tokens, samples) * possible
 
     def summary(self, level: float = 0.9) -> str:
         """Coefficients with intervals, and the diagnostics, as fixed-width text."""
@@ -82,10 +98,14 @@ class Ensemble:
             "point": self.point.to_dict(),
             "hull": dataclasses.asdict(self.hull) if self.hull else None,
             "diagnostics": dict(self.diagnostics),
-            **{n: getattr(self, n) for n in ("kind", "unit", "seed", "source", "data_hash")},
+            **{n: getattr(self, n) for n in _PLAIN},
         }
         with open(path, "wb") as file:
             arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
+            arrays |= {_NUISANCE + name: np.asarray(v) for name, v in self.nuisance.items()}
+            for name in _PER_DRAW:
+                if getattr(self, name) is not None:
+                    arrays[_STATISTIC + name] = np.asarray(getattr(self, name))
             np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # pyright: ignore
 
     @classmethod
@@ -100,6 +120,8 @@ class Ensemble:
                 meta = json.loads(str(file["meta"]))
                 point = laws.from_dict(meta.pop("point"))
                 draws = {name: file[name] for name in point.coefficients()}
+                meta["nuisance"] = _under(file, _NUISANCE)
+                meta |= _under(file, _STATISTIC)
             meta.pop("format")
             hull = meta.pop("hull")
             if hull is not None:
@@ -109,8 +131,58 @@ class Ensemble:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
-                remedy="make them with `t2jax bootstrap`",
+                remedy="make them with `t2jax bootstrap` or `t2jax posterior`",
             ) from error
+
+    def to_arviz_dict(self) -> dict[str, dict[str, np.ndarray]]:
+        """The draws as ArviZ takes them: groups of variables of shape [chain, draw].
+
+        `arviz.from_dict(**draws.to_arviz_dict())` before ArviZ 1.0, and
+        `arviz.from_dict(draws.to_arviz_dict())` from then on.
+
+        Raises:
+          InputError: the draws are not those of a posterior.
+        """
+        if self.kind != "posterior":
+            raise InputError(
+                f"these are {self.kind} draws, which come in no chains",
+                remedy="make draws with t2jax.posterior",
+            )
+
+        def split(columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+            shape = (self.chains, -1)
+            return {name: np.asarray(x).reshape(shape) for name, x in columns.items()}
+
+        statistics = {"lp": self.log_density, "diverging": self.diverging}
+        return {
+            "posterior": split({**self.law.coefficients(), **self.nuisance}),
+            "sample_stats": split({n: x for n, x in statistics.items() if x is not None}),
+        }
+
+
+def _under(file: Any, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of a file whose names begin with a prefix, without it."""
+    return {name[len(prefix) :]: file[name] for name in file.files if name.startswith(prefix)}
+
+
+def fitted_table(fit: FitResult, runs: Observations | None, what: str) -> Observations:
+    """The table that a fit was made of, which a fit read from a file does not carry.
+
+    Raises:
+      InputError: there is none, or another one was given.
+    """
+    table = runs if runs is not None else fit.observations
+    if table is None:
+        raise InputError(
+            f"{what} needs the table, which a fit read from a file does not carry",
+            remedy="pass runs=t2jax.read(...)",
+        )
+    if table.data_hash() != fit.data_hash:
+        raise InputError(
+            f"{table.source} is not the table that was fitted ({fit.source})",
+            remedy="pass the same table, or fit again",
+        )
+    return table
 
 
 def central_interval(draws: np.ndarray, level: float) -> tuple[float, float]:

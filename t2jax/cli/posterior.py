@@ -1,0 +1,43 @@
+"""`t2jax posterior`: a table and its fit in, draws of the posterior out."""
+
+import dataclasses
+from typing import Annotated
+
+from t2jax.cli import _terminal
+from t2jax.cli._options import DrawsOptions, arg
+
+__all__ = ["Command"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(DrawsOptions):
+    """Sample the posterior of a fit by NUTS, judge the chains, and print intervals."""
+
+    draws: Annotated[int, arg("draws kept per chain", "COUNT")] = 1000
+    chains: Annotated[int, arg("chains", "COUNT")] = 4
+    warmup: Annotated[int, arg("adaptation steps per chain", "COUNT")] = 500
+    effects: Annotated[str, arg("checkpoint or none; by default what the table has", "KIND")] = ""
+    impossible: Annotated[bool, arg("counts: let a share of the questions be impossible")] = False
+    seed: Annotated[int, arg("of the sampler", "SEED")] = 0
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def run(self) -> None:
+        """Read, sample, write, print."""
+        import t2jax as t2
+
+        fit = t2.FitResult.load(self.model)
+        runs = self.read(self.table)
+        _terminal.announce(f"the posterior of law '{fit.law.name}'")
+        draws = t2.posterior(
+            fit,
+            runs=runs,
+            seed=self.seed,
+            draws=self.draws,
+            chains=self.chains,
+            warmup=self.warmup,
+            effects=self.effects or None,
+            impossible=self.impossible,
+        )
+        if self.out:
+            _terminal.write(self.out, draws.save)
+        _terminal.say_draws(draws, as_json=self.json)

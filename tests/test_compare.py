@@ -1,0 +1,168 @@
+"""Laws judged by what they were not fitted to."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from law_cases import value
+from scipy import optimize
+
+from t2jax.cli import main
+from t2jax.errors import InputError, Refusal
+from t2jax.fit import FitResult, fit
+from t2jax.fit.choose import candidates
+from t2jax.fit.held_out import held_out
+from t2jax.laws import Coupled, Product
+from t2jax.observations import Observations
+from t2jax.uncertainty import Comparison, compare
+from t2jax.uncertainty.compare import _samples_check, stacking_weights
+
+# As many rows as the tests of the posterior have, so that compiled programs are shared.
+PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
+TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)
+PLACE = {"params": PARAMS, "tokens": TOKENS}
+BENT = Coupled(E=1.6, A=0.5 * 2e8**0.8, B=0.4 * 6e9**0.7, alpha=0.8, beta=0.7, kappa=0.4)
+
+
+@pytest.fixture(scope="module")
+def table() -> Observations:
+    """Losses of a coupled law with independent noise."""
+    loss = value(BENT, PLACE) * np.exp(np.random.default_rng(0).normal(0, 0.002, 48))
+    run = np.arange(48).astype(str)
+    return Observations(kind="loss", run=run, params=PARAMS, tokens=TOKENS, loss=loss)
+
+
+@pytest.fixture(scope="module")
+def additive(table) -> FitResult:
+    return fit(table, "additive")
+
+
+@pytest.fixture(scope="module")
+def compared(table) -> Comparison:
+    return compare(table, ["additive", "coupled"], progress=False)
+
+
+def test_a_held_out_part_is_a_fit_without_it(table, additive):
+    found = held_out(additive, table, each=False)
+    assert found.converged == 1.0
+    assert list(found.axis_error) == ["train_flops", "tokens_per_param"]
+    flops = 6 * PARAMS * TOKENS
+    far = flops >= np.quantile(flops, 0.75, method="higher")
+    assert far.sum() == 12
+    again = fit(table.select(~far), "additive", n_starts=2).law
+    place = {name: column[far] for name, column in PLACE.items()}
+    error = np.mean(np.abs(value(again, place) / table.loss[far] - 1))
+    assert found.axis_error["train_flops"] == pytest.approx(error, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_law_behind_the_data_wins(compared):
+    assert [each.law for each in compared.held_out] == ["coupled", "additive"]
+    assert compared.best.law.name == "coupled"
+    assert compared.weights is not None
+    assert compared.weights.sum() == pytest.approx(1)
+    assert compared.weights[0] > 0.9
+    best, other = compared.rows()
+    assert best["train_flops"] < 0.5 * other["train_flops"]
+    assert best["checkpoints"] == pytest.approx(0.0016, rel=0.5)  # noise of .002, mean absolute
+    assert "each checkpoint" in compared.summary()
+    json.dumps(compared.to_dict(), allow_nan=False)
+
+
+@pytest.mark.slow
+def test_auto_says_what_it_compared(table):
+    chosen = fit(table, "auto")
+    assert chosen.law.name == "coupled"
+    for word in ("law chosen by its relative error", "train_flops", "coupled 0.0", "additive 0.0"):
+        assert word in chosen.message
+    assert FitResult.from_dict(chosen.to_dict()).message == chosen.message
+    with pytest.raises(InputError, match="recipe"):
+        fit(table, "auto", recipe="paper")
+
+
+def test_stacking_weights_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    density = rng.normal(0, 2, (60, 3)) + np.array([0.0, 0.3, -1.0])
+
+    def minus(free):
+        weight = np.exp(np.append(free, 0.0))
+        weight = weight / weight.sum()
+        return -np.sum(np.log(np.exp(density) @ weight))
+
+    best = optimize.minimize(minus, np.zeros(2), method="BFGS", tol=1e-10)
+    want = np.exp(np.append(best.x, 0.0))
+    assert stacking_weights(density) == pytest.approx(want / want.sum(), abs=1e-4)
+
+
+def samples_table(seed: int) -> Observations:
+    """Losses whose exponent of k grows with log N and falls with log D."""
+    k = np.array([1.0, 4.0, 16.0, 64.0])
+    n, d, x = (np.ravel(c) for c in np.broadcast_arrays(PARAMS[:, None], TOKENS[:, None], k))
+    exponent = 0.2 + 0.03 * np.log(n / 1e8) - 0.01 * np.log(d / 1e10)
+    noise = np.random.default_rng(seed).normal(0, 0.01, len(n))
+    run = np.repeat(np.arange(48), 4).astype(str)
+    loss = 3.0 * x**-exponent * np.exp(noise)
+    return Observations(kind="loss", run=run, params=n, tokens=d, samples=x, loss=loss)
+
+
+def test_slopes_of_the_exponent_are_within_their_standard_errors():
+    # Only the law of the fit is looked at: one exponent for all.
+    flat = Product(loss=BENT, c=1.0, gamma=0.2)
+    scores = []
+    for seed in range(100):
+        table = samples_table(seed)
+        check = _samples_check(table, SimpleNamespace(law=flat, samples=None))  # pyright: ignore
+        assert check is not None
+        for name, slope in (("params", 0.03), ("tokens", -0.01)):
+            found, error = check.measured[name]
+            scores.append((found - slope) / error)
+    assert 0.85 < np.std(scores) < 1.25
+    assert abs(np.mean(scores)) < 0.3
+    assert abs(check.residual["params"][0]) > 10 * check.residual["params"][1]
+    assert "left by product" in " ".join(check.sentences())
+
+
+def test_candidates_follow_the_table(table):
+    assert candidates(table) == ("additive", "tied", "coupled")
+    repeated = Observations(**dict(table.columns()), kind="loss", unique_tokens=TOKENS / 2)
+    assert "data_constrained" in candidates(repeated)
+
+
+@pytest.mark.parametrize(
+    ("laws", "word"),
+    [
+        (["additive", "beta_monotone"], "different rows"),
+        ([], "no laws"),
+        (["power"], "unknown law"),
+    ],
+)
+def test_laws_that_do_not_compare_are_refused(table, laws, word):
+    with pytest.raises(InputError, match=word):
+        compare(table, laws)
+
+
+def test_a_table_too_small_to_hold_out_is_refused(table):
+    small = table.select([0, 1, 7, 20, 30, 41, 47])
+    with pytest.raises(Refusal, match="too few to hold a quarter"):
+        compare(small, ["additive"])
+
+
+@pytest.mark.slow
+def test_the_command_prints_one_table(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.write("runs.csv")
+    assert main(["compare", "runs.csv", "--laws", "additive,coupled", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["law"] for row in told["laws"]] == ["coupled", "additive"]
+
+
+@pytest.mark.slow
+def test_laws_of_samples_are_held_out_along_k():
+    import t2jax as t2
+
+    runs = t2.datasets.load_ladder()
+    found = compare(runs, ["softplus", "t2_loss"], progress=False)
+    assert set(found.held_out[0].axis_error) == {"train_flops", "tokens_per_param", "samples"}
+    assert found.samples is not None
+    assert all(each.converged > 0.95 for each in found.held_out)

@@ -1,0 +1,314 @@
+"""The posterior: its density, its sampler, its refusals, and what is published of one table."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from law_cases import value
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from scipy import special, stats
+
+from t2jax._precision import double
+from t2jax.cli import main
+from t2jax.errors import InputError, Refusal
+from t2jax.fit import FitResult, fit
+from t2jax.fit.counts import rising, rising_log_likelihood
+from t2jax.laws import Additive, BetaMonotone
+from t2jax.observations import Observations
+from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
+from t2jax.uncertainty.posterior import _judge, _Stats
+from t2jax.uncertainty.prepare import prepare
+from t2jax.uncertainty.target import grouped_t_log_density, mixed_log_likelihood
+
+PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
+TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)
+TRUE = Additive(E=1.7, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3)
+
+
+@pytest.fixture(scope="module")
+def table() -> Observations:
+    """Losses with independent Student-t noise."""
+    rng = np.random.default_rng(0)
+    loss = value(TRUE, {"params": PARAMS, "tokens": TOKENS})
+    loss = loss * np.exp(0.01 * rng.standard_t(4, len(loss)))
+    run = np.arange(len(loss)).astype(str)
+    return Observations(kind="loss", run=run, params=PARAMS, tokens=TOKENS, loss=loss)
+
+
+@pytest.fixture(scope="module")
+def fitted(table) -> FitResult:
+    return fit(table)
+
+
+@pytest.fixture(scope="module")
+def draws(fitted) -> Ensemble:
+    return posterior(fitted, draws=600, warmup=300, progress=False)
+
+
+def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
+    """Simulated counts under a monotone Beta law, some questions impossible."""
+    rng = np.random.default_rng(1)
+    params = np.repeat(np.geomspace(1e7, 3e9, 5), 3)
+    tokens = np.tile([3e9, 3e10, 3e11], 5)
+    law = BetaMonotone(loss=TRUE, a0=2.0, a1=1.0, b0=0.5, b1=0.8)
+    with jax.enable_x64(True):
+        a, b = (np.asarray(x)[:, None] for x in law.spread(params=params, tokens=tokens))
+    b = b * np.exp(rng.normal(0, spread, b.shape))
+    share = rng.beta(a, b, (15, 60)) * (rng.random(60) >= impossible)
+    trials = np.full((15, 60), 400)
+    return Observations(
+        kind="counts", run=np.arange(15).astype(str), params=params, tokens=tokens,
+        successes=rng.binomial(trials, share), trials=trials,
+        question=np.arange(60).astype(str), task=np.full(60, "task"),
+    )  # fmt: skip
+
+
+def test_a_group_that_shares_a_shift_is_one_multivariate_t():
+    rng = np.random.default_rng(0)
+    residual, group = rng.normal(0, 0.1, 7), np.array([0, 1, 1, 1, 2, 2, 2])
+    sigma, nu, shift = 0.05, 3, 0.08
+    with jax.enable_x64(True):
+        numbers = (jnp.asarray(x, float) for x in (sigma, nu, shift))
+        sizes = jnp.bincount(group) * 1.0
+        found = grouped_t_log_density(jnp.asarray(residual), group, sizes, *numbers)
+    for i in range(3):
+        mine = residual[group == i]
+        shape = sigma**2 * np.eye(len(mine)) + shift**2
+        want = stats.multivariate_t(np.zeros(len(mine)), shape, df=nu).logpdf(mine)  # pyright: ignore
+        assert float(found[i]) == pytest.approx(float(want), rel=1e-10)
+
+
+def test_impossible_questions_are_a_mixture_with_zero():
+    successes = np.array([[0, 3, 10, 0], [0, 0, 1, 0]])
+    trials = np.array([[10, 20, 10, 0], [50, 5, 40, 10]])
+    a, b, share = np.array([0.3, 1.7]), np.array([4.0, 30.0]), 0.2
+    mass = stats.betabinom.pmf(successes, trials, a[:, None], b[:, None])
+    mass = share * (successes == 0) + (1 - share) * mass
+    want = np.sum(np.where(trials > 0, np.log(mass), 0.0), axis=1)
+    # Binomial coefficients of cells are part of both.
+    with jax.enable_x64(True):
+        given = (jnp.asarray(x, float) for x in (a, b, successes, trials, np.ones(4), share))
+        assert np.asarray(mixed_log_likelihood(*given)) == pytest.approx(want, rel=1e-10)
+        # The quick form leaves the binomial coefficients out.
+        constant = np.log(special.comb(trials, successes)).sum(axis=1)
+        quick = rising(successes, trials, apart=True)
+        assert quick is not None
+        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, jnp.asarray(share))
+        assert np.asarray(found) + constant == pytest.approx(want, rel=1e-10)
+        quick = rising(successes, trials, apart=False)
+        assert quick is not None
+        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, None)
+        plain = stats.betabinom.logpmf(successes, trials, a[:, None], b[:, None]).sum(axis=1)
+        assert np.asarray(found) + constant == pytest.approx(plain, rel=1e-10)
+    assert rising(successes, trials * 1000, apart=False) is None
+
+
+def test_the_density_is_that_of_scipy(fitted, table):
+    prepared = double(prepare)(fitted, table, effects=None, impossible=False, priors=None)
+    lowest, reach = table.loss.min(), np.ptp(table.loss)
+
+    def term(x):
+        return stats.norm.logpdf(x, np.log(0.2 * reach), 1.0)
+
+    def exponent(x):
+        return stats.norm.logpdf(x, np.log(0.35), 0.4)
+
+    def by_hand(law: Additive, sigma: float, nu: float) -> float:
+        residual = np.log(table.loss) - np.log(value(law, {"params": PARAMS, "tokens": TOKENS}))
+        total = stats.t.logpdf(residual / sigma, nu).sum() - len(residual) * np.log(sigma)
+        c = law.coefficients()
+        total += stats.norm.logpdf(np.log(c["E"]), np.log(0.8 * lowest), 0.3)
+        total += term(np.log(c["A"]) - c["alpha"] * np.log(PARAMS).mean())
+        total += term(np.log(c["B"]) - c["beta"] * np.log(TOKENS).mean())
+        total += exponent(np.log(c["alpha"])) + exponent(np.log(c["beta"]))
+        # Sampled as log sigma and logit nu: the Jacobians.
+        total += stats.halfnorm.logpdf(sigma, scale=0.02) + np.log(sigma)
+        inside = (nu - 1) / 199
+        return total + stats.gamma.logpdf(nu, 2, scale=10) + np.log(inside * (1 - inside))
+
+    rng = np.random.default_rng(0)
+    gaps = []
+    for _ in range(3):
+        with jax.enable_x64(True):
+            move = jnp.asarray(rng.normal(size=len(prepared.mode)))
+            vector = prepared.mode + prepared.root @ move
+            coordinates = prepared.target.coordinates(vector, prepared.inputs)
+            law, others = prepared.target.values(coordinates, prepared.inputs)
+            ours = -float(prepared.target.value(vector, prepared.inputs))
+        law = jax.tree.map(float, law)
+        gaps.append(ours - by_hand(law, *map(float, others)))
+    assert np.ptp(gaps) < 1e-8
+
+
+def test_the_sampler_agrees_with_importance_sampling(fitted, table, draws):
+    prepared = double(prepare)(fitted, table, effects=None, impossible=False, priors=None)
+    target, inputs = prepared.target, prepared.inputs
+    white = np.random.default_rng(0).standard_t(5, (20_000, len(prepared.mode)))
+    with jax.enable_x64(True):
+        vectors = prepared.mode + jnp.asarray(white) @ prepared.root.T
+        potential = jax.jit(jax.vmap(lambda v: target.value(v, inputs)))(vectors)
+        law, _ = jax.vmap(lambda v: target.values(target.coordinates(v, inputs), inputs))(vectors)
+    log_weight = -np.asarray(potential) - stats.t.logpdf(white, 5).sum(axis=1)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    assert 1 / np.sum(weight**2) > 1000
+    for name, column in law.coefficients().items():
+        logs, ours = np.log(np.asarray(column)), np.log(draws.law.coefficients()[name])
+        mean = np.sum(weight * logs)
+        spread = np.sqrt(np.sum(weight * (logs - mean) ** 2))
+        assert ours.mean() == pytest.approx(mean, abs=0.15 * spread)
+        assert ours.std() == pytest.approx(spread, rel=0.12)
+
+
+def test_a_posterior_says_how_its_chains_went(draws, fitted):
+    assert (draws.kind, draws.unit, draws.n_draws, draws.chains) == ("posterior", "row", 2400, 4)
+    assert draws.diagnostics["divergences"] == 0
+    assert draws.diagnostics["r_hat"] <= 1.01
+    assert draws.diagnostics["failed"] == []
+    assert draws.point == fitted.law
+    assert "R-hat" in draws.summary()
+    assert all(0.01 < p < 0.99 for p in draws.diagnostics["predictive_checks"].values())
+    for name, true in TRUE.coefficients().items():
+        low, high = draws.interval(name, 0.99)
+        assert low < true < high
+
+
+def test_the_file_and_the_arviz_groups_hold_every_draw(draws, tmp_path):
+    draws.save(tmp_path / "draws.npz")
+    again = Ensemble.load(tmp_path / "draws.npz")
+    groups, copies = draws.to_arviz_dict(), again.to_arviz_dict()
+    assert set(groups) == {"posterior", "sample_stats"}
+    assert set(groups["posterior"]) == {"E", "A", "B", "alpha", "beta", "sigma", "nu"}
+    for group, columns in groups.items():
+        for name, column in columns.items():
+            assert column.shape == (4, 600)
+            assert np.array_equal(column, copies[group][name])
+    assert again.diagnostics == draws.diagnostics
+
+
+def test_short_chains_are_refused_unless_asked_for(fitted):
+    short = {"draws": 40, "warmup": 20, "progress": False}
+    with pytest.raises(Refusal, match=r"effective draws.*use draws=80"):
+        posterior(fitted, **short)
+    kept = posterior(fitted, allow_failed=True, **short)
+    assert kept.diagnostics["failed"]
+    assert "FAILED DIAGNOSTIC" in kept.summary()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda x, _: x + np.arange(4)[:, None], "R-hat"),
+        (lambda x, _: np.cumsum(x, axis=1), "effective"),
+        (lambda x, stuck: np.where(stuck, 5.0, x), "R-hat"),
+    ],
+)
+def test_chains_that_drift_stick_or_disagree_fail(spoil, word):
+    rng = np.random.default_rng(0)
+    chains = rng.normal(size=(4, 500))
+    fine = _Stats(chains, np.zeros((4, 500), bool), np.ones((4, 500)))
+    assert _judge({"alpha": chains.ravel()}, fine, 4, 500)["failed"] == []
+    stuck = np.arange(4)[:, None] == 2
+    found = _judge({"alpha": spoil(chains, stuck).ravel()}, fine, 4, 500)["failed"]
+    assert word in "; ".join(found)
+    diverged = fine._replace(diverging=rng.random((4, 500)) < 0.01)
+    assert "diverged" in _judge({"alpha": chains.ravel()}, diverged, 4, 500)["failed"][0]
+
+
+def test_diagnostics_agree_with_numpyro_and_theory():
+    rng = np.random.default_rng(0)
+    chains = rng.normal(size=(4, 1000)) + 0.1 * np.arange(4)[:, None]
+    assert diagnostics._split_r_hat(chains) == pytest.approx(split_gelman_rubin(chains), rel=1e-3)
+    rho, walk = 0.8, np.zeros((4, 4000))
+    for t in range(1, 4000):
+        walk[:, t] = rho * walk[:, t - 1] + rng.normal(size=4)
+    theory = walk.size * (1 - rho) / (1 + rho)
+    assert diagnostics.ess_bulk(walk) == pytest.approx(theory, rel=0.1)
+    assert diagnostics.ess_bulk(walk) == pytest.approx(effective_sample_size(walk), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"draws": 1}, "cannot be judged"),
+        ({"effects": "runs"}, "unknown effects"),
+        ({"effects": "checkpoint"}, "one row"),
+        ({"impossible": True}, "mean nothing"),
+        ({"target_accept": 1.0}, "acceptance"),
+        ({"priors": {"kappa": Prior(family="flat")}}, "not sampled"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(fitted, options, word):
+    with pytest.raises(InputError, match=word):
+        posterior(fitted, **options)
+
+
+def test_least_squares_on_pass_at_k_has_no_posterior(fitted):
+    other = dataclasses.replace(fitted, recipe="paper")
+    with pytest.raises(Refusal, match="no likelihood"):
+        posterior(other)
+
+
+def test_the_command_writes_draws(fitted, table, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.write("runs.csv")
+    fitted.save("fit.json")
+    words = ["posterior", "runs.csv", "fit.json", "-o", "draws.npz", "--json"]
+    assert main([*words, "--draws", "600", "--warmup", "300"]) == 0
+    assert '"r_hat"' in capsys.readouterr().out
+    assert Ensemble.load("draws.npz").n_draws == 2400
+    assert main([*words, "--draws", "40", "--warmup", "20"]) == 3
+    assert "failed its diagnostics" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("impossible", [0.0, 0.3])
+def test_the_share_of_impossible_questions_is_found(impossible):
+    table = counts_table(impossible)
+    # Fifteen checkpoints hold the law's own coefficients loosely, and some draws diverge there.
+    draws = posterior(
+        fit(table, law="beta_monotone"),
+        effects="none",
+        impossible=True,
+        allow_failed=True,
+        progress=False,
+    )
+    share = draws.nuisance["impossible"]
+    truth = float(np.mean(np.all(np.asarray(table.successes) == 0, axis=0))) if impossible else 0.0
+    low, high = np.quantile(share, [0.025, 0.975])
+    assert low - 0.02 < truth < high
+    assert high < 0.5
+    plain = value(draws.law, {"params": 1e9, "tokens": 1e11, "samples": 10.0})
+    counted = draws.predict(params=1e9, tokens=1e11, samples=10.0)
+    assert counted == pytest.approx(plain * (1 - share), rel=1e-9)
+
+
+@pytest.mark.slow
+def test_the_spread_of_checkpoints_is_found():
+    table = counts_table(spread=0.4)
+    fitted = fit(table, law="beta_monotone")
+    draws = posterior(fitted, progress=False, allow_failed=True)
+    assert draws.unit == "checkpoint"
+    low, high = np.quantile(draws.nuisance["sd_log_b"], [0.01, 0.99])
+    assert low < 0.4 < high
+
+
+@pytest.mark.slow
+def test_the_posterior_of_the_published_table(shared_data):
+    points = pd.read_csv(shared_data / "chinchilla_epoch" / "points.csv")
+    points = points[points.epoch_fit_subset == 1]
+    table = Observations(
+        kind="loss", run=np.arange(240).astype(str), params=points.n_params,
+        tokens=points.d_tokens, loss=points.loss,
+    )  # fmt: skip
+    draws = posterior(fit(table), progress=False)
+    assert draws.diagnostics["divergences"] == 0
+    assert draws.diagnostics["r_hat"] <= 1.01
+    published = {"alpha": (0.3453, 0.0091), "beta": (0.3604, 0.0102), "E": (1.8067, 0.0154)}
+    for name, (mean, spread) in published.items():
+        column = draws.law.coefficients()[name]
+        assert column.mean() == pytest.approx(mean, abs=0.15 * spread)
+        assert column.std() == pytest.approx(spread, rel=0.1)
