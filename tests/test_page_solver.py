@@ -139,8 +139,8 @@ def test_every_law_is_known_and_no_other():
 @pytest.mark.parametrize("form", FORMS)
 def test_the_laws_have_pythons_values(form):
     draws, at = draws_of(form, 4, seed=3), points(40, seed=5, near=True)
-    (found,) = ask(("values", {**names(form), "draws": draws,
-                               "points": np.stack(list(at.values()), axis=1).tolist()}))  # fmt: skip
+    rows = np.stack(list(at.values()), axis=1).tolist()
+    (found,) = ask(("values", {**names(form), "draws": draws, "points": rows}))
     wanted = np.array([value(written(form, drawn), at) for drawn in draws])
     np.testing.assert_allclose(np.array(found), wanted, rtol=1e-9)
 

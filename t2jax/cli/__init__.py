@@ -21,6 +21,7 @@ COMMANDS = {
     "bootstrap": "resample a fit: intervals for everything that follows",
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
+    "report": "tables, figures and a page with a planner, from a fit and its draws",
     "train": "train one checkpoint on the built-in corpus or on your own text",
     "evaluate": "ask a checkpoint questions: exact likelihoods, or samples and a verifier",
     "finetune": "finetune a checkpoint, or every checkpoint of a ladder",

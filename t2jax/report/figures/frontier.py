@@ -126,8 +126,9 @@ def frontier_panel(
         shown.append(_mark_plan(best, name, ax, level))
         across.append(np.atleast_1d(np.asarray(best.train_flops, float)))
     if inside is not None:
-        ax.plot(float(inside.train_flops), float(getattr(inside, name)), "s", ms=6,
-                mfc=palette().paper, mec=palette().ours, mew=1.6, zorder=5, label="inside")  # fmt: skip
+        look = {"mfc": palette().paper, "mec": palette().ours, "mew": 1.6, "zorder": 5}
+        where = (float(inside.train_flops), float(getattr(inside, name)))
+        ax.plot(*where, "s", ms=6, label="inside", **look)
     if hull is not None:
         shown.append(np.asarray(getattr(hull, name)))
         across.append(np.asarray(hull.train_flops))
