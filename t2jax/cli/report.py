@@ -115,10 +115,7 @@ def paired(paths: tuple[str, ...]) -> "list[tuple[FitResult, Ensemble]]":
 
 
 def middle(fit: "FitResult") -> dict[str, Any]:
-    """Budgets in the middle of the table of a fit, as `t2jax plan` chooses them.
-
-    They are geometric means of the ranges.
-    """
+    """Budgets in the middle of the table of a fit: geometric means of its ranges, to two digits."""
     from t2jax import cost
 
     ranges = fit.hull
@@ -126,4 +123,4 @@ def middle(fit: "FitResult") -> dict[str, Any]:
     if fit.law.uses_samples:
         size = math.sqrt(math.prod(ranges.params))
         given["inference_flops"] = cost.INFERENCE_FLOPS * size * math.sqrt(ranges.samples[1])
-    return given
+    return {name: float(f"{value:.2g}") for name, value in given.items()}

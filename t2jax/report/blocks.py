@@ -31,10 +31,11 @@ class Table:
     def html(self) -> str:
         """An HTML table."""
         words = [title.strip() == "meaning" for title in self.head]
-        lines = [_row("th", [(title, ' scope="col"') for title in self.head])]
+        marked = [' class="meaning"' if plain else "" for plain in words]
+        heads = [(t, f' scope="col"{m}') for t, m in zip(self.head, marked, strict=True)]
+        lines = [_row("th", heads)]
         for row in self.rows:
-            marks = [' class="meaning"' if plain else "" for plain in words]
-            first, *rest = zip(row, marks, strict=True)
+            first, *rest = zip(row, marked, strict=True)
             cells = f'<th scope="row">{_escape(first[0])}</th>' + _cells("td", rest)
             lines.append(f"<tr>{cells}</tr>")
         body = "\n".join(lines[1:])

@@ -29,10 +29,10 @@ FILES = (
 """What a report folder holds."""
 
 _CAPTIONS = (
-    ("The optimum along training budgets", "size, tokens and their ratio, with what Chinchilla "
-     "and 20 tokens per parameter would choose"),
-    ("The law against size", "at fixed training budgets, with the measured checkpoints where the "
-     "table is at hand"),
+    ("The optimum along training budgets", "Size, tokens and their ratio, with what Chinchilla "
+     "and 20 tokens per parameter would choose."),
+    ("The law against size", "At fixed training budgets, with the measured checkpoints where the "
+     "table is at hand."),
 )  # fmt: skip
 
 

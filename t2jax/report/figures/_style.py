@@ -139,7 +139,7 @@ def svg(figure: Figure, name: str) -> str:
     """
     out = io.StringIO()
     with rc_context({"svg.hashsalt": name}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

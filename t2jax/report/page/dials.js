@@ -111,7 +111,8 @@ const Dials = (() => {
       const shown = value === null ? "no cap" : this.spec.show(value);
       this.output.textContent = shown;
       this.slider.setAttribute("aria-valuetext", shown);
-      this.box.value = value === null ? "" : Numbers.plain(value);
+      // Six digits fit the box; the plan keeps them all.
+      this.box.value = value === null ? "" : Numbers.plain(round(value, 6));
       this.box.placeholder = this.spec.optional ? "none" : "";
       this.wrong.textContent = "";
       this.box.removeAttribute("aria-invalid");

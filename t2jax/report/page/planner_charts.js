@@ -44,7 +44,7 @@ const PlannerCharts = (() => {
     const accuracy = page.model.main.point.accuracy;
     const log = !(name === "value" && accuracy);
     const [letter, words, show] = Planner.QUANTITIES[name] ?? ["", page.data.value, (v) => Numbers.number(v, 3)];
-    const label = name === "value" ? page.data.value : `${letter}*, ${words}`;
+    const label = name === "value" ? page.data.value : `${letter.replace(/[NDk]/g, "$&*")}, ${words}`;
     const lines = [];
     const bands = [];
     const points = [];
