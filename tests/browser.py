@@ -108,7 +108,7 @@ def write_page(form: str, path: pathlib.Path, draws: t2.Ensemble) -> pathlib.Pat
     """A page without figures, for a law written down."""
     fit = fit_of(draws)
     given = START if draws.point.uses_samples else {"train_flops": START["train_flops"]}
-    budget = t2.Budget(**given)
+    budget = t2.Budget.from_dict(given)
     best = t2.optimum(draws.point, budget)
     data = page.planner_data(fit, draws, best, budget=budget)
     text = page.page_html(fit, draws, best, sections=[data_section(fit)], drawings=[], data=data)

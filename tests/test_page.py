@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pathlib
 import shlex
 
 import browser
@@ -65,7 +66,7 @@ def compare(shown, draws, kind: str) -> None:
     given = budgets(kind, draws.point.uses_samples)
     keys = {key for one in given for key in one}
     arrays = {key: np.array([one.get(key, 1e300) for one in given]) for key in keys}
-    best = t2.optimum(draws, t2.Budget(**arrays), progress=False)
+    best = t2.optimum(draws, t2.Budget.from_dict(arrays), progress=False)
     shown.page.check(f"input[value={'separate' if kind == 'separate' else 'flops'}]")
     flat = "data_constrained" in str(draws.point.base.name)
     for i, one in enumerate(given):
@@ -174,7 +175,7 @@ def test_two_plans_stand_side_by_side(opened):
     assert "better than plan A" in opened.page.inner_text(".versus")
     with opened.page.expect_download() as got:
         opened.page.click("[data-do=csv]")
-    lines = got.value.path().read_text().splitlines()
+    lines = pathlib.Path(got.value.path()).read_text().splitlines()
     assert {line.split(",")[0] for line in lines[1:]} == {"A", "B"}
     assert sum(",plan," in line for line in lines) == 2
     opened.page.click("[data-do=second]")
@@ -206,7 +207,7 @@ def test_an_unknown_law_has_no_planner_and_is_told_why(chromium, tmp_path):
 def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
     draws = browser.ensemble("softplus", 1500, distinct=1500)
     fit = browser.fit_of(draws)
-    best = t2.optimum(draws.point, t2.Budget(**browser.START))
+    best = t2.optimum(draws.point, t2.Budget.from_dict(browser.START))
     data = page.planner_data(fit, draws, best)
     column = np.frombuffer(base64.b64decode(data["law"]["columns"]["alpha"]), "<f8")
     assert len(column) == page.MOST_DRAWS

@@ -267,7 +267,7 @@ const Planner = (() => {
     charts() {
       const sound = this.shown().filter(([, plan]) => !plan.lacks);
       if (this.plan.lacks) return;
-      sound.forEach(([, plan]) => plan.bands());
+      sound.forEach(([, plan]) => plan.bands([this.quantity]));
       PlannerCharts.frontier(this, sound.filter(([, plan]) => plan.goal === this.plan.goal));
       PlannerCharts.profiles(this, sound);
       this.numbers();
@@ -318,6 +318,7 @@ const Planner = (() => {
       const found = [head];
       for (const [name, plan] of this.shown()) {
         if (plan.lacks) continue;
+        plan.bands();
         const { frontier, given, goal } = plan;
         const common = (budget) => head.slice(2, 10).map((key) => (key === goal ? budget : given[key]) ?? "");
         const cells = names.flatMap((n) => [plan.best[n], ...plan.interval(n)]);

@@ -132,7 +132,7 @@ const Work = (() => {
       const columns = (at) => Object.fromEntries(QUANTITIES.map((name) => [name, column(at, name)]));
       const blank = () => Array.from({ length: BUDGETS }, () => []);
       this.frontier = {
-        key, budgets, boxes, line: columns(0), rival: columns(1), done: 0,
+        key, budgets, boxes, line: columns(0), rival: columns(1), done: 0, counted: {}, low: {}, high: {},
         draws: Object.fromEntries(QUANTITIES.map((name) => [name, blank()])),
       };
     }
@@ -220,18 +220,15 @@ const Work = (() => {
       return !finished;
     }
 
-    /** Bands of the curves from the draws that are done. */
-    bands() {
+    /** Bands of the curves from the draws that are done; of these quantities, for sorting takes time. */
+    bands(names = QUANTITIES) {
       const { frontier, profile } = this;
-      if (frontier.counted !== frontier.done) {
-        frontier.counted = frontier.done;
-        frontier.low = {};
-        frontier.high = {};
-        for (const name of QUANTITIES) {
-          const pairs = frontier.draws[name].map((column) => Numbers.quantiles(column, TAILS));
-          frontier.low[name] = pairs.map((pair) => pair[0]);
-          frontier.high[name] = pairs.map((pair) => pair[1]);
-        }
+      for (const name of names) {
+        if (frontier.counted[name] === frontier.done) continue;
+        frontier.counted[name] = frontier.done;
+        const pairs = frontier.draws[name].map((column) => Numbers.quantiles(column, TAILS));
+        frontier.low[name] = pairs.map((pair) => pair[0]);
+        frontier.high[name] = pairs.map((pair) => pair[1]);
       }
       if (profile.counted === profile.draws[0].length) return;
       profile.counted = profile.draws[0].length;
