@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import re
 import shlex
 
 import browser
@@ -13,7 +14,7 @@ from law_cases import Ageing
 from test_page_solver import FORMS
 
 import t2jax as t2
-from t2jax import cli
+from t2jax import _text, cli
 from t2jax.report import page
 
 NAMES = ("params", "tokens", "samples", "tokens_per_param", "value")
@@ -234,3 +235,32 @@ def test_a_thousand_draws_paint_in_a_second_and_follow_a_slider(chromium, tmp_pa
     )
     assert np.median(moves) < 50
     shown.context.close()
+
+
+def test_the_report_command_writes_the_page_and_refuses_what_does_not_belong(tmp_path, capsys):
+    draws = browser.ensemble("softplus", 8)
+    fit, many = str(tmp_path / "fit.json"), str(tmp_path / "draws.npz")
+    browser.fit_of(draws).save(fit)
+    draws.save(many)
+    out = tmp_path / "report"
+    words = ["report", fit, many, "--train-flops", "1e20", "--inference-flops", "1e11"]
+    assert cli.main([*words, "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    text = (out / "index.html").read_text()
+    assert told[-1] == str(out / "index.html")
+    best = t2.optimum(draws, t2.Budget(train_flops=1e20, inference_flops=1e11))
+    assert f"rain {_text.count(float(best.params))} parameters on" in text
+    assert text.count("<svg ") >= 4  # two figures in two looks
+    assert len(text) < 3_000_000
+    assert not re.search(r'(src|href)="(?!#|data:)', text.split("<svg")[0])
+    stranger = browser.ensemble("t2_loss", 8)
+    stranger.save(tmp_path / "other.npz")
+    for wrong, why in (
+        ([fit, str(tmp_path / "other.npz")], "belong to none of the fits"),
+        ([many], "made of fits"),
+        ([fit, "--target-loss", "2.0"], "not of a target"),
+        ([fit, "--train-flops", "1e18:1e20:4"], "one budget"),
+    ):
+        assert cli.main(["report", *wrong, "--out", str(tmp_path / "no")]) == 2
+        assert why in capsys.readouterr().err
+        assert not (tmp_path / "no").exists()

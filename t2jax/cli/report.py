@@ -26,8 +26,9 @@ _REACH = 31.6  # of a sweep about a lifetime budget: a decade and a half to eith
 class Command(PlanOptions):
     """Write the report of a fit: tables, figures, and a page whose planner needs no network.
 
-    Without a budget it plans in the middle of the table. A second fit and its draws, of an
-    accuracy law, judge the plan's pass@k.
+    Without a budget it plans in the middle of the table.
+
+    A second fit and its draws, of an accuracy law, judge the plan's pass@k.
     """
 
     models: Annotated[
@@ -52,15 +53,17 @@ class Command(PlanOptions):
         given = self.description()
         if any(isinstance(value, list) for value in given.values()):
             raise InputError("a report has one budget", remedy="sweep with `t2jax frontier`")
+        if any(name.startswith("target") for name in given):
+            raise InputError(
+                "a report is of a budget, not of a target",
+                remedy="give --train-flops, --total-flops or --dollars",
+            )
         notes = []
         if not any(name in given for name in GOALS):
             given = {**middle(fit), **given}
             notes.append("Budgets in the middle of the table, as none was given.")
         budget = t2.Budget.from_dict(given)
         best = t2.optimum(draws, budget)
-        if budget.mode == "target":
-            raise InputError("a report is of a budget, not of a target",
-                             remedy="give --train-flops, --total-flops or --dollars")  # fmt: skip
         here = float(np.asarray(getattr(budget, budget.goal)))
         low, high = here / _REACH, here * _REACH
         if budget.goal == "train_flops":
