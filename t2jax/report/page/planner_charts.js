@@ -29,6 +29,10 @@ const PlannerCharts = (() => {
     return [low * Math.exp(-pad), high * Math.exp(pad)];
   }
 
+  /** Whether every sound value has a log: some laws' losses run below zero. */
+  const positive = (columns) =>
+    columns.every((column) => Array.from(column).every((v) => !Number.isFinite(v) || v > 0));
+
   function nearest(values, wanted) {
     let best = 0;
     values.forEach((v, i) => {
@@ -42,7 +46,6 @@ const PlannerCharts = (() => {
     const active = page.plan;
     const { goal, frontier: swept } = active;
     const accuracy = page.model.main.point.accuracy;
-    const log = !(name === "value" && accuracy);
     const [letter, words, show] = Planner.QUANTITIES[name] ?? ["", page.data.value, (v) => Numbers.number(v, 3)];
     const label = name === "value" ? page.data.value : `${letter.replace(/[NDk]/g, "$&*")}, ${words}`;
     const lines = [];
@@ -81,6 +84,7 @@ const PlannerCharts = (() => {
       shown.push(box.y);
       keys.push({ cls: "", kind: "shade", text: "measured range" });
     }
+    const log = name !== "value" || (!accuracy && positive(shown));
     const [low, high] = limits(shown, log);
     const [first, last] = [swept.budgets[0], swept.budgets.at(-1)];
     Charts.legend(page.find("#frontier-chart .legend"), keys);
@@ -132,7 +136,7 @@ const PlannerCharts = (() => {
     keys.push({ cls: `plan-${page.active}`, kind: "diamond", text: accuracy ? "highest" : "lowest" });
     const hull = page.data.hull;
     if (hull) keys.push({ cls: "", kind: "shade", text: "measured sizes" });
-    const log = !accuracy;
+    const log = !accuracy && positive([...shown, profile.low]);
     const [low, high] = limits(shown, log);
     const format = (v) => Numbers.number(v, 3);
     Charts.legend(page.find("#isoflop-chart .legend"), keys);
