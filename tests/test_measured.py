@@ -6,7 +6,7 @@ import pytest
 import t2jax as t2
 from t2jax.errors import InputError
 from t2jax.optimum import measured
-from t2jax.report.equal_budgets import measured_text
+from t2jax.report.equal_budgets import measured_section
 
 FLOPS, INFERENCE = 6e10, 8e4
 
@@ -114,9 +114,9 @@ def test_what_cannot_be_compared():
 def test_the_words_say_edge_and_sameness():
     found = measured(table(noisy([3.0, 2.6]), [2e3, 8e3]), budget())
     assert found is not None
-    text = measured_text(found, str)
+    text = measured_section(found).text()
     assert "2 sizes trained with 6e+10 FLOPs" in text
     assert "at the edge of the sizes measured" in text
     same = measured(table(noisy([1.0, 2.6]), [2e3, 8e3]), budget())
     assert same is not None
-    assert "Both choose the same size" in measured_text(same, str)
+    assert "Both choose the same size" in measured_section(same).text()

@@ -96,7 +96,16 @@ class Command(BudgetOptions, FitOptions, TableOptions):
             companion = self._companion(runs, budget, arguments["samples"])
         seen = measured(runs, budget)
         _terminal.announce("drawing", quiet=self.quiet)
-        paths = report(fit, draws, best, front, out=self.out, companion=companion, inside=within)
+        paths = report(
+            *(fit, draws, best, front),
+            out=self.out,
+            companion=companion,
+            inside=within,
+            measured=seen,
+            budget=budget,
+            notes=budgets.notes,
+            warnings=budgets.warnings,
+        )
         if self.json:
             told = {
                 "format": "t2jax.plan/1",

@@ -3,17 +3,13 @@
 from t2jax import _text
 from t2jax.optimum import Measured
 from t2jax.optimum.observed import Choice
+from t2jax.report.blocks import Section, Table
 
-__all__ = ["measured_text"]
+__all__ = ["measured_section"]
 
 
-def measured_text(found: Measured, wrap) -> str:
-    """The measured comparison as a table and a verdict.
-
-    Args:
-      found: the comparison.
-      wrap: breaks a sentence into lines.
-    """
+def measured_section(found: Measured) -> Section:
+    """The measured comparison as a table and a verdict."""
     spread = found.spread - 1
     within = "" if spread < 0.005 else f" (equal to within {spread:.0%})"
     start = (
@@ -32,7 +28,8 @@ def measured_text(found: Measured, wrap) -> str:
     }
     choices: tuple[Choice, Choice] = (found.repeated, found.single)
     rows = [[title, *map(show, choices)] for title, show in shown.items()]
-    return "\n".join([wrap(start), _text.table(head, rows), wrap(_verdict(found))])
+    blocks = [start, Table(head, rows), _verdict(found)]
+    return Section("Without a law", blocks, silent=True)
 
 
 def _verdict(found: Measured) -> str:

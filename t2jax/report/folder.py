@@ -1,15 +1,17 @@
-"""`report`: six files in one folder, all of them or none."""
+"""`report`: seven files in one folder, all of them or none."""
 
 import json
 import math
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
-from t2jax.optimum import Frontier, Optimum
+from t2jax.optimum import Budget, Frontier, Measured, Optimum
+from t2jax.report import page, tables
 from t2jax.report.companion import Companion, predicted
 from t2jax.uncertainty import Ensemble
 
@@ -22,8 +24,16 @@ FILES = (
     "frontier.csv",
     "frontier.png",
     "isoflop.png",
+    "index.html",
 )
 """What a report folder holds."""
+
+_CAPTIONS = (
+    ("The optimum along training budgets", "Size, tokens and their ratio, with what Chinchilla "
+     "and 20 tokens per parameter would choose."),
+    ("The law against size", "At fixed training budgets, with the measured checkpoints where the "
+     "table is at hand."),
+)  # fmt: skip
 
 
 def report(
@@ -35,8 +45,15 @@ def report(
     out: str | os.PathLike,
     companion: Companion | None = None,
     inside: Optimum | None = None,
+    measured: Measured | None = None,
+    budget: Budget | None = None,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> tuple[pathlib.Path, ...]:
-    """Write a fit, its draws, the optimum and the frontier to a folder, with two figures.
+    """Write a fit, its draws, the optimum and the frontier to a folder, two figures and a page.
+
+    The page, `index.html`, is one file without network: words, tables, figures, and a planner
+    that solves other budgets from the draws.
 
     The files are made in a folder beside `out` and moved there when all of them are done, so
     that a failure leaves nothing behind. Other files in `out` are left alone.
@@ -49,6 +66,11 @@ def report(
       out: folder, made if need be.
       companion: the accuracy law beside a loss law, or None.
       inside: the best plan within the ranges of the table, where `best` lies outside.
+      measured: the checkpoints' own comparison at these budgets, or None.
+      budget: the budget of `best`, from which the page's planner starts; None reads it off
+        `best`, without caps.
+      notes: what was assumed, told on the page.
+      warnings: what else must be said among its doubts.
 
     Returns:
       The paths written, in the order of `FILES`.
@@ -58,7 +80,7 @@ def report(
         did not write.
 
     >>> print(*FILES)
-    fit.json draws.npz optimum.json frontier.csv frontier.png isoflop.png
+    fit.json draws.npz optimum.json frontier.csv frontier.png isoflop.png index.html
     """
     # Matplotlib takes as long to import as everything else together.
     from t2jax.report import figures
@@ -74,10 +96,29 @@ def report(
         text = json.dumps(json_ready(optimum_dict(draws, best, companion, inside)), indent=1)
         (partial / "optimum.json").write_text(text + "\n", encoding="utf-8")
         front.save(partial / "frontier.csv")
-        figures.save(
-            figures.frontier_figure(front, best, fit.hull, inside), partial / "frontier.png"
+        looks = {}
+        for look in figures.THEMES:
+            with figures.theme(look):
+                sweep = figures.frontier_figure(front, best, fit.hull, inside)
+                sizes = figures.isoflop_figure(fit, best, front)
+                looks[look] = [figures.svg(sweep, f"frontier-{look}"),
+                               figures.svg(sizes, f"isoflop-{look}")]  # fmt: skip
+                if look == "light":
+                    figures.save(sweep, partial / "frontier.png")
+                    figures.save(sizes, partial / "isoflop.png")
+        said = {"notes": notes, "warnings": warnings}
+        text = page.page_html(
+            *(fit, draws, best),
+            sections=tables.sections(fit, draws, best, front, companion, inside, measured, **said),
+            drawings=[
+                (*caption, {look: drawn[i] for look, drawn in looks.items()})
+                for i, caption in enumerate(_CAPTIONS)
+            ],
+            data=json_ready(
+                page.planner_data(fit, draws, best, companion=companion, budget=budget)
+            ),
         )
-        figures.save(figures.isoflop_figure(fit, best, front), partial / "isoflop.png")
+        (partial / "index.html").write_text(text, encoding="utf-8")
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             os.replace(partial / name, folder / name)

@@ -1,7 +1,7 @@
 """The report in words and fixed-width tables, no line wider than `WIDTH` where words allow."""
 
-import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from t2jax import _text
 from t2jax.errors import Status
 from t2jax.fit import FitResult
 from t2jax.optimum import Frontier, Measured, Optimum
+from t2jax.report.blocks import WIDTH, Bullets, Section, Table
 from t2jax.report.companion import Companion, predicted
-from t2jax.report.equal_budgets import measured_text
+from t2jax.report.equal_budgets import measured_section
 from t2jax.uncertainty import Ensemble
 
-__all__ = ["WIDTH", "data_text", "doubts", "fit_text", "page", "plan_text"]
+__all__ = ["WIDTH", "data_section", "doubts", "fit_section", "page", "plan_section", "sections"]
 
-WIDTH = 98
 _COUNTS = {
     "params": "parameters N",
     "tokens": "training tokens D",
@@ -28,7 +28,17 @@ _OUTSIDE = ": this is extrapolation"
 _FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
 
-def page(
+def page(*results: Any, **said: Any) -> str:
+    """Everything that `t2jax plan` has to say, as text.
+
+    Args:
+      results: as for `sections`.
+      said: as for `sections`.
+    """
+    return "\n\n".join(section.text() for section in sections(*results, **said))
+
+
+def sections(
     fit: FitResult,
     draws: Ensemble,
     best: Optimum,
@@ -39,7 +49,7 @@ def page(
     *,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
-) -> str:
+) -> list[Section]:
     """Everything that `t2jax plan` has to say, in reading order.
 
     Args:
@@ -53,24 +63,22 @@ def page(
       notes: what was assumed, such as a budget that was not given.
       warnings: what else must be said among the doubts.
     """
-    parts = [
-        data_text(fit),
-        fit_text(fit, draws),
-        plan_text(draws, best, companion, inside, notes=notes, label=value_label(fit)),
-        *([] if measured is None else [measured_text(measured, _wrap)]),
-        _text.underline("What this does not know", "-"),
-    ]
     said = [*warnings, *doubts(fit, draws, best, front, companion)]
-    parts[-1] += "\n" + "\n".join(_bullet(sentence) for sentence in said)
-    return "\n\n".join(parts)
+    return [
+        data_section(fit),
+        fit_section(fit, draws),
+        plan_section(draws, best, companion, inside, notes=notes, label=value_label(fit)),
+        *([] if measured is None else [measured_section(measured)]),
+        Section("What this does not know", [Bullets(said)]),
+    ]
 
 
-def data_text(fit: FitResult) -> str:
+def data_section(fit: FitResult) -> Section:
     """The table in a paragraph."""
-    return _text.underline("The data", "-") + "\n" + _wrap(fit.description)
+    return Section("The data", [fit.description])
 
 
-def fit_text(fit: FitResult, draws: Ensemble, level: float = 0.9) -> str:
+def fit_section(fit: FitResult, draws: Ensemble, level: float = 0.9) -> Section:
     """The coefficients with intervals, and how well the law fits."""
     meanings = {card.name: card.meaning for card in fit.law.cards()}
     width = max(map(len, meanings.values()))
@@ -84,14 +92,8 @@ def fit_text(fit: FitResult, draws: Ensemble, level: float = 0.9) -> str:
     quality = [f"{name} {_text.number(value, 3)}" for name, value in fit.criteria.items()]
     quality.append(f"{fit.certificate.agreement:.0%} of {len(fit.starts)} starts agree")
     facts = f"{fit.n_obs} values{k}; objective {fit.objective}; {', '.join(quality)}."
-    return "\n".join(
-        [
-            _text.underline(f"The fit: law '{fit.law.name}'", "-"),
-            _text.table(head, rows),
-            _wrap(facts),
-            _wrap(_intervals_from(fit, draws)),
-        ]
-    )
+    blocks = [Table(head, rows), facts, _intervals_from(fit, draws)]
+    return Section(f"The fit: law '{fit.law.name}'", blocks)
 
 
 def _intervals_from(fit: FitResult, draws: Ensemble) -> str:
@@ -114,7 +116,7 @@ def value_label(fit: FitResult) -> str:
     return "mean -log pass@k, nats" if asked else "loss, nats"
 
 
-def plan_text(
+def plan_section(
     draws: Ensemble,
     best: Optimum,
     companion: Companion | None,
@@ -123,7 +125,7 @@ def plan_text(
     label: str,
     notes: Sequence[str] = (),
     level: float = 0.9,
-) -> str:
+) -> Section:
     """The plan beside Chinchilla's choice, what it gains, and what more budget would buy."""
     rival = best.chinchilla if _has_rival(best) else None
     # A plan outside the data is the law's opinion: what the table supports stands before it.
@@ -144,13 +146,11 @@ def plan_text(
         head += [title, f"{level:.0%} interval"]
         for row, cells in zip(rows, _column(plan, drawn, judges, level), strict=True):
             row += cells
-    lines = [_text.underline("The plan", "-"), *map(_wrap, notes), ""]
-    lines += [_text.table(head, rows), ""]
-    lines += [_wrap(sentence) for sentence in _range_words(outside, inside)]
-    lines += [_wrap(sentence) for sentence in _comparison(best, rival, subject, level)]
+    blocks: list[str | Table | Bullets] = [*notes, "", Table(head, rows), ""]
+    blocks += [*_range_words(outside, inside), *_comparison(best, rival, subject, level)]
     if companion is not None:
-        lines += ["", *_accuracy_lines(best, companion, level)]
-    return "\n".join(lines)
+        blocks += ["", *_accuracy_blocks(best, companion, level)]
+    return Section("The plan", blocks)
 
 
 def _column(
@@ -238,7 +238,7 @@ def _comparison(best: Optimum, rival: Optimum | None, name: str, level: float) -
     return [*lines, line + "."]
 
 
-def _accuracy_lines(best: Optimum, companion: Companion, level: float) -> list[str]:
+def _accuracy_blocks(best: Optimum, companion: Companion, level: float) -> list[str | Table]:
     """What the accuracy law would do with the same budgets."""
     own = companion.best
     bands = _bands(own.draws, level)
@@ -258,7 +258,7 @@ def _accuracy_lines(best: Optimum, companion: Companion, level: float) -> list[s
     else:
         verdict = "The two aims agree within their intervals of N*."
     start = "If mean pass@k is what counts, rather than the mean of its log:"
-    return [start, _text.table(head, rows), _wrap(verdict)]
+    return [start, Table(head, rows), verdict]
 
 
 def doubts(
@@ -367,12 +367,3 @@ def _misfit(fit: FitResult) -> list[str]:
 
 def _short(value: float) -> str:
     return _text.number(value, 3)
-
-
-def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _bullet(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  ",
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip

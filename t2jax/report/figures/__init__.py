@@ -1,0 +1,22 @@
+"""Figures: every panel takes `ax=` and gives it back; nothing here fits or optimises.
+
+The only package that knows matplotlib. Figures are made without pyplot, so that drawing one
+changes nothing outside it. `with theme("dark"):` draws for a dark page.
+"""
+
+from t2jax.report.figures._style import THEMES as THEMES
+from t2jax.report.figures._style import log_ticks as log_ticks
+from t2jax.report.figures._style import save as save
+from t2jax.report.figures._style import svg as svg
+from t2jax.report.figures._style import theme as theme
+from t2jax.report.figures.diagnostics import grid_panel as grid_panel
+from t2jax.report.figures.diagnostics import pass_at_k_panel as pass_at_k_panel
+from t2jax.report.figures.diagnostics import predicted_panel as predicted_panel
+from t2jax.report.figures.diagnostics import regret_panel as regret_panel
+from t2jax.report.figures.diagnostics import residual_panel as residual_panel
+from t2jax.report.figures.diagnostics import tornado_panel as tornado_panel
+from t2jax.report.figures.frontier import frontier_figure as frontier_figure
+from t2jax.report.figures.frontier import frontier_panel as frontier_panel
+from t2jax.report.figures.isoflop import isoflop_figure as isoflop_figure
+from t2jax.report.figures.isoflop import isoflop_panel as isoflop_panel
+from t2jax.report.figures.isoflop import measured as measured

@@ -1,0 +1,266 @@
+"""The page in a real browser: its numbers are `t2jax.optimum`'s, and it needs nothing else."""
+
+import base64
+import json
+import pathlib
+import re
+import shlex
+
+import browser
+import jax
+import numpy as np
+import pytest
+from law_cases import Ageing
+from test_page_solver import FORMS
+
+import t2jax as t2
+from t2jax import _text, cli
+from t2jax.report import page
+
+NAMES = ("params", "tokens", "samples", "tokens_per_param", "value")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A page of the law that `t2jax plan` fits, with the draws beside it."""
+    folder = tmp_path_factory.mktemp("page")
+    draws = browser.ensemble("softplus", 40)
+    draws.save(folder / "draws.npz")
+    return draws, browser.write_page("softplus", folder / "index.html", draws)
+
+
+@pytest.fixture
+def opened(chromium, made):
+    """That page, opened and at rest; whatever it does, it stays quiet and offline."""
+    shown = browser.Opened(chromium, made[1], viewport={"width": 1280, "height": 900}).ready()
+    yield shown
+    shown.context.close()
+    assert shown.trouble == []
+    assert [url for url in shown.requests if not url.startswith(("data:", "blob:"))] == [shown.url]
+
+
+def budgets(kind: str, sampled: bool, count: int = 20) -> list[dict[str, float]]:
+    rng = np.random.default_rng(3)
+    found = []
+    for i in range(count):
+        if kind == "separate":
+            given = {"train_flops": 10 ** rng.uniform(18, 24)}
+            if sampled:
+                given["inference_flops"] = 10 ** rng.uniform(9, 13)
+        else:
+            given = {"total_flops": 10 ** rng.uniform(20, 24), "questions": 10 ** rng.uniform(4, 9),
+                     "tokens_per_sample": 10 ** rng.uniform(1, 3)}  # fmt: skip
+        found.append({name: float(f"{value:.5g}") for name, value in given.items()})
+        if i % 5 == 4:
+            found[-1]["max_params"] = 1e9
+    return found
+
+
+def compare(shown, draws, kind: str) -> None:
+    """Twenty budgets written into the boxes, against Python's optimum and intervals."""
+    given = budgets(kind, draws.point.uses_samples)
+    keys = {key for one in given for key in one}
+    arrays = {key: np.array([one.get(key, 1e300) for one in given]) for key in keys}
+    best = t2.optimum(draws, t2.Budget.from_dict(arrays), progress=False)
+    shown.page.check(f"input[value={'separate' if kind == 'separate' else 'flops'}]")
+    flat = "data_constrained" in str(draws.point.base.name)
+    for i, one in enumerate(given):
+        for name in keys:
+            if name in one:
+                shown.type(name, one[name])
+            else:
+                box = shown.page.locator(f"#dial-{name.replace('_', '-')}-box")
+                box.fill("")
+                box.press("Tab")
+        told = shown.plan()
+        for name in NAMES:
+            if flat and name != "value":
+                continue  # past the best size for D more parameters are worth nothing
+            value = float(np.asarray(getattr(best, name))[i])
+            assert told[name] == pytest.approx(value, rel=5e-5), (kind, name, one)
+            drawn = np.asarray(getattr(best.draws, name))[:, i]
+            ends = np.quantile(drawn, [0.05, 0.95])
+            pair = (told[f"{name}_low"], told[f"{name}_high"])
+            np.testing.assert_allclose(pair, ends, rtol=5e-5, err_msg=f"{kind} {name} {one}")
+
+
+@pytest.mark.parametrize("kind", ["separate", "total"])
+def test_twenty_budgets_have_pythons_plans_and_intervals(opened, made, kind):
+    compare(opened, made[0], kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["separate", "total"])
+@pytest.mark.parametrize("form", [f for f in FORMS if f not in ("softplus", "tied", "coupled")])
+def test_every_laws_page_has_pythons_plans_and_intervals(chromium, tmp_path, form, kind):
+    draws = browser.ensemble(form, 8)
+    path = browser.write_page(form, tmp_path / "index.html", draws)
+    shown = browser.Opened(chromium, path).ready()
+    compare(shown, draws, kind)
+    assert shown.trouble == []
+    shown.context.close()
+
+
+def test_sliders_move_by_mouse_and_by_keyboard(opened):
+    slider = opened.page.locator("#dial-train-flops")
+    before = opened.plan()
+    box = slider.bounding_box()
+    opened.page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    after = opened.plan()
+    assert after["train_flops"] > 10 * before["train_flops"]
+    assert after["value"] < before["value"]
+    slider.press("ArrowLeft")
+    stepped = opened.plan()
+    assert stepped["train_flops"] == pytest.approx(after["train_flops"] * 10**-0.01, rel=3e-3)
+    shown = opened.page.locator("#dial-train-flops-box").input_value()
+    assert float(shown) == pytest.approx(stepped["train_flops"])
+    assert slider.get_attribute("aria-valuetext").endswith("FLOPs")
+    assert f"{stepped['value']:.4g}" in opened.page.inner_text(".results")
+    assert f"{stepped['value']:.4g}" in opened.page.inner_text("#said")  # for screen readers
+
+
+def test_everything_is_reached_by_tab_and_has_a_name(opened):
+    unnamed = opened.page.evaluate("""() => [...document.querySelectorAll(
+        'input, select, button, svg[role=img]')].filter((e) => !(e.labels?.length
+        || e.getAttribute('aria-label') || e.textContent.trim())).map((e) => e.outerHTML)""")
+    assert unnamed == []
+    reached = set()
+    opened.page.locator("body").press("Tab")
+    for _ in range(30):
+        reached.add(opened.page.evaluate("() => document.activeElement.id"))
+        opened.page.keyboard.press("Tab")
+    assert {"dial-train-flops", "dial-train-flops-box", "dial-inference-flops",
+            "dial-max-params", "dial-max-tokens-box"} <= reached  # fmt: skip
+
+
+def test_a_wrong_number_is_refused_and_changes_nothing(opened):
+    before = opened.plan()
+    for text in ("-3", "much", "1e400", ""):
+        box = opened.page.locator("#dial-train-flops-box")
+        box.fill(text)
+        box.press("Tab")
+        assert box.get_attribute("aria-invalid") == "true"
+        assert "is no number above 0" in opened.page.inner_text("#dial-train-flops-wrong")
+        assert opened.plan() == before
+
+
+@pytest.mark.parametrize("kind", ["separate", "flops", "dollars"])
+def test_the_command_line_gives_the_same_plan(opened, made, kind, monkeypatch, capsys):
+    opened.page.check(f"input[value={kind}]")
+    opened.type("max_params", 3.1e9)
+    told = opened.plan()
+    command = opened.page.inner_text("#command")
+    monkeypatch.chdir(made[1].parent)
+    words = shlex.split(command)
+    assert words[:3] == ["t2jax", "optimum", "draws.npz"]
+    assert cli.main([*words[1:], "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    for name in ("params", "tokens", "samples", "value"):
+        assert answer[name] == pytest.approx(told[name], rel=5e-5)
+
+
+def test_two_plans_stand_side_by_side(opened):
+    opened.page.click("[data-do=second]")
+    opened.type("train_flops", 1e22)
+    opened.rest()
+    text = opened.page.inner_text(".results")
+    assert "Plan A" in text
+    assert "Plan B" in text
+    assert "Plan B is" in opened.page.inner_text(".versus")
+    assert "better than plan A" in opened.page.inner_text(".versus")
+    with opened.page.expect_download() as got:
+        opened.page.click("[data-do=csv]")
+    lines = pathlib.Path(got.value.path()).read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == {"A", "B"}
+    assert sum(",plan," in line for line in lines) == 2
+    opened.page.click("[data-do=second]")
+    assert "Plan B" not in opened.page.inner_text(".results")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_the_page_fits_its_window_in_both_looks(chromium, made, width, look):
+    size = {"width": width, "height": 844}
+    shown = browser.Opened(chromium, made[1], viewport=size, color_scheme=look).ready()
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == width
+    paper = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(21, 23, 26)") == (look == "dark")
+    shown.context.close()
+
+
+def test_an_unknown_law_has_no_planner_and_is_told_why(chromium, tmp_path):
+    law = Ageing(E=1.5, A=400.0, B=1.0, alpha=0.3, T=2.0)
+    many = jax.tree.map(lambda x: np.full(3, x), law)
+    draws = t2.Ensemble(law=many, point=law, kind="written", hull=browser.HULL)
+    shown = browser.Opened(chromium, browser.write_page("", tmp_path / "index.html", draws))
+    assert "does not know the law 'ageing'" in shown.page.inner_text("#planner")
+    assert shown.page.locator("input").count() == 0
+    assert shown.trouble == []
+    shown.context.close()
+
+
+def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
+    draws = browser.ensemble("softplus", 1500, distinct=1500)
+    fit = browser.fit_of(draws)
+    best = t2.optimum(draws.point, t2.Budget.from_dict(browser.START))
+    data = page.planner_data(fit, draws, best)
+    column = np.frombuffer(base64.b64decode(data["law"]["columns"]["alpha"]), "<f8")
+    assert len(column) == page.MOST_DRAWS
+    assert np.isin(column, np.asarray(draws.law.coefficients()["alpha"])).all()
+    assert "1000 of 1500" in data["note"]
+    path = browser.write_page("softplus", tmp_path / "index.html", draws)
+    assert path.stat().st_size < 1_000_000  # figures come on top
+
+
+@pytest.mark.slow
+def test_a_thousand_draws_paint_in_a_second_and_follow_a_slider(chromium, tmp_path):
+    draws = browser.ensemble("softplus", 1000, distinct=1000)
+    path = browser.write_page("softplus", tmp_path / "index.html", draws)
+    shown = browser.Opened(chromium, path)
+    paint = shown.page.evaluate("performance.getEntriesByType('paint').map((e) => e.startTime)")
+    assert max(paint) < 1000
+    shown.ready()
+    moves = []
+    for _ in range(25):
+        shown.page.locator("#dial-train-flops").press("ArrowRight")
+        moves.append(shown.page.evaluate("window.t2jax.lastMove"))
+    print(
+        f"first paint {max(paint):.0f} ms, slider {np.median(moves):.1f} ms, {max(moves):.1f} most"
+    )
+    assert np.median(moves) < 50
+    shown.context.close()
+
+
+def test_the_report_command_writes_the_page_and_refuses_what_does_not_belong(tmp_path, capsys):
+    draws = browser.ensemble("softplus", 8)
+    fit, many = str(tmp_path / "fit.json"), str(tmp_path / "draws.npz")
+    browser.fit_of(draws).save(fit)
+    draws.save(many)
+    out = tmp_path / "report"
+    words = ["report", fit, many, "--train-flops", "1e20", "--inference-flops", "1e11"]
+    assert cli.main([*words, "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    text = (out / "index.html").read_text()
+    assert told[-1] == str(out / "index.html")
+    best = t2.optimum(draws, t2.Budget(train_flops=1e20, inference_flops=1e11))
+    assert f"rain {_text.count(float(best.params))} parameters on" in text
+    assert text.count("<svg ") >= 4  # two figures in two looks
+    assert len(text) < 3_000_000
+    assert not re.search(r'(src|href)="(?!#|data:)', text.split("<svg")[0])
+    stranger = browser.ensemble("t2_loss", 8)
+    stranger.save(tmp_path / "other.npz")
+    for wrong, why in (
+        ([fit, str(tmp_path / "other.npz")], "belong to none of the fits"),
+        ([many], "made of fits"),
+        ([fit, "--target-loss", "2.0"], "not of a target"),
+        ([fit, "--train-flops", "1e18:1e20:4"], "one budget"),
+    ):
+        assert cli.main(["report", *wrong, "--out", str(tmp_path / "no")]) == 2
+        assert why in capsys.readouterr().err
+        assert not (tmp_path / "no").exists()

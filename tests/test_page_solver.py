@@ -1,0 +1,193 @@
+"""The page's JavaScript against the Python that it repeats: laws, optima, flags, numbers."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+from typing import Any
+
+import numpy as np
+import pytest
+from law_cases import draws_of, points, value, written
+
+import t2jax as t2
+from t2jax import _text
+from t2jax.errors import Status
+from t2jax.hull import Hull
+from t2jax.laws import REGISTRY
+from t2jax.report import page
+from t2jax.uncertainty.ensemble import Ensemble
+
+HERE = pathlib.Path(__file__).resolve().parent
+PAGE = pathlib.Path(page.__file__).parent
+FORMS = [
+    "additive", "tied", "coupled", "data_constrained", "t2_loss", "t2_loss_paper", "softplus",
+    "softplus(tied)", "softplus(coupled)", "softplus_scaled", "product", "product(tied)",
+    "product(data_constrained)", "t2_accuracy", "beta_monotone", "beta_monotone(coupled)",
+]  # fmt: skip
+# A scan takes half a minute to compile for the reference: the rest is with the slow tests.
+QUICK = [("softplus", "separate"), ("t2_loss", "total"), ("product", "separate")]
+HULL = Hull(
+    params=(1e7, 1e10), tokens=(1e9, 1e12), samples=(1.0, 1e3), tokens_per_param=(5.0, 5e3),
+    train_flops=(1e18, 1e22),
+)  # fmt: skip
+
+
+def ask(*questions: tuple[str, dict[str, Any]]) -> Any:
+    """What the page's own code answers, run by node."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node to run the page's JavaScript, and there is none on this machine")
+    done = subprocess.run(
+        [node, str(HERE / "page_solver.mjs"), str(PAGE)],
+        input=json.dumps(questions), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout, parse_int=float)
+
+
+def names(form: str) -> dict[str, str]:
+    law, _, base = form.partition("(")
+    inner = {"t2_loss": "t2_loss", "t2_loss_paper": "t2_loss_paper"}
+    plain = REGISTRY[law].template()
+    return {"law": law, "base": base.rstrip(")") or inner.get(law, plain.base.name)}
+
+
+def ensemble(form: str, draws: list[dict[str, float]]) -> Ensemble:
+    columns = {name: np.array([d[name] for d in draws]) for name in draws[0]}
+    point = written(form, draws[0])
+    return Ensemble(law=point.replace(**columns), point=point, kind="written", hull=HULL)
+
+
+def budgets(form: str, kind: str, seed: int, count: int = 20) -> list[dict[str, float]]:
+    """Random budgets, some of them with caps that bind."""
+    rng = np.random.default_rng(seed)
+    sampled = REGISTRY[names(form)["law"]].uses_samples
+    found = []
+    for i in range(count):
+        if kind == "separate":
+            given = {"train_flops": 10 ** rng.uniform(17, 25)}
+            if sampled:
+                given["inference_flops"] = 10 ** rng.uniform(8, 14)
+        else:
+            given = {"total_flops": 10 ** rng.uniform(19, 25), "questions": 10 ** rng.uniform(3, 9),
+                     "tokens_per_sample": 10 ** rng.uniform(1, 3.5)}  # fmt: skip
+        if i % 4 == 1:
+            given["max_tokens"] = 10 ** rng.uniform(9, 12)
+        if i % 4 == 2:
+            given["max_params"] = 10 ** rng.uniform(7, 11)
+        found.append(given)
+    return found
+
+
+def python_optima(form: str, draws: list[dict[str, float]], given: list[dict[str, float]]):
+    """`t2jax.optimum` at every draw and budget: arrays [draws, budgets]."""
+    keys = {key for one in given for key in one}
+    huge = {"max_params": 1e300, "max_tokens": 1e300}
+    arrays = {key: np.array([one.get(key, huge.get(key)) for one in given]) for key in keys}
+    return t2.optimum(ensemble(form, draws), t2.Budget(**arrays), progress=False).draws
+
+
+def compare(form: str, kind: str, n_draws: int = 4) -> None:
+    draws, given = draws_of(form, n_draws, seed=7), budgets(form, kind, seed=11)
+    best = python_optima(form, draws, given)
+    assert best is not None
+    assert best.chinchilla is not None
+    (found,) = ask(("optima", {**names(form), "draws": draws, "budgets": given,
+                               "hull": vars(HULL)}))  # fmt: skip
+    sign = 1.0 if best.kind == "loss" else -1.0
+    ours = np.array([[cell["value"] for cell in row] for row in found])
+    theirs = np.asarray(best.value)
+    stuck = (best.code.astype(int) & Status.NOT_CONVERGED) > 0  # Python says not to use these
+    # Never worse than Python's optimum, and the same to ten digits.
+    assert np.all(sign * (ours - theirs) <= 1e-10 * np.abs(theirs))
+    np.testing.assert_allclose(ours[~stuck], theirs[~stuck], rtol=1e-9)
+    # Where double precision cannot tell the values of two plans apart, either is the optimum:
+    # past the data wall more parameters buy nothing, and a data term may be 1e-15 of the loss.
+    tied = np.abs(ours - theirs) <= 1e-14 * np.abs(theirs)
+    plans = np.array([[cell["plan"] for cell in row] for row in found])
+    wanted = np.stack([best.params, best.tokens, best.samples], axis=-1)
+    close = np.isclose(plans, wanted, rtol=3e-5, atol=0).all(axis=-1)
+    assert np.all(close | tied | stuck)
+    flat = "data_constrained" in form  # a quarter of the budgets have a wall, past which it is
+    assert close.mean() > (0.5 if flat else 0.8)
+    again = np.array([[cell["at"] for cell in row] for row in found])
+    np.testing.assert_allclose(again[close], plans[close], rtol=3e-5)
+    rivals = np.array([[cell["rival"] for cell in row] for row in found])
+    other = best.chinchilla
+    wanted = np.stack([other.params, other.tokens, other.samples, other.value], axis=-1)
+    over = np.array([[cell["over"] for cell in row] for row in found])
+    exceeds = (other.code.astype(int) & Status.OVER_INFERENCE) > 0
+    if not flat:
+        np.testing.assert_allclose(rivals[close], wanted[close], rtol=1e-4)
+        np.testing.assert_array_equal(over[close], exceeds[close])
+    for i, row in enumerate(found):
+        for j, cell in enumerate(row):
+            if not close[i, j]:
+                continue
+            flags = Status(int(best.code[i, j])) & ~(Status.SEVERAL_MODES | Status.NOT_CONVERGED)
+            inside = {Status[name] for name in cell["flags"] if not name.startswith("OUTSIDE")}
+            assert inside == set(flags), (form, kind, given[j], cell)
+
+
+def test_every_law_is_known_and_no_other():
+    (known,) = ask(("names", {}))
+    assert set(known["laws"]) == set(REGISTRY) == set(page.KNOWN_LAWS)
+    assert set(known["losses"]) == set(page.KNOWN_LOSSES)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_laws_have_pythons_values(form):
+    draws, at = draws_of(form, 4, seed=3), points(40, seed=5, near=True)
+    rows = np.stack(list(at.values()), axis=1).tolist()
+    (found,) = ask(("values", {**names(form), "draws": draws, "points": rows}))
+    wanted = np.array([value(written(form, drawn), at) for drawn in draws])
+    np.testing.assert_allclose(np.array(found), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("form", "kind"), QUICK)
+def test_the_optima_are_pythons(form, kind):
+    compare(form, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["separate", "total"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_optima_of_every_law_are_pythons(form, kind):
+    compare(form, kind, n_draws=6)
+
+
+def test_a_law_that_the_page_does_not_know_is_refused():
+    draws = [{"E": 1.0, "A": 1.0, "B": 1.0, "alpha": 0.3, "T": 1.0}]
+    told = ask(("unknown", {"law": "ageing", "base": "ageing", "draws": draws}),
+               ("unknown", {"law": "softplus", "base": "ageing", "draws": draws}))  # fmt: skip
+    assert all("does not know the law 'ageing'" in text for text in told)
+
+
+def test_budgets_that_afford_nothing_are_named():
+    given = [{"train_flops": 1e5, "inference_flops": 1e9}, {"train_flops": 1e18,
+             "inference_flops": 1.0}, {"total_flops": 1e6, "questions": 1e9,
+             "tokens_per_sample": 10.0}, {"train_flops": 1e18, "inference_flops": 1e9}]  # fmt: skip
+    (found,) = ask(("optima", {**names("softplus"), "draws": draws_of("softplus", 1),
+                               "budgets": given, "hull": None}))  # fmt: skip
+    said = [cell["lacks"] for cell in found[0]]
+    assert said == ["training budget", "inference budget", "lifetime budget", ""]
+    for one in given[:3]:
+        with pytest.raises(t2.InputError, match="affords"):
+            t2.Budget(**one)
+
+
+def test_quantiles_counts_and_numbers_are_pythons():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=101)
+    counts = [3.0, 999.4, 999.6, 1234.0, 434156624.0, 2.56e12, 0.0123]
+    told = ask(
+        ("quantiles", {"values": drawn.tolist(), "shares": [0.05, 0.5, 0.95]}),
+        ("counts", {"values": counts}),
+        ("parsed", {"texts": ["1e18", "2.5B", "300k", "1,000", "x", "", "-3", "1e18 FLOPs"]}),
+        ("plain", {"values": [2.56e19, 500.0, 1.57e11, 3.0]}),
+    )
+    np.testing.assert_allclose(told[0], np.quantile(drawn, [0.05, 0.5, 0.95]), rtol=1e-12)
+    assert told[1] == [_text.count(x) for x in counts]
+    assert told[2] == [1e18, 2.5e9, 3e5, 1000.0, None, None, None, None]
+    assert [float(text) for text in told[3]] == [2.56e19, 500.0, 1.57e11, 3.0]
