@@ -1,5 +1,7 @@
 """The page's JavaScript against the Python that it repeats: laws, optima, flags, numbers."""
 
+# pyright: reportArgumentType=false, reportIndexIssue=false
+
 import json
 import pathlib
 import shutil
