@@ -10,8 +10,10 @@ from t2jax.errors import InputError, Refusal
 if TYPE_CHECKING:
     from t2jax.laws import Law
     from t2jax.observations import Observations
+    from t2jax.optimum import Budget, Decision, Design
+    from t2jax.uncertainty import Ensemble
 
-__all__ = ["Budgets", "default_law", "load_model"]
+__all__ = ["Budgets", "decide", "default_law", "load_model"]
 
 _SLACK = 1e-6  # a budget copied from the table itself, with six digits, is inside it
 
@@ -165,3 +167,24 @@ def load_model(path: str):
         source=path,
         remedy="make one with `t2jax fit -o fit.json` or `t2jax bootstrap -o draws.npz`",
     )
+
+
+def decide(
+    draws: "Ensemble", budget: "Budget"
+) -> "tuple[Decision | None, Design | None, tuple[str, ...]]":
+    """What not knowing the law costs, and the runs to buy next, as far as the draws can tell.
+
+    Returns:
+      The decision, the design, and why one of them is missing, in sentences.
+    """
+    import t2jax as t2
+
+    if draws.n_draws < 20:
+        return None, None, ("Too few draws to say what not knowing the law costs.",)
+    try:
+        decision = t2.regret(draws, budget)
+        if draws.diagnostics.get("noise") is None:
+            return decision, None, ()
+        return decision, t2.design(draws, budget, simulate=False), ()
+    except Refusal as refused:
+        return None, None, (f"What not knowing the law costs is not said: {refused.problem}.",)

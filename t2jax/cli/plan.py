@@ -55,7 +55,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import Budgets, default_law
+        from t2jax.cli._defaults import Budgets, decide, default_law
         from t2jax.laws import template
         from t2jax.optimum import measured
         from t2jax.optimum.inside import inside
@@ -95,6 +95,9 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         if runs.kind == "nll" and fit.law.kind == "loss" and fit.law.uses_samples:
             companion = self._companion(runs, budget, arguments["samples"])
         seen = measured(runs, budget)
+        _terminal.announce("weighing what is not known", quiet=self.quiet)
+        decision, design, lacking = decide(draws, budget)
+        warnings = (*budgets.warnings, *lacking)
         _terminal.announce("drawing", quiet=self.quiet)
         paths = report(
             *(fit, draws, best, front),
@@ -103,8 +106,10 @@ class Command(BudgetOptions, FitOptions, TableOptions):
             inside=within,
             measured=seen,
             budget=budget,
+            decision=decision,
+            design=design,
             notes=budgets.notes,
-            warnings=budgets.warnings,
+            warnings=warnings,
         )
         if self.json:
             told = {
@@ -116,15 +121,19 @@ class Command(BudgetOptions, FitOptions, TableOptions):
                 "notes": budgets.notes,
                 "optimum": optimum_dict(draws, best, companion, within),
                 "measured": seen and dataclasses.asdict(seen) | {"gain": seen.gain()},
-                "doubts": [*budgets.warnings, *tables.doubts(fit, draws, best, front, companion)],
+                "regret": decision and decision.to_dict(),
+                "design": design and design.to_dict(),
+                "doubts": [*warnings, *tables.doubts(fit, draws, best, front, companion)],
                 "files": [str(path) for path in paths],
             }
             _terminal.say(json.dumps(json_ready(told)))
         elif not self.quiet:
             text = tables.page(
                 *(fit, draws, best, front, companion, within, seen),
+                decision=decision,
+                design=design,
                 notes=budgets.notes,
-                warnings=budgets.warnings,
+                warnings=warnings,
             )
             written = "\n".join(f"  {path}" for path in paths)
             _terminal.say(f"{text}\n\nwritten:\n{written}")

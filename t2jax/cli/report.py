@@ -44,6 +44,7 @@ class Command(PlanOptions):
         import numpy as np
 
         import t2jax as t2
+        from t2jax.cli._defaults import decide
         from t2jax.optimum.budget import GOALS
         from t2jax.optimum.inside import inside
         from t2jax.report import Companion, check_folder, report
@@ -77,13 +78,17 @@ class Command(PlanOptions):
         companion = None
         for other, drawn in others:
             companion = Companion(fit=other, draws=drawn, best=t2.optimum(drawn, budget))
+        decision, design, lacking = decide(draws, budget)
         paths = report(
             *(fit, draws, best, front),
             out=self.out,
             companion=companion,
             inside=within,
             budget=budget,
+            decision=decision,
+            design=design,
             notes=notes,
+            warnings=lacking,
         )
         names = [str(path) for path in paths]
         _terminal.say(json.dumps(names) if self.json else "\n".join(["written:", *names]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
-from t2jax.optimum import Budget, Frontier, Measured, Optimum
+from t2jax.optimum import Budget, Decision, Design, Frontier, Measured, Optimum
 from t2jax.report import page, tables
 from t2jax.report.companion import Companion, predicted
 from t2jax.uncertainty import Ensemble
@@ -33,6 +33,7 @@ _CAPTIONS = (
      "and 20 tokens per parameter would choose."),
     ("The law against size", "At fixed training budgets, with the measured checkpoints where the "
      "table is at hand."),
+    ("How flat the optimum is", "The mean over draws of what each size loses against the best."),
 )  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def report(
     inside: Optimum | None = None,
     measured: Measured | None = None,
     budget: Budget | None = None,
+    decision: Decision | None = None,
+    design: Design | None = None,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> tuple[pathlib.Path, ...]:
@@ -69,6 +72,8 @@ def report(
       measured: the checkpoints' own comparison at these budgets, or None.
       budget: the budget of `best`, from which the page's planner starts; None reads it off
         `best`, without caps.
+      decision: what not knowing the law costs, told and drawn on the page; or None.
+      design: the runs to buy next, or None.
       notes: what was assumed, told on the page.
       warnings: what else must be said among its doubts.
 
@@ -103,16 +108,20 @@ def report(
                 sizes = figures.isoflop_figure(fit, best, front)
                 looks[look] = [figures.svg(sweep, f"frontier-{look}"),
                                figures.svg(sizes, f"isoflop-{look}")]  # fmt: skip
+                if decision is not None:
+                    flat = figures.regret_figure(decision)
+                    looks[look].append(figures.svg(flat, f"regret-{look}"))
                 if look == "light":
                     figures.save(sweep, partial / "frontier.png")
                     figures.save(sizes, partial / "isoflop.png")
-        said = {"notes": notes, "warnings": warnings}
+        said: dict[str, Any] = {"notes": notes, "warnings": warnings, "decision": decision,
+                                "design": design}  # fmt: skip
         text = page.page_html(
             *(fit, draws, best),
             sections=tables.sections(fit, draws, best, front, companion, inside, measured, **said),
             drawings=[
                 (*caption, {look: drawn[i] for look, drawn in looks.items()})
-                for i, caption in enumerate(_CAPTIONS)
+                for i, caption in enumerate(_CAPTIONS[: len(looks["light"])])
             ],
             data=json_ready(
                 page.planner_data(fit, draws, best, companion=companion, budget=budget)

@@ -8,13 +8,14 @@ import numpy as np
 from t2jax import _text
 from t2jax.errors import Status
 from t2jax.fit import FitResult
-from t2jax.optimum import Frontier, Measured, Optimum
+from t2jax.optimum import Decision, Design, Frontier, Measured, Optimum
 from t2jax.report.blocks import WIDTH, Bullets, Section, Table
 from t2jax.report.companion import Companion, predicted
 from t2jax.report.equal_budgets import measured_section
 from t2jax.uncertainty import Ensemble
 
-__all__ = ["WIDTH", "data_section", "doubts", "fit_section", "page", "plan_section", "sections"]
+__all__ = ["WIDTH", "data_section", "decision_section", "doubts", "fit_section", "page",
+           "plan_section", "sections"]  # fmt: skip
 
 _COUNTS = {
     "params": "parameters N",
@@ -47,6 +48,8 @@ def sections(
     inside: Optimum | None = None,
     measured: Measured | None = None,
     *,
+    decision: Decision | None = None,
+    design: Design | None = None,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> list[Section]:
@@ -60,6 +63,8 @@ def sections(
       companion: the accuracy law, or None.
       inside: the best plan within the ranges of the table, where `best` lies outside.
       measured: the checkpoints' own comparison at these budgets, or None.
+      decision: what not knowing the law costs, or None.
+      design: the runs to buy next, or None.
       notes: what was assumed, such as a budget that was not given.
       warnings: what else must be said among the doubts.
     """
@@ -69,8 +74,28 @@ def sections(
         fit_section(fit, draws),
         plan_section(draws, best, companion, inside, notes=notes, label=value_label(fit)),
         *([] if measured is None else [measured_section(measured)]),
+        *([] if decision is None else [decision_section(decision, design)]),
         Section("What this does not know", [Bullets(said)]),
     ]
+
+
+def decision_section(decision: Decision, design: Design | None) -> Section:
+    """What not knowing the law costs, and what would lower that most."""
+    blocks: list[str | Table | Bullets] = [_sentence(line) for line in decision.words()]
+    if design is not None and design.picks[0].fall > 0:
+        unit = "nats" if design.kind == "loss" else "of pass@k"
+        rows = [[pick.purchase.words().rpartition(" (")[0], f"{pick.purchase.flops:.3g}",
+                 _text.number(pick.fall, 2)] for pick in design.picks]  # fmt: skip
+        blocks += [
+            "Runs that would lower this regret most for their FLOPs, none dearer than the dearest "
+            "in the table:",
+            Table(["buy next", "FLOPs", f"regret falls, {unit}"], rows),
+        ]
+    return Section("What not knowing the law costs", blocks)
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def data_section(fit: FitResult) -> Section:

@@ -9,6 +9,7 @@ from t2jax.report.figures._style import log_ticks as log_ticks
 from t2jax.report.figures._style import save as save
 from t2jax.report.figures._style import svg as svg
 from t2jax.report.figures._style import theme as theme
+from t2jax.report.figures.decision import regret_figure as regret_figure
 from t2jax.report.figures.diagnostics import grid_panel as grid_panel
 from t2jax.report.figures.diagnostics import pass_at_k_panel as pass_at_k_panel
 from t2jax.report.figures.diagnostics import predicted_panel as predicted_panel
