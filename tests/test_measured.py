@@ -114,7 +114,7 @@ def test_what_cannot_be_compared():
 def test_the_words_say_edge_and_sameness():
     found = measured(table(noisy([3.0, 2.6]), [2e3, 8e3]), budget())
     assert found is not None
-    text = measured_section(found).text()
+    text = " ".join(measured_section(found).text().split())
     assert "2 sizes trained with 6e+10 FLOPs" in text
     assert "at the edge of the sizes measured" in text
     same = measured(table(noisy([1.0, 2.6]), [2e3, 8e3]), budget())

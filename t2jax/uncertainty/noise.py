@@ -8,7 +8,7 @@ from t2jax.observations import Observations
 __all__ = ["residual_noise"]
 
 
-def residual_noise(fit: FitResult, runs: Observations) -> tuple[float, float] | None:
+def residual_noise(fit: FitResult, runs: Observations) -> list[float] | None:
     """Standard deviations of the residuals between runs and within them.
 
     Residuals of log loss, or of pass@k for an accuracy law. With several k to a run the deviation
@@ -20,8 +20,9 @@ def residual_noise(fit: FitResult, runs: Observations) -> tuple[float, float] | 
       runs: the table that was fitted.
 
     Returns:
-      Deviation between runs, and of each k apart (zero where every run has one row); None for
-      counts, whose noise is that of their likelihood, and where no residual is free.
+      The deviation between runs, and of each k apart (zero where every run has one row), as a
+      list, which a file keeps as it is; None for counts, whose noise is that of their likelihood,
+      and where no residual is free.
     """
     observed, predicted = np.asarray(fit.observed), np.asarray(fit.predicted)
     if not len(observed):
@@ -44,4 +45,4 @@ def residual_noise(fit: FitResult, runs: Observations) -> tuple[float, float] | 
     row = np.sum((left - mean[run]) ** 2) / within if within else 0.0
     between = np.sum(size * mean**2) / freedom
     each = len(left) / len(size)
-    return float(np.sqrt(max(between - row, 0.0) / each)), float(np.sqrt(row))
+    return [float(np.sqrt(max(between - row, 0.0) / each)), float(np.sqrt(row))]
