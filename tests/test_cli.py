@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import json
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 
@@ -17,6 +20,7 @@ import t2jax as t2
 from t2jax import cli
 from t2jax.cli import main
 from t2jax.cli._defaults import Budgets, default_law
+from t2jax.cli._flags import parse
 from t2jax.errors import Refusal
 from t2jax.laws import template
 from t2jax.report import FILES
@@ -311,6 +315,46 @@ def test_help_is_printed_and_narrow(run, command):
     assert max(map(len, text.splitlines())) <= 100
     for name in [command] if command else cli.COMMANDS:
         assert name in text
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_gives_an_example_that_the_command_takes(run, command):
+    asked = importlib.import_module(f"t2jax.cli.{command}").Command
+    example = re.search(rf"Example: (t2jax {command} .*)", asked.__doc__)[1]
+    assert example in " ".join(run(command, "--help")[1].split())
+    words = shlex.split(example.partition(" > ")[0])
+    assert parse(asked, command, words[2:]) is not None
+
+
+def test_bash_completes_commands_flags_and_leaves_files_to_the_shell(run, tmp_path):
+    code, script, _ = run("completion", "bash")
+    assert code == 0
+    (tmp_path / "t2jax.bash").write_text(script)
+    ask = (
+        "source t2jax.bash\n"
+        'ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _tyro_t2jax; '
+        'echo "${COMPREPLY[@]}"; }\n'
+        "ask t2jax pla\nask t2jax plan --train-f\nask t2jax plan ru\ncomplete -p t2jax\n"
+    )
+    done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    told = done.stdout.splitlines()
+    assert told[:3] == ["plan", "--train-flops", ""]
+    assert "-o default" in told[3]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_scripts_that_name_every_command(run, shell):
+    code, script, _ = run("completion", shell)
+    assert code == 0
+    assert all(f"'{name}'" in script for name in cli.COMMANDS)
+    assert ("|| _files" in script) == (shell == "zsh")
+
+
+def test_an_unknown_shell_is_refused_with_the_nearest(run):
+    code, _, error = run("completion", "bsh")
+    assert code == 2
+    assert "did you mean 'bash'" in error
 
 
 def test_no_color_is_honoured_on_a_terminal(monkeypatch):

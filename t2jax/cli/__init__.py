@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "ask a checkpoint questions: exact likelihoods, or samples and a verifier",
     "finetune": "finetune a checkpoint, or every checkpoint of a ladder",
     "ladder": "train, evaluate and tabulate a ladder of checkpoints",
+    "completion": "a script that completes commands, flags and files in bash, zsh or fish",
 }
 """Every command and what it does; the command `x` is the class `Command` of `t2jax.cli.x`."""
 

@@ -91,7 +91,7 @@ class Budgets:
         reach = (float(flops.min()), float(flops.max()))
         if train is None:
             # In the middle, because optima leave the table long before budgets do.
-            train = math.sqrt(reach[0] * reach[1])
+            train = _round(math.sqrt(reach[0] * reach[1]))
             notes.append(f"Training budget {train:.3g} FLOPs: the middle of the table, as none "
                          "was given (--train-flops).")  # fmt: skip
         else:
@@ -102,7 +102,7 @@ class Budgets:
             lead = cost.INFERENCE_FLOPS
             if inference is None:
                 middle = float(np.exp(np.mean(np.log(runs.params))))
-                inference = lead * middle * math.sqrt(most)
+                inference = _round(lead * middle * math.sqrt(most))
                 notes.append(
                     f"Inference budget {inference:.3g} FLOPs per generated token of a question: "
                     f"{math.sqrt(most):.3g} samples of a model of middling size, as none was given "
@@ -120,6 +120,11 @@ class Budgets:
             notes=tuple(notes),
             warnings=tuple(warnings),
         )
+
+
+def _round(budget: float) -> float:
+    """Three digits: what is printed is what was solved, and can be typed again."""
+    return float(f"{budget:.3g}")
 
 
 def _largest_k(runs: "Observations", law: "Law", samples: Sequence[float] | None) -> float:

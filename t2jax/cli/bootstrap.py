@@ -11,7 +11,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(DrawsOptions):
-    """Resample a fit by whole runs, crossed with questions, and print coefficient intervals."""
+    """Resample a fit by whole runs, crossed with questions, and print coefficient intervals.
+
+    Example: t2jax bootstrap fit.json runs.csv --draws 1000 -o draws.npz
+    """
 
     draws: Annotated[int, arg("number of refits", "COUNT")] = 1000
     unit: Annotated[str, arg("run, trunk or row; by default what the table names", "UNIT")] = ""

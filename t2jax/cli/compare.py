@@ -15,7 +15,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(TableOptions):
-    """Judge laws by the checkpoints, sizes, ratios and k that they were not fitted to."""
+    """Judge laws by the checkpoints, sizes, ratios and k that they were not fitted to.
+
+    Example: t2jax compare runs.csv --laws additive,coupled
+    """
 
     table: Annotated[
         tyro.conf.Positional[str],

@@ -19,6 +19,8 @@ class Command(PlanOptions):
     """Which runs to buy next for the largest fall in expected regret per FLOP.
 
     The budget is the plan's, as for `t2jax optimum`; --most caps the price of one run.
+
+    Example: t2jax design draws.npz --train-flops 1e22 --inference-flops 2e12 --most 1e20
     """
 
     model: Annotated[tyro.conf.Positional[str], positional("draws (.npz)", "DRAWS")]

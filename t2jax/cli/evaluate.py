@@ -50,7 +50,10 @@ class CheckpointOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(CheckpointOptions):
-    """Ask checkpoints the same questions and write the table that `t2jax fit` reads."""
+    """Ask checkpoints the same questions and write the table that `t2jax fit` reads.
+
+    Example: t2jax evaluate run/ --mode both --samples 64 --out answers.csv
+    """
 
     mode: Annotated[str, arg("likelihood, sample or both", "MODE")] = "likelihood"
     tasks: Annotated[str, arg("ask these tasks only", "TASK,...")] = ""

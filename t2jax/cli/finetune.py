@@ -18,7 +18,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(CheckpointOptions):
-    """Finetune checkpoints until held-out questions stop improving."""
+    """Finetune checkpoints until held-out questions stop improving.
+
+    Example: t2jax finetune run/ --mode sft --out tuned/
+    """
 
     mode: Annotated[str, arg("ft: whole documents; sft: answers only", "MODE")] = "sft"
     out: Annotated[str, arg("folder that gets one folder per checkpoint", "FOLDER", "-o")] = ""

@@ -14,7 +14,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(FitOptions, TableOptions):
-    """Fit a law to a table of runs and print it as the table people paste into papers."""
+    """Fit a law to a table of runs and print it as the table people paste into papers.
+
+    Example: t2jax fit runs.csv --columns params=n_params --units tokens=1e9 -o fit.json
+    """
 
     table: Annotated[
         tyro.conf.Positional[str],

@@ -19,6 +19,8 @@ class Command(PlanOptions):
     """The optimum along a sweep of budgets, written LOW:HIGH:COUNT at equal steps in logs.
 
     One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k sweeps.
+
+    Example: t2jax frontier draws.npz --train-flops 1e18:1e22:32 --inference-flops 2e12 -o front.csv
     """
 
     model: Annotated[

@@ -1,8 +1,9 @@
 """`t2jax ladder`: many sizes and token budgets trained, evaluated and tabulated."""
 
 import dataclasses
+import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from t2jax.cli import _terminal
 from t2jax.cli._options import arg
@@ -18,6 +19,8 @@ class Command:
     """Train a ladder of checkpoints and write the tables that `t2jax plan` reads.
 
     Prints the plan and its cost first. Stopped or killed, it goes on with --resume.
+
+    Example: t2jax ladder --preset ci --out ladder/
     """
 
     preset: Annotated[str, arg("smoke, ci, laptop, full or pod", "NAME")] = "ci"
@@ -30,6 +33,7 @@ class Command:
     finetune: Annotated[bool, arg("afterwards finetune every point, in both ways")] = False
     resume: Annotated[bool, arg("go on with a folder that was begun")] = False
     dry_run: Annotated[bool, arg("print the plan and stop")] = False
+    json: Annotated[bool, arg("print one JSON object instead of text")] = False
 
     def run(self) -> None:
         """Plan, say what it costs, train, say where the tables are."""
@@ -49,8 +53,11 @@ class Command:
             workers=workers,
             source=corpus.fingerprint(),
         )
-        _terminal.say(plan.summary(workers, finetune=self.finetune))
+        if not self.json:
+            _terminal.say(plan.summary(workers, finetune=self.finetune))
         if self.dry_run:
+            if self.json:
+                _terminal.say(json.dumps(_told(plan, workers)))
             return
         sys.stdout.flush()
         try:
@@ -61,6 +68,15 @@ class Command:
                 "same command with --resume does the rest"
             )
             raise SystemExit(130) from None
+        if self.json:
+            done = {
+                "folder": str(result.folder),
+                "done": result.done,
+                "total": result.total,
+                "tables": [str(path) for path in result.tables],
+            }
+            _terminal.say(json.dumps(_told(plan, workers) | done))
+            return
         _terminal.say(f"{result.done} of {result.total} checkpoints in {self.out}")
         for path in result.tables:
             _terminal.say(f"  {path.name}")
@@ -84,6 +100,16 @@ class Command:
             if sys.stderr.isatty():
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
+
+
+def _told(plan: "LadderPlan", workers: int) -> dict[str, Any]:
+    """The plan as JSON carries it: every checkpoint, and what all of them cost."""
+    points = [
+        {"params": trunk.params, "tokens": point.tokens, "train_flops": point.flops}
+        for trunk, point in plan.points
+    ]
+    return {"checkpoints": points, "core_seconds": plan.seconds,
+            "wall_seconds": plan.wall_seconds(workers), "workers": workers}  # fmt: skip
 
 
 def _draw(progress: "Progress") -> None:

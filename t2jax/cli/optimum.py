@@ -19,6 +19,8 @@ class Command(PlanOptions):
     """The best parameters, training tokens and samples under a budget.
 
     One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k.
+
+    Example: t2jax optimum draws.npz --train-flops 1e22 --inference-flops 2e12 --regret
     """
 
     model: Annotated[

@@ -30,6 +30,8 @@ class Command(BudgetOptions, FitOptions, TableOptions):
     Fits a law, resamples it, finds the optimum beside Chinchilla's choice, writes a report.
 
     Without a table it plans on the built-in ladder.
+
+    Example: t2jax plan runs.csv --train-flops 2.56e19 --inference-flops 2e9 --out report/
     """
 
     table: Annotated[

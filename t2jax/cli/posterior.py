@@ -11,7 +11,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(DrawsOptions):
-    """Sample the posterior of a fit by NUTS, judge the chains, and print intervals."""
+    """Sample the posterior of a fit by NUTS, judge the chains, and print intervals.
+
+    Example: t2jax posterior fit.json runs.csv --chains 4 -o draws.npz
+    """
 
     draws: Annotated[int, arg("draws kept per chain", "COUNT")] = 1000
     chains: Annotated[int, arg("chains", "COUNT")] = 4

@@ -29,6 +29,8 @@ class Command(PlanOptions):
     Without a budget it plans in the middle of the table.
 
     A second fit and its draws, of an accuracy law, judge the plan's pass@k.
+
+    Example: t2jax report fit.json draws.npz --train-flops 1e22 --inference-flops 2e12 -o report/
     """
 
     models: Annotated[

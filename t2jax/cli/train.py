@@ -22,7 +22,10 @@ _TOKENS_PER_PARAM = 20.0  # where no length is given
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Train a decoder on the built-in corpus or on your text; the same command resumes it."""
+    """Train a decoder on the built-in corpus or on your text; the same command resumes it.
+
+    Example: t2jax train corpus:small --d-model 32 --train-flops 1e11 --out run/
+    """
 
     data: Annotated[
         tyro.conf.Positional[str],

@@ -107,6 +107,23 @@ def warm(whole: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "ladder"
 
 
+def test_json_says_what_is_planned_and_what_was_done(whole: pathlib.Path):
+    code, out, _ = command("--out", whole, "--workers", 1, "--dry-run", "--json")
+    planned = json.loads(out)
+    assert code == 0
+    points = [(t.params, p.tokens, p.flops) for t, p in tiny_plan().points]
+    assert [tuple(point.values()) for point in planned["checkpoints"]] == points
+    code, out, _ = command("--out", whole, "--workers", 1, "--resume", "--json")
+    done = json.loads(out)
+    assert code == 0
+    assert done == planned | {
+        "folder": str(whole),
+        "done": len(points),
+        "total": len(points),
+        "tables": [str(whole / n) for n in ("questions.csv", "runs.csv", "questions.parquet")],
+    }
+
+
 def rows(folder: pathlib.Path, name: str = "runs.csv") -> list[dict[str, str]]:
     with (folder / name).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
