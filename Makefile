@@ -3,15 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-# What the second run, in 64-bit mode, leaves out: the trainer, whose precision is explicit, and
-# tests that compute nothing.
+# What the second run, in 64-bit mode, leaves out: the trainer, whose precision is explicit, the
+# page, which computes in a browser, and tests that compute nothing.
 NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/test_public_api.py \
-	tests/test_readme.py
+	tests/test_readme.py tests/test_page.py tests/test_page_solver.py tests/test_cli_fuzz.py \
+	tests/test_read_fuzz.py tests/test_read_traps.py
+
+# A file's tests stay on one worker, so that what they share is made once.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow"
 
 # Compiled programs are kept, so that workers share them and the 64-bit run, whose analysis
 # compiles to the very same programs, reuses them.
 test slow: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv/.jax
-test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0.3
+test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
 .PHONY: .venv demo test slow bench lint
 .DELETE_ON_ERROR:
@@ -41,9 +45,8 @@ lint: .venv/.dev
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/pytest -q -n 2 --benchmark-disable -m "not slow"
-	JAX_ENABLE_X64=1 $(BIN)/pytest -q -n 2 --benchmark-disable -m "not slow" \
-		$(NOT_ANALYSIS:%=--ignore=%)
+	$(PYTEST)
+	JAX_ENABLE_X64=1 $(PYTEST) $(NOT_ANALYSIS:%=--ignore=%)
 
 slow: .venv/.dev
 	$(BIN)/pytest -q --benchmark-disable -m slow

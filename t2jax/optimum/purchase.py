@@ -159,7 +159,7 @@ def evaluations(
 def runs_to_buy(
     law: Law, hull: Hull | None, *, noise: tuple[float, float], most: float | None
 ) -> list[Purchase]:
-    """Training runs on a grid over the table's sizes and tokens and a little beyond.
+    """Training runs on a grid over the table's sizes and tokens, and a little beyond upwards.
 
     Args:
       law: whose k are seen: those of the table, for a law with k.
@@ -175,7 +175,7 @@ def runs_to_buy(
                       "itself", remedy="give candidates=[(params, tokens), ...]")  # fmt: skip
     most = hull.train_flops[1] if most is None else most
     sizes, tokens = (
-        np.geomspace(low / _REACH, high * _REACH, _SIDE) for low, high in (hull.params, hull.tokens)
+        np.geomspace(low, high * _REACH, _SIDE) for low, high in (hull.params, hull.tokens)
     )
     ratio = (hull.tokens_per_param[0] / _REACH, hull.tokens_per_param[1] * _REACH)
     samples = (1.0,)
