@@ -222,10 +222,11 @@ def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
 def test_a_thousand_draws_paint_in_a_second_and_follow_a_slider(chromium, tmp_path):
     draws = browser.ensemble("softplus", 1000, distinct=1000)
     path = browser.write_page("softplus", tmp_path / "index.html", draws)
-    shown = browser.Opened(chromium, path)
-    paint = shown.page.evaluate("performance.getEntriesByType('paint').map((e) => e.startTime)")
+    shown = browser.Opened(chromium, path).ready()
+    painted = "performance.getEntriesByType('paint')"
+    shown.page.wait_for_function(f"{painted}.length > 0")
+    paint = shown.page.evaluate(f"{painted}.map((e) => e.startTime)")
     assert max(paint) < 1000
-    shown.ready()
     moves = []
     for _ in range(25):
         shown.page.locator("#dial-train-flops").press("ArrowRight")
@@ -233,7 +234,7 @@ def test_a_thousand_draws_paint_in_a_second_and_follow_a_slider(chromium, tmp_pa
     print(
         f"first paint {max(paint):.0f} ms, slider {np.median(moves):.1f} ms, {max(moves):.1f} most"
     )
-    assert np.median(moves) < 50
+    assert np.quantile(moves, 0.9) < 50  # a move now and then meets another process
     shown.context.close()
 
 
