@@ -53,6 +53,7 @@ class Opened:
 
     def __init__(self, browser: Any, path: pathlib.Path, **look: Any):
         self.context = browser.new_context(**look)
+        self.context.set_default_timeout(120_000)  # of a busy machine
         self.page = self.context.new_page()
         self.trouble: list[str] = []
         self.requests: list[str] = []
