@@ -24,7 +24,10 @@ from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.solve import path_cost
 
-__all__ = ["COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "settle"]
+__all__ = [
+    "COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "prediction",
+    "settle",
+]  # fmt: skip
 
 COEFFICIENT, SIZE, LOSS = 0, 1, 2
 """Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
@@ -129,7 +132,6 @@ def settle(
     root = jnp.sqrt(rows.weight)
     target = jnp.log(rows.value) if problem.objective.log_scale else rows.value
     lower, upper = problem.box()
-    count = len(problem.cards)
 
     def predicted(free):
         return root * prediction(problem, free, case.data)
@@ -153,19 +155,18 @@ def settle(
         slopes, normal = state.slopes, state.normal
         downhill = slopes.T @ residual
         pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
-        keep = jnp.where(pin, 0.0, 1.0)
         gram = slopes.T @ slopes
         diagonal = jnp.diagonal(gram)
         ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300)
-        system = gram * keep[:, None] * keep + jnp.diag(jnp.where(pin, 1.0, ridge))
-        right = downhill * keep
+        system = gram + jnp.diag(ridge)
         if aim is None:
-            move, price = jnp.linalg.solve(system, right), jnp.zeros(())
+            keep = jnp.where(pin, 0.0, 1.0)
+            bound = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
+            move, price = jnp.linalg.solve(bound, downhill * keep), jnp.zeros(())
         else:
-            normal = normal * keep
-            edge = jnp.block([[system, normal[:, None]], [normal[None], jnp.zeros((1, 1))]])
-            solved = jnp.linalg.solve(edge, jnp.append(right, -state.miss))
-            move, price = solved[:count], solved[count]
+            move, price = _held_step(
+                system, downhill, normal, state.miss, lower - free, upper - free
+            )
         move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
         penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
         tried = jnp.clip(free + move, lower, upper)
@@ -204,6 +205,37 @@ def settle(
         pinned=(end.free <= lower) | (end.free >= upper),
         done=end.done,
     )
+
+
+def _held_step(
+    system: Floats, downhill: Floats, normal: Floats, miss: Scalar, least: Floats, most: Floats
+) -> tuple[Floats, Scalar]:
+    """The step that lowers a quadratic while a linear equation holds, inside a box.
+
+    Minimises `m' system m / 2 - downhill' m` where `normal' m = -miss`. Coordinates that would
+    leave the box end on it and the others are solved for anew, so that what is held stays held:
+    clipped afterwards, a step would miss the equation, and a quantity whose own coordinate sits
+    at its bound could never leave it.
+
+    Returns:
+      The step, and the price of the equation.
+    """
+    count = len(downhill)
+    stopped = jnp.zeros(count, bool)
+    edge = jnp.zeros(count)
+    move, price = edge, jnp.zeros(())
+    for _ in range(3):
+        keep = jnp.where(stopped, 0.0, 1.0)
+        inner = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
+        right = jnp.where(stopped, edge, downhill - system @ edge)
+        free_normal = normal * keep
+        block = jnp.block([[inner, free_normal[:, None]], [free_normal[None], jnp.zeros((1, 1))]])
+        solved = jnp.linalg.solve(block, jnp.append(right, -miss - normal @ edge))
+        move, price = solved[:count], solved[count]
+        edge = jnp.where(stopped, edge, jnp.clip(move, least, most))
+        stopped = stopped | (move < least) | (move > most)
+        edge = jnp.where(stopped, edge, 0.0)
+    return move, price
 
 
 class _Step(NamedTuple):
