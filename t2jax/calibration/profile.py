@@ -36,11 +36,13 @@ from t2jax.calibration.quantities import (
     oriented,
     quantities_of,
 )
+from t2jax.calibration.shape import laplace_k
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
 from t2jax.fit.problem import Problem
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
+from t2jax.uncertainty.pareto import RELIABLE
 
 __all__ = ["Interval", "Profile", "fitted_table", "profile"]
 
@@ -90,6 +92,7 @@ class Profile:
       level: of the intervals.
       notes: what must be said beside them.
       source: file the data came from.
+      k_hat: of "laplace": Pareto k-hat of draws from it; above 0.7 it has not the target's shape.
     """
 
     intervals: dict[str, Interval]
@@ -101,6 +104,7 @@ class Profile:
     level: float
     notes: tuple[str, ...] = ()
     source: str = ""
+    k_hat: float | None = None
 
     def __getitem__(self, name: str) -> Interval:
         """The interval of a quantity."""
@@ -128,6 +132,8 @@ class Profile:
             rows.append([i.name, show(i.estimate), band, _text.number(i.dof, 3)])
         title = f"Intervals of law '{self.law}'" + (f" on {self.source}" if self.source else "")
         lines = [_text.underline(title), _text.table(head, rows), self.sentence() + "."]
+        if self.k_hat is not None:
+            lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
         return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
@@ -256,10 +262,16 @@ def profile(
         )  # fmt: skip
     if budget is not None and "params" in intervals:
         intervals |= _follow(intervals["params"], budget)
+    notes = _notes(setup, base, fit, law, intervals, shared)
+    k_hat = laplace_k(setup, base, covariance) if method == "laplace" else None
+    if k_hat is not None and k_hat > RELIABLE:
+        notes.append(
+            f"k-hat {_text.number(k_hat, 2)} is above {RELIABLE}: the sum of squares is far from "
+            "quadratic where these intervals reach; use method='profile' or t2jax.bootstrap"
+        )
     return Profile(
         intervals=intervals, law=law.name, method=method, covariance=covariance, unit=setup.unit,
-        units=setup.units, level=level, source=table.source,
-        notes=tuple(_notes(setup, base, fit, law, intervals, shared)),
+        units=setup.units, level=level, source=table.source, notes=tuple(notes), k_hat=k_hat,
     )  # fmt: skip
 
 
