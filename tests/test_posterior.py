@@ -1,6 +1,7 @@
 """The posterior: its density, its sampler, its refusals, and what is published of one table."""
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +188,21 @@ def test_the_file_and_the_arviz_groups_hold_every_draw(draws, tmp_path):
             assert column.shape == (4, 600)
             assert np.array_equal(column, copies[group][name])
     assert again.diagnostics == draws.diagnostics
+
+
+def test_arviz_opens_the_draws_and_judges_them_alike(draws):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces its next version on import
+        arviz = pytest.importorskip("arviz")
+    opened = arviz.from_dict(**draws.to_arviz_dict())
+    assert dict(opened.posterior.sizes) == {"chain": 4, "draw": 600}
+    told = draws.diagnostics["coefficients"]
+    for name, own in told.items():
+        column = opened.posterior[name].to_numpy()
+        assert own["r_hat"] == pytest.approx(float(arviz.rhat(column)), rel=1e-9)
+        for method in ("bulk", "tail"):
+            known = float(arviz.ess(column, method=method))
+            assert own[f"ess_{method}"] == pytest.approx(known, rel=1e-6)
 
 
 def test_short_chains_are_refused_unless_asked_for(fitted):
