@@ -233,7 +233,8 @@ def _held_step(
         solved = jnp.linalg.solve(block, jnp.append(right, -miss - normal @ edge))
         move, price = solved[:count], solved[count]
         edge = jnp.where(stopped, edge, jnp.clip(move, least, most))
-        stopped = stopped | (move < least) | (move > most)
+        # What is held at the bound itself gets there within rounding, and is not past it.
+        stopped = stopped | (move < least - _STILL) | (move > most + _STILL)
         edge = jnp.where(stopped, edge, 0.0)
     return move, price
 

@@ -156,12 +156,15 @@ def _far_ends(rows: Rows, points: np.ndarray) -> dict:
 
 
 def _last_k(grid: np.ndarray) -> float:
-    """The k up to which a law is fitted: beyond it lies the upper third of log k.
+    """The largest k that a law is fitted to: beyond it lies the upper third of log k.
 
     What is left has at least two k.
+
+    >>> _last_k(np.array([1.0, 4.0, 16.0, 64.0]))
+    16.0
     """
-    bound = min(grid[-1] ** (2 / 3) * grid[0] ** (1 / 3), grid[-2])
-    return float(max(bound, grid[1]))
+    bound = min(grid[-1] ** (2 / 3) * grid[0] ** (1 / 3), grid[-2]) * (1 + 1e-9)
+    return float(max(grid[grid <= bound][-1], grid[1]))
 
 
 def _beyond_samples(
