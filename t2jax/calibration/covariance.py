@@ -58,22 +58,25 @@ class Spread(NamedTuple):
     dof: Scalar
 
 
-def in_units(settled: Any, places: Floats) -> Units:
+def in_units(settled: Any, places: Floats, free: Floats | None = None) -> Units:
     """A minimum by unit.
 
     Args:
       settled: the minimum.
       places: row of each member of each unit, -1 for none [units, members].
+      free: coordinates that may move, all of them unless given [coordinates].
     """
     there = places >= 0
     residual = jnp.where(there, settled.residual[places], 0.0)
     slope = jnp.where(there[..., None], settled.jacobian[places], 0.0)
     # A coefficient at its bound counts as free: what trades off with it is no better known.
+    keep = jnp.ones(slope.shape[-1]) if free is None else jnp.where(free, 1.0, 0.0)
+    slope = slope * keep
     flat = slope.reshape(-1, slope.shape[-1])
     gram = flat.T @ flat
-    root = jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300))
+    root = jnp.where(keep > 0, jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300)), 1.0)
     bread = _root(gram / root[:, None] / root, -1.0, 1e-14) / root[:, None] / root
-    return Units(residual, slope, bread)
+    return Units(residual, slope, bread * keep[:, None] * keep)
 
 
 def _root(matrix: Floats, power: float, least: float = 1e-9) -> Floats:

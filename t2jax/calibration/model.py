@@ -15,6 +15,7 @@ import numpy as np
 
 from t2jax import passk
 from t2jax._typing import Floats, Scalar
+from t2jax.calibration.covariance import question_weight
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import SSE, Huber
 from t2jax.fit.problem import Data, Problem
@@ -286,6 +287,14 @@ class Setup:
     def units(self) -> int:
         """Number of units."""
         return len(self.places)
+
+    @property
+    def questions(self) -> tuple[Floats, Floats] | None:
+        """Deviations of the questions [rows, questions] and their weights, where there are any."""
+        if self.scores is None:
+            return None
+        assert self.strata is not None
+        return jnp.asarray(self.scores), jnp.asarray(question_weight(self.strata))
 
     @classmethod
     def of(

@@ -16,24 +16,14 @@ import numpy as np
 from t2jax import _text
 from t2jax._precision import double
 from t2jax._typing import Floats, Scalar
-from t2jax.calibration.covariance import (
-    METHODS,
-    Spread,
-    Units,
-    in_units,
-    question_variance,
-    question_weight,
-    spread,
-    student_quantile,
-    with_questions,
-)
+from t2jax.calibration.covariance import METHODS, student_quantile
+from t2jax.calibration.measured import measured
 from t2jax.calibration.model import COEFFICIENT, Aim, Case, Settled, Setup, settle
 from t2jax.calibration.quantities import (
     Quantity,
     aims_of,
     budget_plan,
     chosen,
-    oriented,
     quantities_of,
 )
 from t2jax.calibration.shape import laplace_k
@@ -245,14 +235,17 @@ def profile(
     setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)
     aims = aims_of(asked, law)
-    aims, variance, naive, dof, shared = _variances(setup, base, aims, covariance)
+    known = measured(
+        setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places),
+        setup.questions,
+    )  # fmt: skip
+    aims, error = known.aims, jnp.sqrt(known.variance)
+    dof = known.dof if method == "laplace" else known.worth_dof
     reach = student_quantile(level, dof)
-    error = jnp.sqrt(variance)
     if method == "laplace":
         ends = Ends(aims.value - reach * error, aims.value + reach * error)
     else:
-        worth = naive / variance
-        ends = _ends(setup.problem, base, setup.case, aims, worth, reach, error)
+        ends = _ends(setup.problem, base, setup.case, aims, known.worth, reach, error)
     intervals = {}
     for i, quantity in enumerate(asked):
         low, high = (_natural(quantity, law, float(end[i])) for end in ends)
@@ -262,7 +255,7 @@ def profile(
         )  # fmt: skip
     if budget is not None and "params" in intervals:
         intervals |= _follow(intervals["params"], budget)
-    notes = _notes(setup, base, fit, law, intervals, shared)
+    notes = _notes(setup, base, fit, law, intervals, np.asarray(known.shared))
     k_hat = laplace_k(setup, base, covariance) if method == "laplace" else None
     if k_hat is not None and k_hat > RELIABLE:
         notes.append(
@@ -283,32 +276,6 @@ def settled_at(setup: Setup) -> Settled:
 @functools.partial(jax.jit, static_argnums=0)
 def _settled(problem: Problem, start: Floats, case: Case) -> Settled:
     return settle(problem, start, case)
-
-
-def _variances(setup: Setup, base: Settled, aims: Aim, covariance: str):
-    """Aims in their units, variances, naive variances, degrees of freedom, the questions' share."""
-    units, aims, ways, found = measured(
-        setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places)
-    )
-    shared = np.zeros(len(ways))
-    if setup.scores is not None:
-        assert setup.strata is not None
-        weight = question_weight(setup.strata)
-        shared = np.asarray([
-            question_variance(units, setup.places, way, setup.scores, weight) for way in ways
-        ])  # fmt: skip
-        found = with_questions(found, jnp.asarray(shared), setup.scores.shape[1])
-    return aims, found.variance, found.naive, found.dof, shared
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def measured(
-    problem: Problem, covariance: str, base: Settled, case: Case, aims: Aim, places: Floats
-) -> tuple[Units, Aim, Floats, Spread]:
-    """A minimum by unit; aims in their units, gradients and variances of all quantities."""
-    units = in_units(base, places)
-    aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
-    return units, aims, ways, jax.vmap(lambda way: spread(units, way, covariance))(ways)
 
 
 def statistic(
