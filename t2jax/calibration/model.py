@@ -33,8 +33,9 @@ __all__ = [
 COEFFICIENT, SIZE, LOSS = 0, 1, 2
 """Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
 
-_STEPS = 60
+_STEPS = 200
 _STILL = 1e-9
+_FALL = 1e-4  # of the noise variance: a promised fall of the squares that no interval would notice
 
 
 @jax.tree_util.register_dataclass
@@ -150,17 +151,16 @@ def settle(
         slopes, out = jax.jacfwd(both, has_aux=True)(free)
         return out[:-1], out[-1], slopes[:-1], slopes[-1]
 
-    def step(state):
-        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
-        residual = root * target - state.predicted
-        slopes, normal = state.slopes, state.normal
-        downhill = slopes.T @ residual
-        pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
+    def towards(state, damping):
+        """The step from a state, the price of the equation, and the squares that it promises."""
+        free, slopes, normal = state.free, state.slopes, state.normal
+        downhill = slopes.T @ (root * target - state.predicted)
         gram = slopes.T @ slopes
         diagonal = jnp.diagonal(gram)
         ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300)
         system = gram + jnp.diag(ridge)
         if aim is None:
+            pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
             keep = jnp.where(pin, 0.0, 1.0)
             bound = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
             move, price = jnp.linalg.solve(bound, downhill * keep), jnp.zeros(())
@@ -168,6 +168,12 @@ def settle(
             move, price = _held_step(
                 system, downhill, normal, state.miss, lower - free, upper - free
             )
+        return move, price, move @ gram @ move
+
+    def step(state):
+        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
+        residual = root * target - state.predicted
+        move, price, promised = towards(state, damping)
         move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
         penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
         tried = jnp.clip(free + move, lower, upper)
@@ -180,13 +186,15 @@ def settle(
         better = jnp.all(jnp.isfinite(move)) & (after <= before * (1 + 1e-13) + 1e-300)
         damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 1e-6))
         damping = jnp.where(damping < 1e-9, 0.0, damping)
-        still = better & (jnp.max(jnp.abs(tried - free)) < _STILL)
+        still = jnp.max(jnp.abs(tried - free)) < _STILL
+        settled = (damping < 1e-3) & (jnp.abs(there[1]) < _STILL)
+        settled &= promised < 1e-5 * _FALL * jnp.sum(residual**2) / residual.size
         old = (free, state.predicted, state.miss, state.slopes, state.normal)
         kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (tried, *there), old)
         free, predicted, miss, slopes, normal = kept
         return _Step(
             free, predicted, miss, slopes, normal, penalty, damping, steps + 1,
-            still | (damping > 1e8),
+            (better & (still | settled)) | (damping > 1e8),
         )  # fmt: skip
 
     zero = jnp.zeros(())
@@ -197,14 +205,17 @@ def settle(
     )
     end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, begin)
     residual = root * target - end.predicted
+    square = jnp.sum(residual**2)
+    # Gauss-Newton creeps where residuals are large: the squares are known long before the vector.
+    slow = towards(end, 1e-12)[2] < _FALL * square / residual.size
     return Settled(
         free=end.free,
-        square=jnp.sum(residual**2),
+        square=square,
         residual=residual,
         jacobian=end.slopes,
         missed=jnp.abs(end.miss),
         pinned=(end.free <= lower) | (end.free >= upper),
-        done=end.done,
+        done=end.done | slow,
     )
 
 
