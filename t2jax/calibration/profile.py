@@ -67,6 +67,11 @@ class Interval:
         """Whether both ends were found."""
         return math.isfinite(self.high) and math.isfinite(self.low) and self.low != 0.0
 
+    @property
+    def undefined(self) -> bool:
+        """Whether an end is no number at all."""
+        return math.isnan(self.low) or math.isnan(self.high)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -139,10 +144,17 @@ class Profile:
 
 
 class Ends(NamedTuple):
-    """What one search returned: the ends in the coordinate, and whether each was bracketed."""
+    """What one search returned: ends in the coordinate, and where no fit held the quantity.
+
+    Attributes:
+      low: lower ends [quantities].
+      high: upper ends [quantities].
+      lost: whether the fit with the quantity held did not settle where the search stopped.
+    """
 
     low: Floats
     high: Floats
+    lost: Floats
 
 
 def fitted_table(fit: FitResult, runs: Observations | None) -> Observations:
@@ -243,12 +255,13 @@ def profile(
     dof = known.dof if method == "laplace" else known.worth_dof
     reach = student_quantile(level, dof)
     if method == "laplace":
-        ends = Ends(aims.value - reach * error, aims.value + reach * error)
+        wide = reach * error
+        ends = Ends(aims.value - wide, aims.value + wide, jnp.zeros(len(wide), bool))
     else:
         ends = _ends(setup.problem, base, setup.case, aims, known.worth, reach, error)
     intervals = {}
     for i, quantity in enumerate(asked):
-        low, high = (_natural(quantity, law, float(end[i])) for end in ends)
+        low, high = (_natural(quantity, law, float(end[i])) for end in ends[:2])
         intervals[quantity.name] = Interval(
             name=quantity.name, estimate=quantity.estimate, low=low, high=high, level=level,
             dof=float(dof[i]), standard_error=float(error[i]),
@@ -256,6 +269,9 @@ def profile(
     if budget is not None and "params" in intervals:
         intervals |= _follow(intervals["params"], budget)
     notes = _notes(setup, base, fit, law, intervals, np.asarray(known.shared))
+    notes += _lost(intervals, [q.name for q, lost in zip(asked, ends.lost, strict=True) if lost])
+    if covariance == "robust":
+        notes += _unequal(setup)
     k_hat = laplace_k(setup, base, covariance) if method == "laplace" else None
     if k_hat is not None and k_hat > RELIABLE:
         notes.append(
@@ -330,16 +346,17 @@ def _ends(
 
         zero = jnp.zeros(())
         begin = (zero, zero, zero + jnp.inf, zero + jnp.inf, base.free, 0, jnp.asarray(False))
-        inner, inner_z, outer, outer_z, *_ = jax.lax.while_loop(go, step, begin)
+        inner, inner_z, outer, outer_z, _, _, lost = jax.lax.while_loop(go, step, begin)
         chord = inner + (reach - inner_z) / (outer_z - inner_z) * (outer - inner)
         end = jnp.where(jnp.isfinite(outer), chord, jnp.inf)
-        return centre + side * end
+        return centre + side * end, lost & ~jnp.isfinite(outer)
 
     def both(aim, worth, reach, error):
         sides = jnp.array([-1.0, 1.0])
         return jax.vmap(lambda side: one(aim, worth, reach, error, side))(sides)
 
-    return Ends(*jax.vmap(both)(aims, worth, reach, error).T)
+    ends, lost = jax.vmap(both)(aims, worth, reach, error)
+    return Ends(ends[:, 0], ends[:, 1], jnp.any(lost, axis=1))
 
 
 def _natural(quantity: Quantity, law: Any, coordinate: float) -> float:
@@ -404,7 +421,39 @@ def _notes(
         notes.append("the choice of questions is part of the intervals")
     elif setup.scores is None:
         notes.append("intervals hold for these questions: a table of losses says nothing of others")
-    open_ends = [i.name for i in intervals.values() if not i.bounded]
+    open_ends = [i.name for i in intervals.values() if not (i.bounded or i.undefined)]
     if open_ends:
         notes.append(f"the rows do not bound {', '.join(open_ends)}")
     return notes
+
+
+def _lost(intervals: dict[str, Interval], lost: list[str]) -> list[str]:
+    """Which ends are open for want of a fit, and which are no number."""
+    notes = []
+    if lost:
+        notes.append(
+            f"the fit with {', '.join(lost)} held did not settle on the way out: an open end there "
+            "is one that was not found"
+        )
+    undefined = [i.name for i in intervals.values() if i.undefined]
+    if undefined:
+        notes.append(
+            f"NO ENDS FOR {', '.join(undefined)}: the noise, or the slope of the law in it, is no "
+            "number; look at the residuals and at what is at a bound"
+        )
+    return notes
+
+
+_UNEQUAL = 0.4  # effective share of units below which simulated coverage was seen to fall
+
+
+def _unequal(setup: Setup) -> list[str]:
+    """A warning where few units hold most of the rows."""
+    rows = np.sum(setup.places >= 0, axis=1)
+    effective = float(rows.sum() ** 2 / np.sum(rows**2))
+    if effective > _UNEQUAL * len(rows):
+        return []
+    return [
+        f"rows are so unequally shared that {len(rows)} units of '{setup.unit}' count as "
+        f"{effective:.1f}: measure the coverage with t2jax.calibrate before you bet on this"
+    ]
