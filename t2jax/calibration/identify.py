@@ -19,7 +19,7 @@ from t2jax import _text
 from t2jax._precision import double
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.fit.rows import DEFAULT_SAMPLES
+from t2jax.fit.rows import DEFAULT_SAMPLES, sample_grid
 from t2jax.laws import Centre, Law, template
 from t2jax.observations import Observations
 
@@ -92,7 +92,7 @@ def identify(
       Rank and condition of the design, and which coefficients trade off.
 
     Raises:
-      InputError: an accuracy law.
+      InputError: an accuracy law, or a k grid that does not go with the table.
       Refusal: the design cannot answer; the remedy names cheap rows (N, D and k, cost 6ND) that
         would, none of them to spare. Another k at a checkpoint that exists costs no training.
 
@@ -143,15 +143,14 @@ def identify(
 
 def _rows(table: Observations, law: Law, samples: Sequence[float] | None) -> np.ndarray:
     """N, D, k and unique tokens of every row that a fit of the law would see [rows, 4]."""
+    grid = sample_grid(table, law, samples)
     unique = table.unique_tokens
     unique = np.full(table.n_rows, np.inf) if unique is None else np.asarray(unique)
     if table.kind == "loss" or not law.uses_samples:
         k = np.ones(table.n_rows) if table.samples is None else np.asarray(table.samples)
         rows = np.stack([table.params, table.tokens, k, unique], axis=1)
         return rows if law.uses_samples else rows[k == k.min()]
-    grid = np.asarray(DEFAULT_SAMPLES if samples is None else samples, float)
-    if table.trials is not None and samples is None:
-        grid = grid[grid <= np.min(table.trials[table.trials > 0])]
+    assert grid is not None
     count = len(grid)
     columns = [np.repeat(x, count) for x in (table.params, table.tokens, unique)]
     return np.stack([*columns[:2], np.tile(grid, table.n_rows), columns[2]], axis=1)
