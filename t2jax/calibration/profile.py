@@ -196,6 +196,7 @@ def profile(
     over rows, Q(psi) the least one with the quantity held at psi, v the gradient of the quantity,
     V its variance when noise is shared by the rows of a unit, dof the degrees of freedom of V.
     With one row a unit this is the F interval of nonlinear regression, dof = units - coefficients.
+    Where a coefficient may meet its bound, the smaller scale of two counts: it free, and it fixed.
     N* is held by the first-order condition of the budget, so that no optimum is solved on the way.
 
     Args:
