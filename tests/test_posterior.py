@@ -50,20 +50,21 @@ def draws(fitted) -> Ensemble:
 
 
 def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
-    """Simulated counts under a monotone Beta law, some questions impossible."""
+    """Simulated counts under a monotone Beta law over four decades of N and D, so that the law's
+    own coefficients are held; some questions impossible, or checkpoints astray."""
     rng = np.random.default_rng(1)
-    params = np.repeat(np.geomspace(1e7, 3e9, 5), 3)
-    tokens = np.tile([3e9, 3e10, 3e11], 5)
-    law = BetaMonotone(loss=TRUE, a0=2.0, a1=1.0, b0=0.5, b1=0.8)
+    params = np.repeat(np.geomspace(1e6, 1e10, 6), 6)
+    tokens = np.tile(np.geomspace(1e8, 1e12, 6), 6)
+    law = BetaMonotone(loss=TRUE, a0=1.5, a1=0.6, b0=-2.0, b1=1.2)
     with jax.enable_x64(True):
         a, b = (np.asarray(x)[:, None] for x in law.spread(params=params, tokens=tokens))
     b = b * np.exp(rng.normal(0, spread, b.shape))
-    share = rng.beta(a, b, (15, 60)) * (rng.random(60) >= impossible)
-    trials = np.full((15, 60), 400)
+    share = rng.beta(a, b, (36, 150)) * (rng.random(150) >= impossible)
+    trials = np.full((36, 150), 200)
     return Observations(
-        kind="counts", run=np.arange(15).astype(str), params=params, tokens=tokens,
+        kind="counts", run=np.arange(36).astype(str), params=params, tokens=tokens,
         successes=rng.binomial(trials, share), trials=trials,
-        question=np.arange(60).astype(str), task=np.full(60, "task"),
+        question=np.arange(150).astype(str), task=np.full(150, "task"),
     )  # fmt: skip
 
 
@@ -284,14 +285,11 @@ def test_the_command_writes_draws(fitted, table, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("impossible", [0.0, 0.3])
 def test_the_share_of_impossible_questions_is_found(impossible):
     table = counts_table(impossible)
-    # Fifteen checkpoints hold the law's own coefficients loosely, and some draws diverge there.
+    fitted = fit(table, law="beta_monotone", n_starts=2)
     draws = posterior(
-        fit(table, law="beta_monotone"),
-        effects="none",
-        impossible=True,
-        allow_failed=True,
-        progress=False,
+        fitted, effects="none", impossible=True, warmup=1000, target_accept=0.95, progress=False
     )
+    assert draws.diagnostics["failed"] == []
     share = draws.nuisance["impossible"]
     truth = float(np.mean(np.all(np.asarray(table.successes) == 0, axis=0))) if impossible else 0.0
     low, high = np.quantile(share, [0.025, 0.975])
@@ -305,8 +303,9 @@ def test_the_share_of_impossible_questions_is_found(impossible):
 @pytest.mark.slow
 def test_the_spread_of_checkpoints_is_found():
     table = counts_table(spread=0.4)
-    fitted = fit(table, law="beta_monotone")
-    draws = posterior(fitted, progress=False, allow_failed=True)
+    fitted = fit(table, law="beta_monotone", n_starts=2)
+    draws = posterior(fitted, warmup=1000, target_accept=0.95, progress=False)
+    assert draws.diagnostics["failed"] == []
     assert draws.unit == "checkpoint"
     low, high = np.quantile(draws.nuisance["sd_log_b"], [0.01, 0.99])
     assert low < 0.4 < high
