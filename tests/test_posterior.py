@@ -304,7 +304,7 @@ def test_the_share_of_impossible_questions_is_found(impossible):
 def test_the_spread_of_checkpoints_is_found():
     table = counts_table(spread=0.4)
     fitted = fit(table, law="beta_monotone", n_starts=2)
-    draws = posterior(fitted, warmup=1000, target_accept=0.95, progress=False)
+    draws = posterior(fitted, warmup=1000, target_accept=0.99, progress=False)
     assert draws.diagnostics["failed"] == []
     assert draws.unit == "checkpoint"
     low, high = np.quantile(draws.nuisance["sd_log_b"], [0.01, 0.99])
