@@ -169,6 +169,19 @@ def test_every_command_refuses_with_the_rows(command, name, run):
     assert not list(pathlib.Path().glob("report*"))
 
 
+def test_counts_at_one_ratio_are_refused_with_the_rows(run):
+    shape = (16, 2)
+    t2.Observations(
+        kind="counts", run=np.arange(16).astype(str), params=PARAMS, tokens=20 * PARAMS,
+        successes=np.ones(shape), trials=np.full(shape, 64.0), question=np.array(["a", "b"]),
+        task=np.array(["task", "task"]),
+    ).write("runs.csv")  # fmt: skip
+    code, text, error = run("fit", "runs.csv")
+    assert (code, text) == (3, "")
+    assert "20 tokens per parameter throughout" in error
+    assert parsed(error), error
+
+
 def test_a_design_that_answers_is_described(run):
     """Additive losses with a floor of .5 nats: simulation."""
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from t2jax.fit.counts import rising, rising_log_likelihood
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
-from t2jax.uncertainty.posterior import _judge, _Stats
+from t2jax.uncertainty.posterior import _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import prepare
 from t2jax.uncertainty.target import grouped_t_log_density, mixed_log_likelihood
 
@@ -233,6 +233,14 @@ def test_chains_that_drift_stick_or_disagree_fail(spoil, word):
     assert word in "; ".join(found)
     diverged = fine._replace(diverging=rng.random((4, 500)) < 0.01)
     assert "diverged" in _judge({"alpha": chains.ravel()}, diverged, 4, 500)["failed"][0]
+
+
+def test_the_remedy_names_effects_where_there_are_any():
+    calm = _Stats(np.zeros((4, 10)), np.zeros((4, 10), bool), np.ones((4, 10)))
+    wild = calm._replace(diverging=np.ones((4, 10), bool))
+    assert "effects='none', whose intervals" in _remedy(wild, 500, 1000, 0.9, "spread")
+    assert "use target_accept=0.98" in _remedy(wild, 500, 1000, 0.9, "none")
+    assert "effects" not in _remedy(calm, 500, 1000, 0.9, "shift")
 
 
 def test_diagnostics_agree_with_numpyro_and_theory():
