@@ -14,7 +14,10 @@ __all__ = ["Command"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(FitOptions, TableOptions):
-    """Say whether these rows identify a law, or name the cheapest rows that would."""
+    """Say whether these rows identify a law, or name the cheapest rows that would.
+
+    Example: t2jax identify runs.csv --law additive
+    """
 
     table: Annotated[
         tyro.conf.Positional[str],
