@@ -11,6 +11,8 @@ from scipy import optimize, stats
 
 import t2jax as t2
 from t2jax.calibration.covariance import student_cdf, student_quantile
+from t2jax.calibration.model import Setup
+from t2jax.calibration.profile import Interval, _lost, _unequal
 from t2jax.calibration.verdict import judged
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive
@@ -97,6 +99,93 @@ def test_an_end_that_no_row_rules_out_is_open():
     found = t2.profile(t2.fit(runs, law="additive", objective="huber"))
     assert not (found["alpha"].bounded and found["E"].bounded)
     assert any("do not bound" in note for note in found.notes)
+
+
+def test_a_quantity_at_its_bound_can_be_held_off_it():
+    # Nothing irreducible, and least squares with E = 0: the end of E is still where SciPy's own
+    # least squares with E held meets the threshold.
+    noise = np.random.default_rng(1).normal(0, 0.02, 16)
+    value = (loss(PARAMS, TOKENS) - 1.7) * np.exp(noise)
+    runs = t2.Observations(kind="loss", run=RUN, params=PARAMS, tokens=TOKENS, loss=value)
+    fit = t2.fit(runs, law="additive", objective="huber", n_starts=2)
+    found = t2.profile(fit, "E")["E"]
+    assert found.estimate == 0.0
+    assert 0 < found.high < np.min(value)
+
+    def squares(E):
+        def residual(u):
+            a, b, alpha, beta = u
+            sizes = np.exp(a) * (PARAMS / 2e8) ** -alpha + np.exp(b) * (TOKENS / 6e9) ** -beta
+            return np.log(E + sizes) - np.log(value)
+
+        done = optimize.least_squares(residual, [-0.5, -0.7, 0.34, 0.3], xtol=1e-14, ftol=1e-14)
+        return 2 * done.cost
+
+    least = squares(0.0)
+    statistic = (squares(found.high) - least) / (least / 11)
+    assert statistic == pytest.approx(stats.f.ppf(0.95, 1, 11), rel=1e-3)
+
+
+def uneven(sizes) -> t2.Observations:
+    """Trunks of one size each and so many checkpoints; losses without noise."""
+    params = np.repeat(
+        np.random.default_rng(0).permutation(np.geomspace(1e7, 2e9, len(sizes))), sizes
+    )
+    ratio = np.concatenate([
+        np.geomspace(5, 500, s + 2)[1:-1] if s > 1 else [20.0 * 4.0 ** (i % 3 - 1)]
+        for i, s in enumerate(sizes)
+    ])  # fmt: skip
+    run = np.repeat([f"run {i:02}" for i in range(len(sizes))], sizes)
+    return t2.Observations(
+        kind="loss", run=run, params=params, tokens=params * ratio,
+        loss=loss(params, params * ratio),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_profile_intervals_cover_on_units_of_unequal_size():
+    # Simulation: noise of a run thrice to eight times that of a row. 400 tables, so two standard
+    # errors below 95% are 92.8%; the test allows three.
+    for sizes in ([4] * 10, [1, 1, 2, 2, 3, 4, 6, 8, 12, 20]):
+        found = t2.calibrate(
+            uneven(sizes), TRUE, budget=BUDGET, tables=400, run_noise=0.03, row_noise=0.004,
+            methods=["profile"], progress=False,
+        )  # fmt: skip
+        assert min(own[1] for own in found.coverage["profile"].values()) > 0.917
+        assert found.recommended == "profile"
+
+
+@pytest.mark.slow
+def test_profile_intervals_cover_on_the_built_in_ladder():
+    # Simulation on 23 trunks of unequal length, E at its bound in half of the tables.
+    found = t2.calibrate(
+        t2.fit(t2.datasets.load_ladder(), "softplus"), tables=400, methods=["profile", "laplace"],
+        budget=t2.Budget(train_flops=1e12, inference_flops=1e6), progress=False,
+    )  # fmt: skip
+    assert min(own[1] for own in found.coverage["profile"].values()) > 0.917
+    assert found.recommended == "profile"
+
+
+def test_units_that_count_as_few_are_said_to():
+    for sizes, said in (([1] * 6 + [2] * 6 + [8] * 3 + [30] * 2, True), ([4] * 10, False)):
+        runs = uneven(sizes)
+        setup = Setup.of(
+            TRUE, runs, objective="huber", samples=None, box=None, plan=None, unit="run"
+        )  # fmt: skip
+        notes = _unequal(setup)
+        assert bool(notes) == said
+        if said:
+            assert "17 units of 'run' count as 5.1: measure the coverage" in notes[0]
+
+
+def test_ends_that_were_not_found_are_said_in_words():
+    known = {"level": 0.95, "dof": 3.0, "standard_error": 0.1}
+    alpha = Interval(name="alpha", estimate=0.3, low=0.2, high=np.inf, **known)
+    beta = Interval(name="beta", estimate=0.3, low=np.nan, high=np.nan, **known)
+    first, second = _lost({"alpha": alpha, "beta": beta}, ["alpha"])
+    assert "fit with alpha held did not settle" in first
+    assert second.startswith("NO ENDS FOR beta")
+    assert _lost({"alpha": alpha}, []) == []
 
 
 def test_students_t_is_scipys():

@@ -1,19 +1,21 @@
 """Laws judged by what they were not fitted to."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from law_cases import value
-from scipy import optimize
+from scipy import optimize, special
 
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult, fit
 from t2jax.fit.choose import candidates
-from t2jax.fit.held_out import held_out
-from t2jax.laws import Coupled, Product
+from t2jax.fit.held_out import held_out, thinned
+from t2jax.laws import Additive, BetaMonotone, Coupled, Product
 from t2jax.observations import Observations
 from t2jax.uncertainty import Comparison, compare
 from t2jax.uncertainty.compare import _samples_check, stacking_weights
@@ -146,6 +148,51 @@ def test_a_table_too_small_to_hold_out_is_refused(table):
     small = table.select([0, 1, 7, 20, 30, 41, 47])
     with pytest.raises(Refusal, match="too few to hold a quarter"):
         compare(small, ["additive"])
+
+
+@pytest.fixture(scope="module")
+def counts() -> Observations:
+    """Simulated counts under a monotone Beta law: 15 checkpoints, 100 samples a question."""
+    rng = np.random.default_rng(1)
+    params, tokens = np.repeat(np.geomspace(1e7, 3e9, 5), 3), np.tile([3e9, 3e10, 3e11], 5)
+    loss = Additive(E=1.7, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3)
+    law = BetaMonotone(loss=loss, a0=2.0, a1=1.0, b0=0.5, b1=0.8)
+    with jax.enable_x64(True):
+        a, b = (np.asarray(x)[:, None] for x in law.spread(params=params, tokens=tokens))
+    trials = np.full((15, 300), 100)
+    return Observations(
+        kind="counts", run=np.arange(15).astype(str), params=params, tokens=tokens,
+        successes=rng.binomial(trials, rng.beta(a, b, trials.shape)), trials=trials,
+        question=np.arange(300).astype(str), task=np.full(300, "task"),
+    )  # fmt: skip
+
+
+def test_thinned_counts_are_samples_of_the_counts(counts):
+    successes, trials = thinned(counts, 16)
+    assert np.all(trials == 16)
+    assert np.all(successes <= np.minimum(counts.successes, 16))
+    assert np.all(16 - successes <= counts.trials - counts.successes)
+    # Drawn without replacement: the share is kept, give or take the noise of 72,000 draws.
+    assert successes.mean() / 16 == pytest.approx(counts.successes.mean() / 100, abs=0.004)
+    assert np.array_equal(thinned(counts, 100)[0], counts.successes)
+
+
+@pytest.mark.slow
+def test_the_largest_k_of_counts_is_held_out(counts):
+    found = held_out(fit(counts, "beta_monotone"), counts, each=False)
+    assert set(found.axis_error) == {"train_flops", "tokens_per_param", "samples"}
+    # By hand: k = 1, 4, 16, 64 in 100 samples; the law sees 16 of them and is judged at 64.
+    successes, trials = thinned(counts, 16)
+    fewer = dataclasses.replace(counts, successes=successes, trials=trials)
+    law = fit(fewer, "beta_monotone").law
+    told = value(law, {"params": counts.params, "tokens": counts.tokens, "samples": 64.0})
+    failed = counts.trials - counts.successes
+    choose = special.gammaln(failed + 1.0) - special.gammaln(np.maximum(failed - 63, 1.0))
+    each = 1.0 - np.exp(choose + special.gammaln(37.0) - special.gammaln(101.0))
+    measured = np.where(failed < 64, 1.0, each).mean(axis=1)
+    error = np.mean(np.abs(told - measured))
+    assert found.axis_error["samples"] == pytest.approx(error, rel=1e-4)
+    assert error < 0.1
 
 
 @pytest.mark.slow

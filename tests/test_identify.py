@@ -1,12 +1,19 @@
 """Designs that cannot answer are refused, with rows that would repair them."""
 
+import json
+import pathlib
 import re
 
+import jax
 import numpy as np
 import pytest
 
 import t2jax as t2
+from t2jax.calibration.identify import _slopes
+from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
+from t2jax.fit.result import Certificate
+from t2jax.hull import Hull
 
 PARAMS = np.repeat(np.geomspace(1e7, 2e9, 4), 4)
 RATIO = np.tile(np.geomspace(5, 500, 4), 4)
@@ -112,3 +119,114 @@ def test_numbers_are_those_of_a_plain_regression():
 def test_an_accuracy_law_is_sent_to_its_loss():
     with pytest.raises(InputError, match="identify its loss first: law='additive'"):
         t2.identify(t2.datasets.load_ladder(), "t2_accuracy")
+
+
+# On the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["D = 20N", "two sizes", "one k"])
+@pytest.mark.parametrize("command", ["identify", "fit", "plan", "bootstrap"])
+def test_every_command_refuses_with_the_rows(command, name, run):
+    params, tokens, samples, law, words = REFUSED[name]
+    design(params, tokens, samples).write("runs.csv")
+    more = ["--law", law]
+    if command == "bootstrap":
+        some = t2.laws.template(law)
+        numbers = jax.tree.map(lambda _: 0.5, some)
+        result = t2.FitResult(
+            law=numbers, success=True, message="", objective="huber", objective_options={},
+            objective_value=0.0, n_obs=1, n_free=1, nuisance={}, starts=(), samples=None,
+            certificate=Certificate(
+                gradient_norm=0.0, expected_fall=0.0, positive_definite=True, condition=1.0,
+                agreement=1.0, at_bound=(),
+            ),
+            hull=Hull(
+                params=(1e7, 1e9), tokens=(1e8, 1e10), samples=(1.0, 1.0),
+                tokens_per_param=(10.0, 10.0), train_flops=(6e15, 6e19),
+            ),
+            observed=np.zeros(1), predicted=np.zeros(1), criteria={}, description="",
+            params_definition="", source="", data_hash="", versions={},
+        )  # fmt: skip
+        result.save("fit.json")
+        more = ["fit.json"]
+    code, text, error = run(command, "runs.csv", *more)
+    assert (code, text) == (3, "")
+    assert words in error
+    assert parsed(error), error
+    assert not list(pathlib.Path().glob("report*"))
+
+
+def test_counts_at_one_ratio_are_refused_with_the_rows(run):
+    shape = (16, 2)
+    t2.Observations(
+        kind="counts", run=np.arange(16).astype(str), params=PARAMS, tokens=20 * PARAMS,
+        successes=np.ones(shape), trials=np.full(shape, 64.0), question=np.array(["a", "b"]),
+        task=np.array(["task", "task"]),
+    ).write("runs.csv")  # fmt: skip
+    code, text, error = run("fit", "runs.csv")
+    assert (code, text) == (3, "")
+    assert "20 tokens per parameter throughout" in error
+    assert parsed(error), error
+
+
+def test_a_design_that_answers_is_described(run):
+    """Additive losses with a floor of .5 nats: simulation."""
+    rng = np.random.default_rng(0)
+    value = 0.5 + 0.5 * (PARAMS / 2e8) ** -0.3 + 0.5 * (PARAMS * RATIO / 6e9) ** -0.3
+    runs = t2.Observations(
+        kind="loss", run=np.arange(16).astype(str), params=PARAMS, tokens=PARAMS * RATIO,
+        loss=value * np.exp(rng.normal(0, 0.01, 16)),
+    )  # fmt: skip
+    runs.write("runs.csv")
+    words = ("identify", "runs.csv", "--law", "additive", "--objective", "huber", "--draws", "64")
+    code, text, error = run(*words)
+    assert (code, error) == (0, "")
+    for part in ("rank 5 of 5, condition", "95% profile", "correlation of E over", "starts at a"):
+        assert part in text
+    code, printed, _ = run(*words, "--json")
+    assert code == 0
+    told = json.loads(printed, parse_constant=pytest.fail)
+    found = t2.fit(runs, "additive", objective="huber")
+    known = t2.profile(found, "alpha")["alpha"]
+    ends = told["exponents"]["alpha"]
+    assert (ends["low"], ends["high"]) == pytest.approx((known.low, known.high))
+    draws = t2.bootstrap(found, draws=64, progress=False)
+    many = draws.law.coefficients()
+    share = np.corrcoef(many["E"], many["beta"])[0, 1]
+    assert told["correlation"]["beta"] == pytest.approx(share)
+    assert told["replicates"] == draws.diagnostics["at_bound"]
+    assert told["n_starts"] == len(found.starts) == 8
+    pinned = [name for start in found.starts for name in start["at_bound"]]
+    assert told["starts"] == {name: pinned.count(name) / 8 for name in set(pinned)}
+
+
+def test_unique_tokens_are_part_of_a_design():
+    # Repeated data is what R_D is seen by: without a row that repeats, its slope is zero.
+    tokens = PARAMS * RATIO
+    fresh = design(PARAMS, tokens)
+    with pytest.raises(Refusal, match="cannot tell the 7 coefficients"):
+        t2.identify(fresh, "data_constrained")
+    slopes = {}
+    for name, unique in (
+        ("fresh", np.full(16, np.inf)),
+        ("repeated", tokens / np.tile([1, 4, 9, 30], 4)),
+    ):
+        rows = np.stack([PARAMS, tokens, np.ones(16), unique], axis=1)
+        centre = t2.laws.Centre(params=18.0, tokens=22.0, samples=0.0, loss=1.5)
+        with jax.enable_x64(True):
+            slopes[name] = _slopes(t2.laws.template("data_constrained"), rows, centre)[:, 5]
+    assert np.all(slopes["fresh"] == 0)
+    assert np.all(np.abs(slopes["repeated"][1:4]) > 1e-6)

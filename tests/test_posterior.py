@@ -1,6 +1,7 @@
 """The posterior: its density, its sampler, its refusals, and what is published of one table."""
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from t2jax.fit.counts import rising, rising_log_likelihood
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
-from t2jax.uncertainty.posterior import _judge, _Stats
+from t2jax.uncertainty.posterior import _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import prepare
 from t2jax.uncertainty.target import grouped_t_log_density, mixed_log_likelihood
 
@@ -49,20 +50,21 @@ def draws(fitted) -> Ensemble:
 
 
 def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
-    """Simulated counts under a monotone Beta law, some questions impossible."""
+    """Simulated counts under a monotone Beta law over four decades of N and D, so that the law's
+    own coefficients are held; some questions impossible, or checkpoints astray."""
     rng = np.random.default_rng(1)
-    params = np.repeat(np.geomspace(1e7, 3e9, 5), 3)
-    tokens = np.tile([3e9, 3e10, 3e11], 5)
-    law = BetaMonotone(loss=TRUE, a0=2.0, a1=1.0, b0=0.5, b1=0.8)
+    params = np.repeat(np.geomspace(1e6, 1e10, 6), 6)
+    tokens = np.tile(np.geomspace(1e8, 1e12, 6), 6)
+    law = BetaMonotone(loss=TRUE, a0=1.5, a1=0.6, b0=-2.0, b1=1.2)
     with jax.enable_x64(True):
         a, b = (np.asarray(x)[:, None] for x in law.spread(params=params, tokens=tokens))
     b = b * np.exp(rng.normal(0, spread, b.shape))
-    share = rng.beta(a, b, (15, 60)) * (rng.random(60) >= impossible)
-    trials = np.full((15, 60), 400)
+    share = rng.beta(a, b, (36, 150)) * (rng.random(150) >= impossible)
+    trials = np.full((36, 150), 200)
     return Observations(
-        kind="counts", run=np.arange(15).astype(str), params=params, tokens=tokens,
+        kind="counts", run=np.arange(36).astype(str), params=params, tokens=tokens,
         successes=rng.binomial(trials, share), trials=trials,
-        question=np.arange(60).astype(str), task=np.full(60, "task"),
+        question=np.arange(150).astype(str), task=np.full(150, "task"),
     )  # fmt: skip
 
 
@@ -189,6 +191,21 @@ def test_the_file_and_the_arviz_groups_hold_every_draw(draws, tmp_path):
     assert again.diagnostics == draws.diagnostics
 
 
+def test_arviz_opens_the_draws_and_judges_them_alike(draws):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces its next version on import
+        arviz = pytest.importorskip("arviz")
+    opened = arviz.from_dict(**draws.to_arviz_dict())
+    assert dict(opened.posterior.sizes) == {"chain": 4, "draw": 600}
+    told = draws.diagnostics["coefficients"]
+    for name, own in told.items():
+        column = opened.posterior[name].to_numpy()
+        assert own["r_hat"] == pytest.approx(float(arviz.rhat(column)), rel=1e-9)
+        for method in ("bulk", "tail"):
+            known = float(arviz.ess(column, method=method))
+            assert own[f"ess_{method}"] == pytest.approx(known, rel=1e-6)
+
+
 def test_short_chains_are_refused_unless_asked_for(fitted):
     short = {"draws": 40, "warmup": 20, "progress": False}
     with pytest.raises(Refusal, match=r"effective draws.*use draws=80"):
@@ -216,6 +233,14 @@ def test_chains_that_drift_stick_or_disagree_fail(spoil, word):
     assert word in "; ".join(found)
     diverged = fine._replace(diverging=rng.random((4, 500)) < 0.01)
     assert "diverged" in _judge({"alpha": chains.ravel()}, diverged, 4, 500)["failed"][0]
+
+
+def test_the_remedy_names_effects_where_there_are_any():
+    calm = _Stats(np.zeros((4, 10)), np.zeros((4, 10), bool), np.ones((4, 10)))
+    wild = calm._replace(diverging=np.ones((4, 10), bool))
+    assert "effects='none', whose intervals" in _remedy(wild, 500, 1000, 0.9, "spread")
+    assert "use target_accept=0.98" in _remedy(wild, 500, 1000, 0.9, "none")
+    assert "effects" not in _remedy(calm, 500, 1000, 0.9, "shift")
 
 
 def test_diagnostics_agree_with_numpyro_and_theory():
@@ -268,14 +293,11 @@ def test_the_command_writes_draws(fitted, table, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("impossible", [0.0, 0.3])
 def test_the_share_of_impossible_questions_is_found(impossible):
     table = counts_table(impossible)
-    # Fifteen checkpoints hold the law's own coefficients loosely, and some draws diverge there.
+    fitted = fit(table, law="beta_monotone", n_starts=2)
     draws = posterior(
-        fit(table, law="beta_monotone"),
-        effects="none",
-        impossible=True,
-        allow_failed=True,
-        progress=False,
+        fitted, effects="none", impossible=True, warmup=1000, target_accept=0.95, progress=False
     )
+    assert draws.diagnostics["failed"] == []
     share = draws.nuisance["impossible"]
     truth = float(np.mean(np.all(np.asarray(table.successes) == 0, axis=0))) if impossible else 0.0
     low, high = np.quantile(share, [0.025, 0.975])
@@ -289,8 +311,9 @@ def test_the_share_of_impossible_questions_is_found(impossible):
 @pytest.mark.slow
 def test_the_spread_of_checkpoints_is_found():
     table = counts_table(spread=0.4)
-    fitted = fit(table, law="beta_monotone")
-    draws = posterior(fitted, progress=False, allow_failed=True)
+    fitted = fit(table, law="beta_monotone", n_starts=2)
+    draws = posterior(fitted, warmup=1000, target_accept=0.99, progress=False)
+    assert draws.diagnostics["failed"] == []
     assert draws.unit == "checkpoint"
     low, high = np.quantile(draws.nuisance["sd_log_b"], [0.01, 0.99])
     assert low < 0.4 < high

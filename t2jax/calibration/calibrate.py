@@ -18,17 +18,11 @@ import numpy as np
 from t2jax._precision import double
 from t2jax._progress import track
 from t2jax._typing import Floats
-from t2jax.calibration.covariance import (
-    in_units,
-    meat,
-    question_variance,
-    question_weight,
-    student_quantile,
-    with_questions,
-)
+from t2jax.calibration.covariance import in_units, meat, question_weight, student_quantile
 from t2jax.calibration.identify import identify
+from t2jax.calibration.measured import measured
 from t2jax.calibration.model import SIZE, Aim, Case, Setup, held, settle
-from t2jax.calibration.profile import fitted_table, measured, settled_at, statistic
+from t2jax.calibration.profile import fitted_table, settled_at, statistic
 from t2jax.calibration.quantities import PLAN, aims_of, budget_plan, quantities_of
 from t2jax.calibration.verdict import LEVELS, METHODS, Calibration, judged
 from t2jax.errors import InputError
@@ -238,10 +232,7 @@ def _judge(
     """Whether each interval holds the truth, by method [tables, quantities, levels]."""
     tables = len(values)
     covariance = "pooled" if setup.pooled else "robust"
-    questions = None
-    if setup.scores is not None:
-        assert setup.strata is not None
-        questions = (jnp.asarray(setup.scores), jnp.asarray(question_weight(setup.strata)))
+    questions = setup.questions
     share = dict.fromkeys(m for m in methods if m in ("bootstrap", "row bootstrap"))
     parts: list[Any] = []
     below: dict[str, list[np.ndarray]] = {name: [] for name in share}
@@ -262,7 +253,10 @@ def _judge(
             below[name].append(np.asarray(lower)[:count])
     seen = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     level = np.asarray(LEVELS)
-    reach = np.asarray(student_quantile(jnp.asarray(level), jnp.asarray(seen.dof)[..., None]))
+    reach, worth_reach = (
+        np.asarray(student_quantile(jnp.asarray(level), jnp.asarray(dof)[..., None]))
+        for dof in (seen.dof, seen.worth_dof)
+    )
     covered = {}
     for name in methods:
         if name in share:
@@ -270,8 +264,10 @@ def _judge(
             edge = (1 - level) / 2 * (draws + 1)
             covered[name] = (rank >= edge) & (rank < draws + 1 - edge)
         else:
-            found = (seen.root if name == "profile" else seen.wald)[..., None]
-            covered[name] = (found <= reach) & seen.done[:, None, None]
+            profiled = name == "profile"
+            found = (seen.root if profiled else seen.wald)[..., None]
+            within = found <= (worth_reach if profiled else reach)
+            covered[name] = within & seen.done[:, None, None]
     return covered, float(seen.done.mean())
 
 
@@ -282,7 +278,8 @@ class _Seen(NamedTuple):
       free: the refit [coordinates].
       root: signed root of the profile statistic at the truth [quantities].
       wald: distance of the estimate from it in standard errors [quantities].
-      dof: degrees of freedom [quantities].
+      dof: degrees of freedom of the standard error [quantities].
+      worth_dof: those of the profile statistic [quantities].
       done: whether the refit came to rest.
     """
 
@@ -290,6 +287,7 @@ class _Seen(NamedTuple):
     root: Floats
     wald: Floats
     dof: Floats
+    worth_dof: Floats
     done: Floats
 
 
@@ -311,22 +309,15 @@ def _look(
             return jnp.where(aim.kind == SIZE, _size(problem, base.free, own, aim.value), plain)
 
         here = aims._replace(value=jax.vmap(estimated)(aims))
-        units, here, ways, found = measured(problem, covariance, base, own, here, places)
-        if questions is not None:
-            scores, weight = questions
-            shared = jax.vmap(lambda way: question_variance(units, places, way, scores, weight))(
-                ways
-            )
-            found = with_questions(found, shared, scores.shape[1])
-        wald = jnp.abs(here.value - aims.value) / jnp.sqrt(found.variance)
+        known = measured(problem, covariance, base, own, here, places, questions)
+        wald = jnp.abs(known.aims.value - aims.value) / jnp.sqrt(known.variance)
         root = wald
         if profiled:
-            at_truth = aims._replace(unit=here.unit)
-            worth = found.naive / found.variance
+            at_truth = aims._replace(unit=known.aims.unit)
             root = jax.vmap(lambda a, w: statistic(problem, base, own, a, w, base.free)[0])(
-                at_truth, worth
+                at_truth, known.worth
             )
-        return _Seen(base.free, root, wald, found.dof, base.done)
+        return _Seen(base.free, root, wald, known.dof, known.worth_dof, base.done)
 
     return jax.vmap(one)(values)
 

@@ -22,8 +22,9 @@ import numpy as np
 from t2jax._typing import ArrayLike, Floats, Scalar
 
 __all__ = [
-    "METHODS", "Spread", "Units", "in_units", "meat", "question_variance", "question_weight",
-    "spread", "student_cdf", "student_quantile", "with_questions",
+    "METHODS", "Spread", "Units", "coefficients_covariance", "in_units", "meat",
+    "question_variance", "question_weight", "spread", "student_cdf", "student_quantile",
+    "with_questions",
 ]  # fmt: skip
 
 METHODS = ("pooled", "robust")
@@ -57,22 +58,25 @@ class Spread(NamedTuple):
     dof: Scalar
 
 
-def in_units(settled: Any, places: Floats) -> Units:
+def in_units(settled: Any, places: Floats, free: Floats | None = None) -> Units:
     """A minimum by unit.
 
     Args:
       settled: the minimum.
       places: row of each member of each unit, -1 for none [units, members].
+      free: coordinates that may move, all of them unless given [coordinates].
     """
     there = places >= 0
     residual = jnp.where(there, settled.residual[places], 0.0)
     slope = jnp.where(there[..., None], settled.jacobian[places], 0.0)
     # A coefficient at its bound counts as free: what trades off with it is no better known.
+    keep = jnp.ones(slope.shape[-1]) if free is None else jnp.where(free, 1.0, 0.0)
+    slope = slope * keep
     flat = slope.reshape(-1, slope.shape[-1])
     gram = flat.T @ flat
-    root = jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300))
+    root = jnp.where(keep > 0, jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300)), 1.0)
     bread = _root(gram / root[:, None] / root, -1.0, 1e-14) / root[:, None] / root
-    return Units(residual, slope, bread)
+    return Units(residual, slope, bread * keep[:, None] * keep)
 
 
 def _root(matrix: Floats, power: float, least: float = 1e-9) -> Floats:
@@ -106,19 +110,38 @@ def spread(units: Units, direction: Floats, method: str) -> Spread:
         variance = jnp.sum(pooled * outer)
         dof = variance / jnp.maximum(jnp.sum(pooled * (weight @ outer @ weight)), 1e-300)
         return Spread(variance, naive, dof)
-    members = units.residual.shape[1]
-
-    def lifted(slope):
-        return _root(jnp.eye(members) - slope @ units.bread @ slope.T, -0.5)
-
-    lift = jax.vmap(lifted)(units.slope)
-    reach = jnp.einsum("ukl,ul->uk", lift, lever)
+    reach = jnp.einsum("ukl,ul->uk", _lift(units), lever)
     variance = jnp.sum(jnp.sum(reach * units.residual, axis=1) ** 2)
     # Moments of that sum when rows are white: a quadratic form in the residuals.
     through = jnp.einsum("ukp,uk->up", units.slope, reach)
     form = jnp.diag(jnp.sum(reach**2, axis=1)) - through @ units.bread @ through.T
     dof = jnp.trace(form) ** 2 / jnp.maximum(jnp.sum(form**2), 1e-300)
     return Spread(variance, naive, dof)
+
+
+def coefficients_covariance(units: Units, method: str) -> Floats:
+    """The covariance of the free vector [coordinates, coordinates]: `spread` in all directions.
+
+    Args:
+      units: the minimum by unit.
+      method: "pooled" or "robust".
+    """
+    lever = units.slope @ units.bread  # [units, members, coordinates]
+    if method == "pooled":
+        return jnp.einsum("kl,ukp,ulq->pq", meat(units)[0], lever, lever)
+    reach = jnp.einsum("ukl,ulp->ukp", _lift(units), lever)
+    score = jnp.einsum("ukp,uk->up", reach, units.residual)
+    return score.T @ score
+
+
+def _lift(units: Units) -> Floats:
+    """`(I - H_ii)^-1/2` of every unit [units, members, members]."""
+    members = units.residual.shape[1]
+
+    def lifted(slope):
+        return _root(jnp.eye(members) - slope @ units.bread @ slope.T, -0.5)
+
+    return jax.vmap(lifted)(units.slope)
 
 
 def question_weight(strata: np.ndarray) -> np.ndarray:

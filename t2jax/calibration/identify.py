@@ -8,6 +8,7 @@ D = 20N throughout, terms in N and in D are then the same function.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from t2jax import _text
 from t2jax._precision import double
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.fit.rows import DEFAULT_SAMPLES
+from t2jax.fit.rows import DEFAULT_SAMPLES, sample_grid
 from t2jax.laws import Centre, Law, template
 from t2jax.observations import Observations
 
@@ -77,18 +78,21 @@ class Identification:
 
 
 @double
-def identify(table: Observations, law: str | Law = "additive") -> Identification:
+def identify(
+    table: Observations, law: str | Law = "additive", *, samples: Sequence[float] | None = None
+) -> Identification:
     """Whether the rows of a table can identify a law, before it is fitted.
 
     Args:
       table: rows.
       law: name of a law of loss, or a law.
+      samples: k grid of a table of questions, as in `t2jax.fit`.
 
     Returns:
       Rank and condition of the design, and which coefficients trade off.
 
     Raises:
-      InputError: an accuracy law.
+      InputError: an accuracy law, or a k grid that does not go with the table.
       Refusal: the design cannot answer; the remedy names cheap rows (N, D and k, cost 6ND) that
         would, none of them to spare. Another k at a checkpoint that exists costs no training.
 
@@ -106,7 +110,7 @@ def identify(table: Observations, law: str | Law = "additive") -> Identification
             f"law '{form.name}' predicts accuracy, and identify judges laws of loss",
             remedy=f"identify its loss first: law='{form.base.name}'",
         )
-    rows = _rows(table, form)
+    rows = _rows(table, form, samples)
     centre = Centre(
         params=float(np.mean(np.log(rows[:, 0]))), tokens=float(np.mean(np.log(rows[:, 1]))),
         samples=float(np.mean(np.log(rows[:, 2]))), loss=1.5,
@@ -137,18 +141,19 @@ def identify(table: Observations, law: str | Law = "additive") -> Identification
     )  # fmt: skip
 
 
-def _rows(table: Observations, law: Law) -> np.ndarray:
-    """N, D and k of every row that a fit of the law would see [rows, 3]."""
+def _rows(table: Observations, law: Law, samples: Sequence[float] | None) -> np.ndarray:
+    """N, D, k and unique tokens of every row that a fit of the law would see [rows, 4]."""
+    grid = sample_grid(table, law, samples)
+    unique = table.unique_tokens
+    unique = np.full(table.n_rows, np.inf) if unique is None else np.asarray(unique)
     if table.kind == "loss" or not law.uses_samples:
-        samples = np.ones(table.n_rows) if table.samples is None else np.asarray(table.samples)
-        rows = np.stack([table.params, table.tokens, samples], axis=1)
-        return rows if law.uses_samples else rows[samples == samples.min()]
-    grid = np.asarray(DEFAULT_SAMPLES)
-    if table.trials is not None:
-        grid = grid[grid <= np.min(table.trials[table.trials > 0])]
+        k = np.ones(table.n_rows) if table.samples is None else np.asarray(table.samples)
+        rows = np.stack([table.params, table.tokens, k, unique], axis=1)
+        return rows if law.uses_samples else rows[k == k.min()]
+    assert grid is not None
     count = len(grid)
-    columns = [np.repeat(table.params, count), np.repeat(table.tokens, count)]
-    return np.stack([*columns, np.tile(grid, table.n_rows)], axis=1)
+    columns = [np.repeat(x, count) for x in (table.params, table.tokens, unique)]
+    return np.stack([*columns[:2], np.tile(grid, table.n_rows), columns[2]], axis=1)
 
 
 def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
@@ -171,10 +176,10 @@ def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
 @functools.partial(jax.jit, static_argnums=0)
 def _slopes_at(structure: Any, free: Floats, rows: Floats, centre: Centre) -> Floats:
     def value(free):
-        n, d, k = rows.T
+        n, d, k, unique = rows.T
         law = jax.tree.unflatten(structure, [jnp.nan] * structure.num_leaves)
         law = law.from_free(free, centre)
-        return jnp.log(law(params=n, tokens=d, samples=k))
+        return jnp.log(law(params=n, tokens=d, samples=k, unique_tokens=unique))
 
     return jax.jacfwd(value)(free)
 
@@ -210,7 +215,7 @@ def _remedy(law: Law, rows: np.ndarray, centre: Centre) -> str:
     options, cost = _candidates(law, rows)
     everything = np.concatenate([rows, options])
     slopes = _slopes(law, everything, centre)
-    scale = np.linalg.norm(slopes, axis=0)
+    scale = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
     old = list(range(len(rows)))
     for ratio in (200.0, 100.0, 50.0, 25.0, 12.0, 6.0, 3.0):
         # By rising cost, whatever shows a direction that was not seen: a basis of least cost.
@@ -254,6 +259,7 @@ def _candidates(law: Law, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                                   np.tile(DEFAULT_SAMPLES, len(there))])  # fmt: skip
         trained = np.concatenate([judged, trained])
         cost = np.concatenate([np.zeros(len(judged)), cost])
+    trained = np.column_stack([trained, np.full(len(trained), np.inf)])
     order = np.argsort(cost, kind="stable")
     return trained[order], cost[order]
 

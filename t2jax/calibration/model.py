@@ -15,6 +15,7 @@ import numpy as np
 
 from t2jax import passk
 from t2jax._typing import Floats, Scalar
+from t2jax.calibration.covariance import question_weight
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import SSE, Huber
 from t2jax.fit.problem import Data, Problem
@@ -24,13 +25,17 @@ from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.solve import path_cost
 
-__all__ = ["COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "settle"]
+__all__ = [
+    "COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "prediction",
+    "settle",
+]  # fmt: skip
 
 COEFFICIENT, SIZE, LOSS = 0, 1, 2
 """Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
 
-_STEPS = 60
+_STEPS = 200
 _STILL = 1e-9
+_FALL = 1e-4  # of the noise variance: a promised fall of the squares that no interval would notice
 
 
 @jax.tree_util.register_dataclass
@@ -129,7 +134,6 @@ def settle(
     root = jnp.sqrt(rows.weight)
     target = jnp.log(rows.value) if problem.objective.log_scale else rows.value
     lower, upper = problem.box()
-    count = len(problem.cards)
 
     def predicted(free):
         return root * prediction(problem, free, case.data)
@@ -147,25 +151,29 @@ def settle(
         slopes, out = jax.jacfwd(both, has_aux=True)(free)
         return out[:-1], out[-1], slopes[:-1], slopes[-1]
 
-    def step(state):
-        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
-        residual = root * target - state.predicted
-        slopes, normal = state.slopes, state.normal
-        downhill = slopes.T @ residual
-        pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
-        keep = jnp.where(pin, 0.0, 1.0)
+    def towards(state, damping):
+        """The step from a state, the price of the equation, and the squares that it promises."""
+        free, slopes, normal = state.free, state.slopes, state.normal
+        downhill = slopes.T @ (root * target - state.predicted)
         gram = slopes.T @ slopes
         diagonal = jnp.diagonal(gram)
         ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300)
-        system = gram * keep[:, None] * keep + jnp.diag(jnp.where(pin, 1.0, ridge))
-        right = downhill * keep
+        system = gram + jnp.diag(ridge)
         if aim is None:
-            move, price = jnp.linalg.solve(system, right), jnp.zeros(())
+            pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
+            keep = jnp.where(pin, 0.0, 1.0)
+            bound = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
+            move, price = jnp.linalg.solve(bound, downhill * keep), jnp.zeros(())
         else:
-            normal = normal * keep
-            edge = jnp.block([[system, normal[:, None]], [normal[None], jnp.zeros((1, 1))]])
-            solved = jnp.linalg.solve(edge, jnp.append(right, -state.miss))
-            move, price = solved[:count], solved[count]
+            move, price = _held_step(
+                system, downhill, normal, state.miss, lower - free, upper - free
+            )
+        return move, price, move @ gram @ move
+
+    def step(state):
+        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
+        residual = root * target - state.predicted
+        move, price, promised = towards(state, damping)
         move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
         penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
         tried = jnp.clip(free + move, lower, upper)
@@ -178,13 +186,15 @@ def settle(
         better = jnp.all(jnp.isfinite(move)) & (after <= before * (1 + 1e-13) + 1e-300)
         damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 1e-6))
         damping = jnp.where(damping < 1e-9, 0.0, damping)
-        still = better & (jnp.max(jnp.abs(tried - free)) < _STILL)
+        still = jnp.max(jnp.abs(tried - free)) < _STILL
+        settled = (damping < 1e-3) & (jnp.abs(there[1]) < _STILL)
+        settled &= promised < 1e-5 * _FALL * jnp.sum(residual**2) / residual.size
         old = (free, state.predicted, state.miss, state.slopes, state.normal)
         kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (tried, *there), old)
         free, predicted, miss, slopes, normal = kept
         return _Step(
             free, predicted, miss, slopes, normal, penalty, damping, steps + 1,
-            still | (damping > 1e8),
+            (better & (still | settled)) | (damping > 1e8),
         )  # fmt: skip
 
     zero = jnp.zeros(())
@@ -195,15 +205,50 @@ def settle(
     )
     end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, begin)
     residual = root * target - end.predicted
+    square = jnp.sum(residual**2)
+    # Gauss-Newton creeps where residuals are large: the squares are known long before the vector.
+    slow = towards(end, 1e-12)[2] < _FALL * square / residual.size
     return Settled(
         free=end.free,
-        square=jnp.sum(residual**2),
+        square=square,
         residual=residual,
         jacobian=end.slopes,
         missed=jnp.abs(end.miss),
         pinned=(end.free <= lower) | (end.free >= upper),
-        done=end.done,
+        done=end.done | slow,
     )
+
+
+def _held_step(
+    system: Floats, downhill: Floats, normal: Floats, miss: Scalar, least: Floats, most: Floats
+) -> tuple[Floats, Scalar]:
+    """The step that lowers a quadratic while a linear equation holds, inside a box.
+
+    Minimises `m' system m / 2 - downhill' m` where `normal' m = -miss`. Coordinates that would
+    leave the box end on it and the others are solved for anew, so that what is held stays held:
+    clipped afterwards, a step would miss the equation, and a quantity whose own coordinate sits
+    at its bound could never leave it.
+
+    Returns:
+      The step, and the price of the equation.
+    """
+    count = len(downhill)
+    stopped = jnp.zeros(count, bool)
+    edge = jnp.zeros(count)
+    move, price = edge, jnp.zeros(())
+    for _ in range(3):
+        keep = jnp.where(stopped, 0.0, 1.0)
+        inner = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
+        right = jnp.where(stopped, edge, downhill - system @ edge)
+        free_normal = normal * keep
+        block = jnp.block([[inner, free_normal[:, None]], [free_normal[None], jnp.zeros((1, 1))]])
+        solved = jnp.linalg.solve(block, jnp.append(right, -miss - normal @ edge))
+        move, price = solved[:count], solved[count]
+        edge = jnp.where(stopped, edge, jnp.clip(move, least, most))
+        # What is held at the bound itself gets there within rounding, and is not past it.
+        stopped = stopped | (move < least - _STILL) | (move > most + _STILL)
+        edge = jnp.where(stopped, edge, 0.0)
+    return move, price
 
 
 class _Step(NamedTuple):
@@ -253,6 +298,14 @@ class Setup:
     def units(self) -> int:
         """Number of units."""
         return len(self.places)
+
+    @property
+    def questions(self) -> tuple[Floats, Floats] | None:
+        """Deviations of the questions [rows, questions] and their weights, where there are any."""
+        if self.scores is None:
+            return None
+        assert self.strata is not None
+        return jnp.asarray(self.scores), jnp.asarray(question_weight(self.strata))
 
     @classmethod
     def of(

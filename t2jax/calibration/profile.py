@@ -16,31 +16,23 @@ import numpy as np
 from t2jax import _text
 from t2jax._precision import double
 from t2jax._typing import Floats, Scalar
-from t2jax.calibration.covariance import (
-    METHODS,
-    Spread,
-    Units,
-    in_units,
-    question_variance,
-    question_weight,
-    spread,
-    student_quantile,
-    with_questions,
-)
+from t2jax.calibration.covariance import METHODS, student_quantile
+from t2jax.calibration.measured import measured
 from t2jax.calibration.model import COEFFICIENT, Aim, Case, Settled, Setup, settle
 from t2jax.calibration.quantities import (
     Quantity,
     aims_of,
     budget_plan,
     chosen,
-    oriented,
     quantities_of,
 )
+from t2jax.calibration.shape import laplace_k
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
 from t2jax.fit.problem import Problem
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
+from t2jax.uncertainty.pareto import RELIABLE
 
 __all__ = ["Interval", "Profile", "fitted_table", "profile"]
 
@@ -75,6 +67,11 @@ class Interval:
         """Whether both ends were found."""
         return math.isfinite(self.high) and math.isfinite(self.low) and self.low != 0.0
 
+    @property
+    def undefined(self) -> bool:
+        """Whether an end is no number at all."""
+        return math.isnan(self.low) or math.isnan(self.high)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -90,6 +87,7 @@ class Profile:
       level: of the intervals.
       notes: what must be said beside them.
       source: file the data came from.
+      k_hat: of "laplace": Pareto k-hat of draws from it; above 0.7 it has not the target's shape.
     """
 
     intervals: dict[str, Interval]
@@ -101,6 +99,7 @@ class Profile:
     level: float
     notes: tuple[str, ...] = ()
     source: str = ""
+    k_hat: float | None = None
 
     def __getitem__(self, name: str) -> Interval:
         """The interval of a quantity."""
@@ -128,6 +127,8 @@ class Profile:
             rows.append([i.name, show(i.estimate), band, _text.number(i.dof, 3)])
         title = f"Intervals of law '{self.law}'" + (f" on {self.source}" if self.source else "")
         lines = [_text.underline(title), _text.table(head, rows), self.sentence() + "."]
+        if self.k_hat is not None:
+            lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
         return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,10 +144,17 @@ class Profile:
 
 
 class Ends(NamedTuple):
-    """What one search returned: the ends in the coordinate, and whether each was bracketed."""
+    """What one search returned: ends in the coordinate, and where no fit held the quantity.
+
+    Attributes:
+      low: lower ends [quantities].
+      high: upper ends [quantities].
+      lost: whether the fit with the quantity held did not settle where the search stopped.
+    """
 
     low: Floats
     high: Floats
+    lost: Floats
 
 
 def fitted_table(fit: FitResult, runs: Observations | None) -> Observations:
@@ -188,6 +196,7 @@ def profile(
     over rows, Q(psi) the least one with the quantity held at psi, v the gradient of the quantity,
     V its variance when noise is shared by the rows of a unit, dof the degrees of freedom of V.
     With one row a unit this is the F interval of nonlinear regression, dof = units - coefficients.
+    Where a coefficient may meet its bound, the smaller scale of two counts: it free, and it fixed.
     N* is held by the first-order condition of the budget, so that no optimum is solved on the way.
 
     Args:
@@ -239,27 +248,40 @@ def profile(
     setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)
     aims = aims_of(asked, law)
-    aims, variance, naive, dof, shared = _variances(setup, base, aims, covariance)
+    known = measured(
+        setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places),
+        setup.questions,
+    )  # fmt: skip
+    aims, error = known.aims, jnp.sqrt(known.variance)
+    dof = known.dof if method == "laplace" else known.worth_dof
     reach = student_quantile(level, dof)
-    error = jnp.sqrt(variance)
     if method == "laplace":
-        ends = Ends(aims.value - reach * error, aims.value + reach * error)
+        wide = reach * error
+        ends = Ends(aims.value - wide, aims.value + wide, jnp.zeros(len(wide), bool))
     else:
-        worth = naive / variance
-        ends = _ends(setup.problem, base, setup.case, aims, worth, reach, error)
+        ends = _ends(setup.problem, base, setup.case, aims, known.worth, reach, error)
     intervals = {}
     for i, quantity in enumerate(asked):
-        low, high = (_natural(quantity, law, float(end[i])) for end in ends)
+        low, high = (_natural(quantity, law, float(end[i])) for end in ends[:2])
         intervals[quantity.name] = Interval(
             name=quantity.name, estimate=quantity.estimate, low=low, high=high, level=level,
             dof=float(dof[i]), standard_error=float(error[i]),
         )  # fmt: skip
     if budget is not None and "params" in intervals:
         intervals |= _follow(intervals["params"], budget)
+    notes = _notes(setup, base, fit, law, intervals, np.asarray(known.shared))
+    notes += _lost(intervals, [q.name for q, lost in zip(asked, ends.lost, strict=True) if lost])
+    if covariance == "robust":
+        notes += _unequal(setup)
+    k_hat = laplace_k(setup, base, covariance) if method == "laplace" else None
+    if k_hat is not None and k_hat > RELIABLE:
+        notes.append(
+            f"k-hat {_text.number(k_hat, 2)} is above {RELIABLE}: the sum of squares is far from "
+            "quadratic where these intervals reach; use method='profile' or t2jax.bootstrap"
+        )
     return Profile(
         intervals=intervals, law=law.name, method=method, covariance=covariance, unit=setup.unit,
-        units=setup.units, level=level, source=table.source,
-        notes=tuple(_notes(setup, base, fit, law, intervals, shared)),
+        units=setup.units, level=level, source=table.source, notes=tuple(notes), k_hat=k_hat,
     )  # fmt: skip
 
 
@@ -271,32 +293,6 @@ def settled_at(setup: Setup) -> Settled:
 @functools.partial(jax.jit, static_argnums=0)
 def _settled(problem: Problem, start: Floats, case: Case) -> Settled:
     return settle(problem, start, case)
-
-
-def _variances(setup: Setup, base: Settled, aims: Aim, covariance: str):
-    """Aims in their units, variances, naive variances, degrees of freedom, the questions' share."""
-    units, aims, ways, found = measured(
-        setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places)
-    )
-    shared = np.zeros(len(ways))
-    if setup.scores is not None:
-        assert setup.strata is not None
-        weight = question_weight(setup.strata)
-        shared = np.asarray([
-            question_variance(units, setup.places, way, setup.scores, weight) for way in ways
-        ])  # fmt: skip
-        found = with_questions(found, jnp.asarray(shared), setup.scores.shape[1])
-    return aims, found.variance, found.naive, found.dof, shared
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def measured(
-    problem: Problem, covariance: str, base: Settled, case: Case, aims: Aim, places: Floats
-) -> tuple[Units, Aim, Floats, Spread]:
-    """A minimum by unit; aims in their units, gradients and variances of all quantities."""
-    units = in_units(base, places)
-    aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
-    return units, aims, ways, jax.vmap(lambda way: spread(units, way, covariance))(ways)
 
 
 def statistic(
@@ -351,16 +347,17 @@ def _ends(
 
         zero = jnp.zeros(())
         begin = (zero, zero, zero + jnp.inf, zero + jnp.inf, base.free, 0, jnp.asarray(False))
-        inner, inner_z, outer, outer_z, *_ = jax.lax.while_loop(go, step, begin)
+        inner, inner_z, outer, outer_z, _, _, lost = jax.lax.while_loop(go, step, begin)
         chord = inner + (reach - inner_z) / (outer_z - inner_z) * (outer - inner)
         end = jnp.where(jnp.isfinite(outer), chord, jnp.inf)
-        return centre + side * end
+        return centre + side * end, lost & ~jnp.isfinite(outer)
 
     def both(aim, worth, reach, error):
         sides = jnp.array([-1.0, 1.0])
         return jax.vmap(lambda side: one(aim, worth, reach, error, side))(sides)
 
-    return Ends(*jax.vmap(both)(aims, worth, reach, error).T)
+    ends, lost = jax.vmap(both)(aims, worth, reach, error)
+    return Ends(ends[:, 0], ends[:, 1], jnp.any(lost, axis=1))
 
 
 def _natural(quantity: Quantity, law: Any, coordinate: float) -> float:
@@ -425,7 +422,39 @@ def _notes(
         notes.append("the choice of questions is part of the intervals")
     elif setup.scores is None:
         notes.append("intervals hold for these questions: a table of losses says nothing of others")
-    open_ends = [i.name for i in intervals.values() if not i.bounded]
+    open_ends = [i.name for i in intervals.values() if not (i.bounded or i.undefined)]
     if open_ends:
         notes.append(f"the rows do not bound {', '.join(open_ends)}")
     return notes
+
+
+def _lost(intervals: dict[str, Interval], lost: list[str]) -> list[str]:
+    """Which ends are open for want of a fit, and which are no number."""
+    notes = []
+    if lost:
+        notes.append(
+            f"the fit with {', '.join(lost)} held did not settle on the way out: an open end there "
+            "is one that was not found"
+        )
+    undefined = [i.name for i in intervals.values() if i.undefined]
+    if undefined:
+        notes.append(
+            f"NO ENDS FOR {', '.join(undefined)}: the noise, or the slope of the law in it, is no "
+            "number; look at the residuals and at what is at a bound"
+        )
+    return notes
+
+
+_UNEQUAL = 0.4  # effective share of units below which simulated coverage was seen to fall
+
+
+def _unequal(setup: Setup) -> list[str]:
+    """A warning where few units hold most of the rows."""
+    rows = np.sum(setup.places >= 0, axis=1)
+    effective = float(rows.sum() ** 2 / np.sum(rows**2))
+    if effective > _UNEQUAL * len(rows):
+        return []
+    return [
+        f"rows are so unequally shared that {len(rows)} units of '{setup.unit}' count as "
+        f"{effective:.1f}: measure the coverage with t2jax.calibrate before you bet on this"
+    ]

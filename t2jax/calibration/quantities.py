@@ -72,7 +72,7 @@ def budget_plan(
         raise InputError(
             "profiles and calibration take one pair of separate budgets",
             remedy="e.g. Budget(train_flops=1e20, inference_flops=2e9); for others take draws "
-            "from t2jax.bootstrap or t2jax.laplace to t2jax.optimum",
+            "from t2jax.bootstrap or t2jax.posterior to t2jax.optimum",
         )
     best = optimum(law, budget, chinchilla=False, progress=False)
     stuck = int(np.asarray(best.code)) & _FREE

@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "plan": "the whole way: fit, intervals, optimum against Chinchilla's choice, report folder",
+    "identify": "can these rows tell a law's coefficients apart, and which cheap rows would",
     "fit": "fit a law to a table of runs",
     "compare": "judge laws by what they were not fitted to",
     "bootstrap": "resample a fit: intervals for everything that follows",

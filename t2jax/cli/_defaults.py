@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from t2jax.optimum import Budget, Decision, Design
     from t2jax.uncertainty import Ensemble
 
-__all__ = ["Budgets", "decide", "default_law", "load_model"]
+__all__ = ["Budgets", "check_design", "decide", "default_law", "load_model"]
 
 _SLACK = 1e-6  # a budget copied from the table itself, with six digits, is inside it
 
@@ -29,6 +29,31 @@ def default_law(runs: "Observations") -> str:
     if runs.kind == "loss" and (runs.samples is None or len(set(runs.samples)) < 3):
         return "additive"
     return "softplus"
+
+
+def check_design(runs: "Observations", law: "str | Law", samples: Sequence[float] | None) -> None:
+    """Refuse a table whose rows cannot identify a law, with the cheapest rows that would.
+
+    A law of accuracy is judged only by whether N and D can be told apart at all: counts say
+    nothing of the zero of its inner loss.
+
+    Raises:
+      Refusal: the design cannot answer.
+    """
+    import t2jax as t2
+    from t2jax.laws import template
+
+    if law == "auto":
+        law = default_law(runs)
+    form = template(law)
+    if form.kind == "loss":
+        t2.identify(runs, form, samples=samples)
+        return
+    try:
+        runs.check_identifies()
+    except Refusal:
+        t2.identify(runs, form.base)
+        raise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,19 +18,25 @@ class Command(DrawsOptions):
 
     draws: Annotated[int, arg("number of refits", "COUNT")] = 1000
     unit: Annotated[str, arg("run, trunk or row; by default what the table names", "UNIT")] = ""
+    scheme: Annotated[
+        str, arg("pairs; bayesian; stratified, by isoFLOP level; wild, for losses", "SCHEME")
+    ] = "pairs"
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
     def run(self) -> None:
         """Read, resample, write, print."""
         import t2jax as t2
+        from t2jax.cli._defaults import check_design
 
         fit = t2.FitResult.load(self.model)
         runs = self.read(self.table)
+        check_design(runs, fit.law, fit.samples)
         _terminal.announce(f"{self.draws} refits of law '{fit.law.name}'")
         draws = t2.bootstrap(
-            fit, runs=runs, draws=self.draws, unit=self.unit or None, seed=self.seed
-        )
+            fit, runs=runs, draws=self.draws, unit=self.unit or None, scheme=self.scheme,
+            seed=self.seed,
+        )  # fmt: skip
         if self.out:
             _terminal.write(self.out, draws.save)
         _terminal.say_draws(draws, as_json=self.json)

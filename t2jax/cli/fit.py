@@ -29,12 +29,14 @@ class Command(FitOptions, TableOptions):
     def run(self) -> None:
         """Read, fit, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import default_law
+        from t2jax.cli._defaults import check_design, default_law
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)
+        arguments = self.fit_arguments()
+        check_design(runs, law, arguments["samples"])
         _terminal.announce(f"fitting law '{law}'")
-        fit = t2.fit(runs, law=law, **self.fit_arguments())
+        fit = t2.fit(runs, law=law, **arguments)
         if self.out:
             _terminal.write(self.out, fit.save)
         if self.out != "-":

@@ -57,7 +57,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import Budgets, decide, default_law
+        from t2jax.cli._defaults import Budgets, check_design, decide, default_law
         from t2jax.laws import template
         from t2jax.optimum import measured
         from t2jax.optimum.inside import inside
@@ -72,6 +72,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
             raise InputError(f"--draws {self.draws} leaves nothing to draw", remedy="use 1000")
         law = self.law or default_law(runs)
         arguments = self.fit_arguments()
+        check_design(runs, law, arguments["samples"])
         budgets = Budgets.choose(
             runs,
             template(law),

@@ -21,6 +21,9 @@ class Command(DrawsOptions):
     warmup: Annotated[int, arg("adaptation steps per chain", "COUNT")] = 500
     effects: Annotated[str, arg("checkpoint or none; by default what the table has", "KIND")] = ""
     impossible: Annotated[bool, arg("counts: let a share of the questions be impossible")] = False
+    target_accept: Annotated[
+        float, arg("acceptance that steps are adapted to; higher where draws diverge", "SHARE")
+    ] = 0.9
     seed: Annotated[int, arg("of the sampler", "SEED")] = 0
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
@@ -40,6 +43,7 @@ class Command(DrawsOptions):
             warmup=self.warmup,
             effects=self.effects or None,
             impossible=self.impossible,
+            target_accept=self.target_accept,
         )
         if self.out:
             _terminal.write(self.out, draws.save)

@@ -216,10 +216,17 @@ def _result(
     nuisance = problem.nuisance(minimum.free)
     options = dataclasses.asdict(problem.objective)
     bottom = value + _AGREE * _scale(value, entry)
+    names = [c.name for c in problem.cards if c not in nuisance_cards]
+    pins = np.asarray(solved.minima.pinned)[:, : len(names)]
     starts = tuple(
-        {"start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom)}
-        for a, b, s in zip(entry, values, np.asarray(solved.minima.steps), strict=True)
-    )
+        {
+            "start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom),
+            "at_bound": [name for name, pin in zip(names, pinned, strict=True) if pin],
+        }
+        for a, b, s, pinned in zip(
+            entry, values, np.asarray(solved.minima.steps), pins, strict=True
+        )
+    )  # fmt: skip
     fitted_samples = np.asarray(data.rows.samples) if grid is None or not counts else grid
     return FitResult(
         law=jax.tree.map(float, fitted),

@@ -19,15 +19,17 @@ from t2jax.errors import Refusal
 from t2jax.fit.counts import log_likelihood
 from t2jax.fit.objectives import Objective
 from t2jax.fit.problem import Problem
-from t2jax.fit.refit import Resample, fitted_stages, refit
+from t2jax.fit.refit import Resample, fitted_stages, refit, resettled
 from t2jax.fit.result import FitResult
 from t2jax.fit.rows import Rows
+from t2jax.fit.stages import Stage
 from t2jax.observations import Observations
 
-__all__ = ["AXES", "HeldOut", "held_out"]
+__all__ = ["AXES", "HeldOut", "held_out", "thinned"]
 
 AXES = ("train_flops", "tokens_per_param", "samples")
-"""Along which plans extrapolate: the top quarter of checkpoints, or the larger k, is held out."""
+"""Along which plans extrapolate: the top quarter of checkpoints, or the larger k, is held out; of
+counts, the samples beyond a smaller k."""
 
 _SHARE = 0.25  # of checkpoints at the far end of an axis
 
@@ -102,7 +104,8 @@ def held_out(
     done = refit(
         fit, stages, resamples, folds, title=f"held out: {fit.law.name}", progress=progress
     )
-    seen = _measured(runs, fit.samples) if stages[-1].problem.objective.counts else None
+    counts = stages[-1].problem.objective.counts
+    seen = _measured(runs, fit.samples) if counts else None
     judged = _judge(stages[-1].problem, done.law, done.nuisance, rows, seen)
     error, density = (np.asarray(x) for x in judged)
     out = ~np.stack(keep[-1])
@@ -111,6 +114,8 @@ def held_out(
     axis_error = {
         name: float(np.mean(error[i][out[i]])) for i, name in enumerate(ends) if out[i].any()
     }
+    if counts:
+        axis_error |= _beyond_samples(fit, stages, runs)
     single = range(len(ends), folds)
     accuracy = fit.law.kind == "accuracy"
     return HeldOut(
@@ -145,11 +150,60 @@ def _far_ends(rows: Rows, points: np.ndarray) -> dict:
     }
     grid = np.unique(np.asarray(rows.samples))
     if len(grid) >= 4:
-        # The upper third of log k; what is left has at least two k.
-        bound = min(grid[-1] ** (2 / 3) * grid[0] ** (1 / 3), grid[-2])
-        bound = max(bound, grid[1])
+        bound = _last_k(grid)
         ends["samples"] = lambda r: np.asarray(r.samples) > bound
     return ends
+
+
+def _last_k(grid: np.ndarray) -> float:
+    """The largest k that a law is fitted to: beyond it lies the upper third of log k.
+
+    What is left has at least two k.
+
+    >>> _last_k(np.array([1.0, 4.0, 16.0, 64.0]))
+    16.0
+    """
+    bound = min(grid[-1] ** (2 / 3) * grid[0] ** (1 / 3), grid[-2]) * (1 + 1e-9)
+    return float(max(grid[grid <= bound][-1], grid[1]))
+
+
+def _beyond_samples(
+    fit: FitResult, stages: tuple[Stage, ...], runs: Observations
+) -> dict[str, float]:
+    """Error of pass@k at the largest k of a law that saw fewer samples of each question.
+
+    The samples it saw are drawn without replacement from those that were taken; the measured
+    pass@k is the unbiased estimate from all of them.
+    """
+    grid = np.asarray(fit.samples or (1.0,))
+    if len(grid) < 4:
+        return {}
+    bound = _last_k(grid)
+    rows = stages[-1].rows
+    successes, trials = thinned(runs, int(bound))
+    fewer = dataclasses.replace(
+        rows, successes=jnp.asarray(successes, float), trials=jnp.asarray(trials, float)
+    )
+    law, converged = resettled(fit, (*stages[:-1], dataclasses.replace(stages[-1], rows=fewer)))
+    if not converged:
+        return {"samples": float("inf")}
+    k, measured = _measured(runs, tuple(grid[grid > bound]))
+    return {"samples": float(np.mean(np.asarray(_counts_error(law, rows, k, measured)[0])))}
+
+
+def thinned(runs: Observations, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Successes and trials had no question been sampled more often [checkpoints, questions].
+
+    Args:
+      runs: a table of counts.
+      most: samples of a question that are kept, drawn without replacement.
+    """
+    assert runs.successes is not None
+    assert runs.trials is not None
+    successes, trials = runs.successes.astype(np.int64), runs.trials.astype(np.int64)
+    kept = np.minimum(trials, most)
+    rng = np.random.default_rng(0)
+    return rng.hypergeometric(successes, trials - successes, kept), kept
 
 
 @functools.partial(jax.jit, static_argnums=0)

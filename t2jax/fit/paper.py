@@ -21,7 +21,7 @@ from t2jax.laws import Additive, Law, T2Accuracy, T2LossPaper, final_law
 from t2jax.laws.additive import A_CARD, B_CARD, exponent_card, power
 from t2jax.observations import Observations
 
-__all__ = ["E_SHARES", "isoflop_weights", "paper_law", "profile_inner"]
+__all__ = ["E_SHARES", "isoflop_groups", "isoflop_weights", "paper_law", "profile_inner"]
 
 E_SHARES = tuple(np.linspace(0.01, 0.95, 40))
 """Profiled values of E, in units of the smallest mean negative log likelihood."""
@@ -75,19 +75,28 @@ def paper_law(law: Law, objective: object) -> Law:
     )
 
 
+def isoflop_groups(train_flops: np.ndarray) -> np.ndarray:
+    """Codes of isoFLOP groups, by rising FLOPs: each within a quarter of the one before.
+
+    >>> isoflop_groups(np.array([1e18, 8e18, 1.1e18])).tolist()
+    [0, 1, 0]
+    """
+    flops = np.log(train_flops)
+    order = np.argsort(flops, kind="stable")
+    group = np.empty(len(flops), int)
+    group[order] = np.concatenate([[0], np.cumsum(np.diff(flops[order]) > np.log(1.25))])
+    return group
+
+
 def isoflop_weights(runs: Observations, value: np.ndarray) -> np.ndarray:
     """Inverse variance of the loss within each isoFLOP group, one weight per checkpoint.
 
-    Checkpoints whose training FLOPs follow within a quarter of each other form a group. A
-    group of one, which has no variance of its own, takes the median variance of the others.
+    A group of one, which has no variance of its own, takes the median variance of the others.
 
     Raises:
       Refusal: no two checkpoints share a group.
     """
-    flops = np.log(runs.train_flops)
-    order = np.argsort(flops, kind="stable")
-    group = np.empty(len(flops), int)
-    group[order] = np.concatenate([[0], np.cumsum(np.diff(flops[order]) > np.log(1.25))])
+    group = isoflop_groups(runs.train_flops)
     sizes = np.bincount(group)
     variance = np.full(len(sizes), np.nan)
     for index in np.flatnonzero(sizes > 1):

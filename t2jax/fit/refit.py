@@ -11,7 +11,7 @@ import numpy as np
 from t2jax._precision import to_numpy
 from t2jax._progress import track
 from t2jax._typing import ArrayLike, Floats
-from t2jax.fit.minimise import newton
+from t2jax.fit.minimise import Minimum, newton
 from t2jax.fit.objectives import objective_by_name
 from t2jax.fit.problem import Data, Problem
 from t2jax.fit.result import FitResult
@@ -19,7 +19,7 @@ from t2jax.fit.stages import Stage, plan_stages
 from t2jax.laws import Law
 from t2jax.observations import Observations
 
-__all__ = ["Refits", "Resample", "fitted_stages", "refit"]
+__all__ = ["Refits", "Resample", "fitted_stages", "refit", "resettled"]
 
 _BATCH = 32  # draws per compiled call: a batch waits for its slowest draw
 _CONVERGED = 1e-6  # nats, or share of the objective, that a converged refit may still fall
@@ -83,35 +83,58 @@ def refit(
       title: of the progress bar.
       progress: whether to draw one on a terminal.
     """
-    problems, data, starts = _warm_start(fit, stages)
+    problems, data, starts, _ = _warm_start(fit, stages)
     entry = [jnp.broadcast_to(start, (draws, len(start))) for start in starts]
     law, fall, pinned, frees = _refit_all(problems, entry, data, resamples, title, progress)
     nuisance = jax.vmap(problems[-1].nuisance)(jnp.asarray(frees[-1]))
     return Refits(to_numpy(law), to_numpy(nuisance), fall < _CONVERGED, pinned, problems)
 
 
+def resettled(fit: FitResult, stages: tuple[Stage, ...]) -> tuple[Law, bool]:
+    """The law at the minimum of other rows in the same shape, started at the fit.
+
+    Args:
+      fit: the fit.
+      stages: its minimisations, from `fitted_stages`, with rows of their own.
+
+    Returns:
+      The law, and whether the refit converged.
+    """
+    problems, data, starts, fall = _warm_start(fit, stages)
+    return to_numpy(problems[-1].law(starts[-1], data[-1])), bool(fall < _CONVERGED)
+
+
 def _warm_start(
     fit: FitResult, stages: tuple[Stage, ...]
-) -> tuple[tuple[Problem, ...], tuple[Data, ...], tuple[Floats, ...]]:
-    """Each stage's problem, data and minimum under unit weights."""
+) -> tuple[tuple[Problem, ...], tuple[Data, ...], tuple[Floats, ...], float]:
+    """Each stage's problem, data and minimum under unit weights, and the fall still promised."""
     inner: Law | None = None
-    problems, datas, starts = [], [], []
+    problems, datas, starts, fall = [], [], [], 0.0
     for stage in stages:
         problem, data = stage.problem, stage.data(inner)
         law = fit.law if stage is stages[-1] else fit.law.base
         law = jax.tree.map(jnp.asarray, law)
         nuisance = problem.objective.start_nuisance(stage.rows.predict(law), stage.rows)
-        minimum = _settle(problem, problem.free(law, data, nuisance), data)
-        inner = problem.law(minimum, data)
+        free, promised = _settle(problem, problem.free(law, data, nuisance), data)
+        inner = problem.law(free, data)
         problems.append(problem)
         datas.append(data)
-        starts.append(minimum)
-    return tuple(problems), tuple(datas), tuple(starts)
+        starts.append(free)
+        fall = max(fall, float(promised))
+    return tuple(problems), tuple(datas), tuple(starts), fall
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _settle(problem: Problem, start: Floats, data: Data) -> Floats:
-    return newton(problem, start, data).free
+def _settle(problem: Problem, start: Floats, data: Data) -> tuple[Floats, Floats]:
+    minimum = newton(problem, start, data)
+    return minimum.free, _promised(problem, minimum)
+
+
+def _promised(problem: Problem, minimum: Minimum) -> Floats:
+    """What a minimum may still fall by, in nats or as a share of the objective."""
+    unit = 1.0 if problem.objective.likelihood else jnp.abs(minimum.value) + 1e-300
+    # NaN, from a Hessian that is not positive definite, must not pass for converged.
+    return jnp.where(minimum.fall >= 0, minimum.fall / unit, jnp.inf)
 
 
 def _refit_all(
@@ -159,9 +182,7 @@ def _refit(problems: tuple[Problem, ...], data: tuple[Data, ...], starts, resamp
             case = dataclasses.replace(given, rows=rows, inner=inner if problem.own else None)
             minimum = newton(problem, start, case, max_steps=limit, tolerance=1e-10)
             inner = problem.law(minimum.free, case)
-            unit = 1.0 if problem.objective.likelihood else jnp.abs(minimum.value) + 1e-300
-            # NaN, from a Hessian that is not positive definite, must not pass for converged.
-            fall = jnp.maximum(fall, jnp.where(minimum.fall >= 0, minimum.fall / unit, jnp.inf))
+            fall = jnp.maximum(fall, _promised(problem, minimum))
             pinned.append(minimum.pinned)
             frees.append(minimum.free)
         return inner, fall, jnp.concatenate(pinned), frees

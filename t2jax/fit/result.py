@@ -54,7 +54,8 @@ class FitResult:
       n_free: free coefficients, nuisance included.
       nuisance: coefficients of the objective itself.
       certificate: why the minimum may be trusted.
-      starts: per start: objective at the start and at the end, steps, whether it agrees.
+      starts: per start: objective at the start and at the end, steps, whether it agrees with the
+        best, and the coefficients of the law that ended at a bound.
       samples: the k grid of a table of questions, else None.
       hull: ranges of the data.
       observed: observed values [rows].

@@ -1,5 +1,7 @@
 """The bootstrap: refits under resampled weights, crossed with questions, as compiled batches."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +14,13 @@ from t2jax.fit.stages import Stage
 from t2jax.observations import Observations
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.noise import residual_noise
+from t2jax.uncertainty.resampling import (
+    check_scheme,
+    levels_of,
+    question_weights,
+    signed_values,
+    unit_weights,
+)
 
 __all__ = ["bootstrap"]
 
@@ -22,6 +31,7 @@ def bootstrap(
     *,
     draws: int = 1000,
     unit: str | None = None,
+    scheme: str = "pairs",
     seed: int = 0,
     runs: Observations | None = None,
     resample_questions: bool = True,
@@ -31,14 +41,19 @@ def bootstrap(
 
     Checkpoints of one unit enter or leave together, with every k they were judged at.
     Questions are resampled within tasks, once per draw and alike for every checkpoint.
-    Draws are multinomial weights, so that all refits are one compiled program, started at
-    the fit.
+    Draws are weights, or losses under the same weights, so that all refits are one compiled
+    program, started at the fit.
 
     Args:
       fit: the fit to repeat.
       draws: number of refits.
       unit: "run", "trunk" (runs that share a trajectory), or "row" (naive; too narrow where
         rows share a run). Trunks unless given, where the table names them, else runs.
+      scheme: "pairs" draws units with replacement. "bayesian" gives units, and questions, flat
+        Dirichlet weights: no unit is ever left out, so few units do not lose the design.
+        "stratified" draws units within isoFLOP levels, a unit belonging to the level where it
+        ends. "wild" keeps the design and turns the signs of each unit's log residuals round the
+        fit: for laws of loss on tables of losses, whose residuals are as often above as below.
       seed: of the resampling.
       runs: the table, where the fit was read from a file.
       resample_questions: whether questions are resampled too.
@@ -48,10 +63,13 @@ def bootstrap(
       The draws, as the law with a leading axis.
 
     Raises:
-      InputError: no table at hand, a table other than the one fitted, or too few draws.
-      Refusal: fewer than five units to resample.
+      InputError: no table at hand, a table other than the one fitted, too few draws, an unknown
+        scheme, or "wild" for a table that holds no losses.
+      Refusal: fewer than five units to resample, or an isoFLOP level of one unit to resample
+        within.
 
-    Source: Efron 1979; weights as in Rubin 1981. For scaling laws see arXiv:2404.10102.
+    Source: Efron 1979; Dirichlet weights, Rubin 1981, doi:10.1214/aos/1176345338; signs of
+    residuals, Wu 1986, doi:10.1214/aos/1176350142. For scaling laws see arXiv:2404.10102.
     """
     table = fitted_table(fit, runs, "the bootstrap")
     if fit.recipe is not None and fit.law.kind == "accuracy":
@@ -61,6 +79,7 @@ def bootstrap(
         )
     if draws < 1:
         raise InputError(f"draws = {draws} leaves nothing to draw", remedy="use draws=1000")
+    check_scheme(scheme, fit, table)
     unit = unit or ("row" if table.n_rows == len(set(table.run)) and table.trunk is None else "run"
                     if table.trunk is None else "trunk")  # fmt: skip
     clusters = table.cluster(unit)
@@ -70,17 +89,22 @@ def bootstrap(
             f"{table.source} has {n_clusters} of unit '{unit}': too few to resample",
             remedy="add runs, or use unit='row' and treat the intervals as too narrow",
         )
+    level = levels_of(table, clusters) if scheme == "stratified" else None
     stages = fitted_stages(fit, table)
     rng = np.random.default_rng(seed)
-    counts = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=draws)
-    row_weight = counts[:, clusters].astype(float)
+    row_weight = unit_weights(rng, scheme, n_clusters, draws, level)[:, clusters]
     question_weight = None
     if table.task is not None:
         question_weight = np.ones((draws, table.n_questions))
         if resample_questions:
-            question_weight = _question_weights(rng, table.task, draws)
+            question_weight = question_weights(rng, scheme, table.task, draws)
     resamples = [_resample(s, table, row_weight, question_weight) for s in stages]
+    if scheme == "wild":
+        fitted = clusters[_rows_seen(stages[-1], table)]
+        value = signed_values(rng, fit, stages[-1], fitted, draws)
+        resamples[-1] = dataclasses.replace(resamples[-1], value=value)
     done = refit(fit, stages, resamples, draws, title="bootstrap", progress=progress)
+    what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
     return Ensemble(
         law=done.law,
         point=fit.law,
@@ -88,30 +112,43 @@ def bootstrap(
         unit=unit,
         seed=seed,
         hull=fit.hull,
-        diagnostics=_diagnostics(done, unit, n_clusters) | {"noise": residual_noise(fit, table)},
+        diagnostics={
+            "scheme": scheme,
+            **_diagnostics(done, what, n_clusters),
+            "noise": residual_noise(fit, table),
+        },
         source=fit.source,
         data_hash=fit.data_hash,
     )
 
 
-def _question_weights(rng: np.random.Generator, task: np.ndarray, draws: int) -> np.ndarray:
-    weight = np.zeros((draws, len(task)))
-    for name in np.unique(task):
-        where = np.flatnonzero(task == name)
-        share = np.full(len(where), 1 / len(where))
-        weight[:, where] = rng.multinomial(len(where), share, size=draws)
-    return weight
+def _told(scheme: str, units: str, level: np.ndarray | None) -> str:
+    """What a draw does, in words."""
+    how = {
+        "pairs": f"{units} resampled",
+        "bayesian": f"{units} under Dirichlet weights",
+        "stratified": f"{units} resampled within isoFLOP levels",
+        "wild": f"signs of the log residuals of {units} turned, the design kept",
+    }[scheme]
+    if level is not None:
+        how = how.replace("isoFLOP", f"{len(set(level.tolist()))} isoFLOP")
+    return f"scheme '{scheme}': {how}"
+
+
+def _rows_seen(stage: Stage, table: Observations) -> np.ndarray:
+    """Rows of a table of losses that a stage was given, as indices."""
+    if stage.rows.weight.size == table.n_rows:
+        return np.arange(table.n_rows)
+    # A law of one sample on a table with several: rows at k = 1 only.
+    return np.flatnonzero(np.asarray(table.samples) == 1.0)
 
 
 def _resample(
     stage: Stage, table: Observations, row_weight: np.ndarray, question_weight: np.ndarray | None
 ) -> Resample:
-    repeat = stage.rows.weight.size // table.n_rows
-    weight = np.repeat(row_weight, repeat, axis=1)
     if table.kind == "loss":
-        if repeat == 0:  # a law of one sample on a table with several: rows at k = 1 only
-            weight = row_weight[:, np.asarray(table.samples) == 1.0]
-        return Resample(weight=weight)
+        return Resample(weight=row_weight[:, _rows_seen(stage, table)])
+    weight = np.repeat(row_weight, stage.rows.weight.size // table.n_rows, axis=1)
     if stage.problem.objective.counts:
         return Resample(weight=weight, question_weight=question_weight)
     assert stage.grid is not None
@@ -128,13 +165,13 @@ def _resample(
     return Resample(weight=weight, value=value)
 
 
-def _diagnostics(done: Refits, unit: str, clusters: int) -> dict:
+def _diagnostics(done: Refits, what: str, clusters: int) -> dict:
     # A nuisance coefficient at its bound (Gaussian tails, say) says nothing about the law.
     names = [(c.name, c in p.objective.nuisance) for p in done.problems for c in p.cards]
     shares = zip(names, done.pinned.mean(0), strict=True)
     at_bound = {name: float(s) for (name, nuisance), s in shares if s > 0 and not nuisance}
     converged = float(np.mean(done.converged))
-    notes = [f"{clusters} units of '{unit}' resampled; {converged:.1%} of refits converged"]
+    notes = [f"{what}; {converged:.1%} of refits converged"]
     notes += [f"{name} is at a bound in {share:.0%} of draws" for name, share in at_bound.items()]
     if converged < 0.95:
         notes.append("MANY REFITS DID NOT CONVERGE: do not use these intervals")

@@ -142,7 +142,8 @@ def compare(
 
     Each checkpoint is held out in turn, and so are the far ends of the axes along which plans
     extrapolate: the quarter with the most training FLOPs, the quarter with the most tokens per
-    parameter, the largest k.
+    parameter, the largest k. From counts, a law fitted to fewer samples of each question is judged
+    at the k that only all of them reach.
 
     Args:
       runs: the table.

@@ -94,5 +94,7 @@ def _effective(chains: np.ndarray) -> float:
     negative = np.flatnonzero(pairs < 0)
     kept = pairs[: negative[0]] if len(negative) else pairs
     tau = -1.0 + 2.0 * float(np.sum(np.minimum.accumulate(kept)))
+    if len(kept) < len(pairs):
+        tau += max(float(rho[2 * len(kept)]), 0.0)  # the term before the sequence ends
     # A chain of alternating draws is worth more than its length, within reason.
     return count * n / max(tau, 1.0 / np.log10(count * n))

@@ -108,7 +108,7 @@ def posterior(
     if failed and not allow_failed:
         raise Refusal(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
-            remedy=_remedy(stats, warmup, draws, target_accept),
+            remedy=_remedy(stats, warmup, draws, target_accept, target.effects),
         )
     checks, misfits = check(target, prepared.whole, vectors.reshape(chains * draws, -1), seed=seed)
     notes = [
@@ -271,12 +271,15 @@ def _judge(
     return {**out, "failed": failed}
 
 
-def _remedy(stats: _Stats, warmup: int, draws: int, target_accept: float) -> str:
+def _remedy(stats: _Stats, warmup: int, draws: int, target_accept: float, effects: str) -> str:
     """What to change, in the order of what went wrong."""
+    less = "a law with fewer coefficients"
+    if effects == "spread":
+        less = "effects='none', whose intervals at models not sampled are too narrow, or " + less
     if np.any(stats.diverging):
         higher = 1.0 - (1.0 - target_accept) / 5
-        return f"use target_accept={higher:.3g}, or a law with fewer coefficients"
+        return f"use target_accept={higher:.3g}, or {less}"
     return (
-        f"use draws={2 * draws}, warmup={2 * warmup}, or a law with fewer coefficients, or add "
+        f"use draws={2 * draws}, warmup={2 * warmup}, or {less}, or add "
         "runs that identify the ones it has"
     )

@@ -1,0 +1,39 @@
+"""`t2jax identify`: a table in, what its rows can tell of a law out."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import tyro
+
+from t2jax.cli import _terminal
+from t2jax.cli._options import FitOptions, TableOptions, arg, positional
+
+__all__ = ["Command"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(FitOptions, TableOptions):
+    """Say whether these rows identify a law, or name the cheapest rows that would.
+
+    Example: t2jax identify runs.csv --law additive
+    """
+
+    table: Annotated[
+        tyro.conf.Positional[str],
+        positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "TABLE"),
+    ]
+    draws: Annotated[int, arg("bootstrap refits", "COUNT")] = 200
+    seed: Annotated[int, arg("of the resampling", "SEED")] = 0
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def run(self) -> None:
+        """Read, judge the design, fit, profile, resample, print."""
+        from t2jax.calibration.examine import examine
+        from t2jax.cli._defaults import default_law
+
+        runs = self.read(self.table)
+        law = self.law or default_law(runs)
+        _terminal.announce(f"what the rows tell of law '{law}'")
+        found = examine(runs, law, draws=self.draws, seed=self.seed, **self.fit_arguments())
+        _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())
