@@ -83,6 +83,12 @@ class Opened:
         numbers = [float(v) if isinstance(v, int | float) else v for v in rows[0]]
         return dict(zip(head, numbers, strict=True))
 
+    def draws(self) -> dict[str, np.ndarray]:
+        """The active plan of every draw, in their order."""
+        columns = self.rest().page.evaluate("""() => Object.fromEntries(
+            Object.entries(window.t2jax.plan.draws).map(([name, c]) => [name, Array.from(c)]))""")
+        return {name: np.array(column, float) for name, column in columns.items()}
+
 
 def ensemble(form: str, n_draws: int, distinct: int = 0) -> t2.Ensemble:
     """Draws of a law that was written down; `distinct` of them, repeated."""
