@@ -148,7 +148,7 @@ def test_no_tick_labels_overlap(ladder):
         figures.frontier_figure(front, best, fit.hull, plan),
         figures.isoflop_figure(fit, best, front),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for ax in figure.axes:
             boxes = [
                 t.get_window_extent()

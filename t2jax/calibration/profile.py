@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax._typing import Floats, Scalar
 from t2jax.calibration.covariance import (
@@ -129,6 +129,8 @@ class Profile:
         title = f"Intervals of law '{self.law}'" + (f" on {self.source}" if self.source else "")
         lines = [_text.underline(title), _text.table(head, rows), self.sentence() + "."]
         return "\n".join([*lines, *self.notes])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
