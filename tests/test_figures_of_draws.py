@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from figure_text import cut, overlaps
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import t2jax as t2
@@ -56,24 +57,25 @@ def marks(ax, label):
     return found[0]
 
 
-def test_public_models_are_marked_where_the_axes_reach_them_and_nowhere_else(front):
+def test_public_models_are_marked_where_the_budgets_reach_them_and_nowhere_else(front):
     known = t2.datasets.public_models()
     panels = figures.frontier_figure(front, models=known).axes
     bare = figures.frontier_figure(front).axes
     for ax, plain, name in zip(panels, bare, ("tokens_per_param", "params", "tokens"), strict=True):
         assert ax.get_xlim() == plain.get_xlim()
-        assert ax.get_ylim() == plain.get_ylim()
         seen = {one.get_label() for one in ax.get_lines()}
+        told = [text.get_text() for text in ax.texts]
         for model in known:
             place = (model.train_flops, getattr(model, name))
-            (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
-            within = x0 <= place[0] <= x1 and y0 <= place[1] <= y1
-            assert (model.name in seen) == within
-            assert (model.name in [text.get_text() for text in ax.texts]) == within
-            if within:
+            reached = ax.get_xlim()[0] <= place[0] <= ax.get_xlim()[1]
+            assert (model.name in seen) == (model.name in told) == reached
+            if reached:
                 np.testing.assert_array_equal(marks(ax, model.name).ravel(), place)
+                assert ax.get_ylim()[0] < place[1] < ax.get_ylim()[1]
     assert "Llama 3 70B" in {one.get_label() for one in panels[1].get_lines()}
-    assert "GPT-3 175B" in {one.get_label() for one in panels[1].get_lines()}
+    short = t2.frontier(LAW, t2.Budget(train_flops=SPENT[:3]))
+    ax = figures.frontier_figure(short, models=known).axes[0]
+    assert not {"Llama 3 405B", "GPT-3 175B"} & {one.get_label() for one in ax.get_lines()}
 
 
 def test_public_models_are_what_their_authors_say():
@@ -199,6 +201,17 @@ def test_errors_of_rows_held_out_are_told():
     assert words == ["equal", "fitted, off by 1.0% on average", "held out, off by 2.0% on average"]
 
 
+def test_a_panel_alone_has_the_house_style():
+    figure = figures.alone(lambda ax: figures.grid_panel(SPENT, SPENT, ax=ax))
+    (ax,) = figure.axes
+    assert not ax.spines["top"].get_visible()
+    assert not ax.spines["right"].get_visible()
+    with figures.theme("dark"):
+        (dark,) = figures.alone(lambda ax: figures.grid_panel(SPENT, SPENT, ax=ax)).axes
+    assert to_rgb(dark.get_facecolor()) == to_rgb(figures.THEMES["dark"].paper)
+    assert to_rgb(ax.get_facecolor()) == to_rgb(figures.THEMES["light"].paper)
+
+
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_no_words_lie_on_others_or_leave_the_page(front, bought, look):
     with figures.theme(look):
@@ -208,6 +221,7 @@ def test_no_words_lie_on_others_or_leave_the_page(front, bought, look):
             "pairs": figures.pairs_figure(DRAWS),
             "traces": figures.trace_figure(DRAWS),
             "design": figures.design_figure(bought, HAVE[0], HAVE[1]),
+            "grid": figures.alone(lambda ax: figures.grid_panel(SPENT, SPENT[::-1], ax=ax)),
         }
     for name, figure in drawn.items():
         assert overlaps(figure) == [], name

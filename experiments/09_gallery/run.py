@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 import t2jax as t2
 from t2jax.report import figures
@@ -22,13 +23,6 @@ VARIANTS = {"base": "base", "finetuned on documents": "ft", "finetuned on answer
 PUBLISHED = t2.laws.Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
 
 Drawn = tuple[str, str, Callable[[], Figure]]
-
-
-def single(draw: Callable[..., object], size: tuple[float, float] = (5.6, 4.2)) -> Figure:
-    """A figure of one panel."""
-    figure = Figure(figsize=size)
-    draw(figure.subplots())
-    return figure
 
 
 def frontier_of(draws: t2.Ensemble, hull) -> t2.Frontier:
@@ -125,16 +119,16 @@ def collect() -> list[Drawn]:
          lambda: figures.isoflop_figure(fit, best, front)),
         ("held_out", "Predicted against observed; the eighth of the checkpoints with the most "
          "training FLOPs was not fitted.",
-         lambda: single(lambda ax: figures.predicted_panel(seen, told, ax=ax, held_out=out,
+         lambda: figures.alone(lambda ax: figures.predicted_panel(seen, told, ax=ax, held_out=out,
                                                            label=label))),
         ("fit", "Predicted against observed, and the relative error along training FLOPs. A "
          "pattern means that the law is wrong there.", lambda: figures.fit_figure(fit)),
         ("residuals", "The same errors along N.",
-         lambda: single(lambda ax: figures.residual_panel(where, fit.observed, fit.predicted,
+         lambda: figures.alone(lambda ax: figures.residual_panel(where, fit.observed, fit.predicted,
                                                           ax=ax, label="N, parameters"))),
         ("pass_at_k", "Measured pass@k of four checkpoints as points; law `beta_monotone` with "
          "its 90% interval.",
-         lambda: single(lambda ax: figures.pass_at_k_panel(KS, curves, ax=ax, laws=laws))),
+         lambda: figures.alone(lambda ax: figures.pass_at_k_panel(KS, curves, ax=ax, laws=laws))),
         ("variants", "Optimal tokens per parameter of the base checkpoints and of the same "
          "checkpoints finetuned on whole documents and on answers.",
          lambda: figures.variants_figure(others)),
@@ -148,10 +142,10 @@ def collect() -> list[Drawn]:
          "for their FLOPs.",
          lambda: figures.design_figure(design, runs.params, runs.tokens)),
         ("tornado", "What N* becomes when one input moves and the others stay.",
-         lambda: single(lambda ax: figures.tornado_panel(*inputs, ax=ax, label="N*, parameters"),
-                        (7.0, 3.0))),
+         lambda: figures.alone(
+             lambda ax: figures.tornado_panel(*inputs, ax=ax, label="N*, parameters"), (7.0, 3.0))),
         ("grid", "The checkpoints of the built-in ladder.",
-         lambda: single(lambda ax: figures.grid_panel(runs.params, runs.tokens, ax=ax))),
+         lambda: figures.alone(lambda ax: figures.grid_panel(runs.params, runs.tokens, ax=ax))),
     ]  # fmt: skip
 
 
@@ -180,7 +174,10 @@ def main() -> None:
     for name, _, draw in drawn:
         for look in figures.THEMES:
             with figures.theme(look):
-                figures.save(draw(), HERE / f"figures/{name}-{look}.png")
+                path = HERE / f"figures/{name}-{look}.png"
+                figures.save(draw(), path)
+                # 128 colours tell these figures from the full ones to no eye, at a third the size.
+                Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
     (ROOT / "docs/gallery.md").write_text(page(drawn), encoding="utf-8")
     total = sum(file.stat().st_size for file in (HERE / "figures").iterdir())
     print(f"{len(drawn)} figures in two looks, {total / 1e6:.2f} MB")

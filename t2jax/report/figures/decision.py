@@ -100,6 +100,7 @@ def design_panel(
     have_n = np.zeros(0) if params is None else np.asarray(params, float)
     have_d = np.zeros(0) if tokens is None else np.asarray(tokens, float)
     x, y = limits([n, have_n], 0.05), limits([d, have_d], 0.05)
+    y = (y[0] / (y[1] / y[0]) ** 0.06, y[1])  # room for the names of the lines
     equal_flops(x, y, ax)
     colors = palette()
     if len(have_n):

@@ -119,9 +119,12 @@ def residual_panel(
         middle = list(places)
         medians = [np.median(error[x == place]) for place in places]
     ax.plot(np.asarray(middle), np.asarray(medians), color=colors.chinchilla, label="median")
-    log_axis(ax.xaxis, *limits([x], 0.05), count, most=5)
-    ax.set(xlabel=label, ylabel="predicted above observed, %", title="Residuals")
-    ax.legend()
+    log_axis(ax.xaxis, *limits([x], 0.05), power if "FLOPs" in label else count, most=5)
+    low, high = min(0.0, error.min()), max(0.0, error.max())
+    room = max(high - low, 0.1)
+    ax.set(xlabel=label, ylabel="predicted above observed, %", title="Residuals",
+           ylim=(low - 0.05 * room, high + 0.18 * room))  # fmt: skip
+    ax.legend(loc="upper left", ncols=3, columnspacing=1.2)
     return ax
 
 
@@ -246,6 +249,7 @@ def grid_panel(params: ArrayLike, tokens: ArrayLike, *, ax: Axes) -> Axes:
     n, d = _columns(params, tokens)
     colors = palette()
     x, y = limits([n], 0.06), limits([d], 0.06)
+    y = (y[0] / (y[1] / y[0]) ** 0.04, y[1])  # room for the names of the lines
     equal_flops(x, y, ax)
     ax.plot(n, d, "o", ms=4.5, mew=0, alpha=0.7, color=colors.ours, label="checkpoint")
     log_axis(ax.xaxis, *x, count, most=6)

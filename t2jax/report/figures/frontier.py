@@ -60,7 +60,7 @@ def frontier_figure(
       hull: ranges of the table, shaded: whatever lies outside is extrapolation.
       inside: the best plan within those ranges, marked too.
       level: of the band.
-      models: public models, marked where the axes reach them.
+      models: public models, marked where the axis of training FLOPs reaches them.
     """
     figure = Figure(figsize=(15.2, 4.6) if models else (11.6, 4.3))
     panels: Sequence[Axes] = figure.subplots(1, 3)
@@ -111,7 +111,7 @@ def frontier_panel(
       hull: ranges of the table.
       inside: the best plan within them.
       level: of the band.
-      models: public models, marked where the axes reach them: they move no axis.
+      models: public models, marked where the axis of training FLOPs reaches them.
     """
     flops = np.asarray(front.train_flops)
     line = np.asarray(getattr(front.optimum, name))
@@ -141,7 +141,10 @@ def frontier_panel(
     if hull is not None:
         shown.append(np.asarray(getattr(hull, name)))
         across.append(np.asarray(hull.train_flops))
-    x, y = limits(across, 0.04), limits(shown, 0.06)
+    x = limits(across, 0.04)
+    reached = [getattr(m, name) for m in models if x[0] <= m.train_flops <= x[1]]
+    shown.append(np.asarray(reached, float))
+    y = limits(shown, 0.06)
     ceiling = _ceiling(front) if name == "params" else None
     if ceiling is not None and ceiling < y[1] * 3:
         y = limits([*shown, np.asarray([ceiling])], 0.06)

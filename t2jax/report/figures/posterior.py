@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from t2jax import _text
 from t2jax._typing import ArrayLike
@@ -57,6 +58,14 @@ def pairs_figure(draws: Ensemble, names: Sequence[str] | None = None) -> Figure:
                 ax.set_ylabel("")
                 ax.yaxis.set_major_formatter(NullFormatter())
     figure.align_labels()
+    colors = palette()
+    keys = [
+        Line2D([], [], marker="o", ls="", ms=3, color=colors.ours, label="draw"),
+        Line2D([], [], color=colors.grey, lw=1.1, label="round 50% and 90% of them"),
+        Line2D([], [], marker="D", ls="", ms=4.5, mew=1.3, mfc=colors.paper, mec=colors.chinchilla,
+               label="fit"),
+    ]  # fmt: skip
+    figure.legend(handles=keys, loc="upper right")
     return figure
 
 
@@ -86,14 +95,14 @@ def pair_panel(
         raise InputError(f"columns of {len(x)} and {len(y)} draws",
                          remedy="give as many of each, ten or more")  # fmt: skip
     colors = palette()
-    ax.plot(x, y, "o", ms=2.2, mew=0, alpha=0.35, color=colors.ours, label="draw")
+    ax.plot(x, y, "o", ms=1.8, mew=0, alpha=0.25, color=colors.ours, label="draw")
     _coefficient_axis(ax.xaxis, x)
     _coefficient_axis(ax.yaxis, y)
     logs = [ax.get_xscale() == "log", ax.get_yscale() == "log"]
     u, v = (np.log(c) if log else c for c, log in zip((x, y), logs, strict=True))
-    middles, density, levels = _density(u, v)
-    across, up = (np.exp(m) if log else m for m, log in zip(middles, logs, strict=True))
-    lines = ax.contour(across, up, density.T, levels=levels, colors=[colors.ours], linewidths=1.1)
+    cells, density, levels = _density(u, v)
+    across, up = (np.exp(m) if log else m for m, log in zip(cells, logs, strict=True))
+    lines = ax.contour(across, up, density, levels=levels, colors=[colors.grey], linewidths=1.1)
     lines.set_label("of the draws: 90%, 50%")
     if point is not None:
         ax.plot(*point, "D", ms=4.5, mew=1.3, mfc=colors.paper, mec=colors.chinchilla,
@@ -186,20 +195,26 @@ def _histogram(values: np.ndarray, name: str, point: float, ax: Axes) -> None:
         edges = np.geomspace(values.min(), values.max(), 25)
     ax.hist(values, edges, color=colors.ours, alpha=0.6, label="draws")
     ax.axvline(point, color=colors.chinchilla, lw=1.3, label="fit")
-    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    ax.grid(visible=False, axis="y")
-    ax.set(xlabel=_symbol(name), ylabel="draws")
+    ax.yaxis.set_major_locator(NullLocator())  # a count of draws says nothing of the coefficient
+    ax.set(xlabel=_symbol(name))
 
 
-def _density(
-    x: np.ndarray, y: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, list[float]]:
-    """A smoothed histogram: middles of its cells, density, and levels round `_SHARES` of it."""
-    ends = [(c.min() - 0.15 * np.ptp(c), c.max() + 0.15 * np.ptp(c)) for c in (x, y)]
-    density, *edges = np.histogram2d(x, y, bins=_CELLS, range=ends)
-    for axis, column in enumerate((x, y)):
-        # Silverman's rule in cells.
-        width = len(x) ** (-1 / 6) * np.std(column) / (edges[axis][1] - edges[axis][0])
+def _density(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """A smoothed histogram along the principal axes of the draws.
+
+    Returns:
+      Middles of its cells [2, cells, cells], the density there, and its levels round `_SHARES`.
+    """
+    columns = np.stack([x, y])
+    middle = columns.mean(axis=1, keepdims=True)
+    spread, turn = np.linalg.eigh(np.cov(columns))
+    turn = turn * np.sqrt(np.maximum(spread, 1e-12 * spread.max()))
+    across, up = np.linalg.solve(turn, columns - middle)
+    ends = [(c.min() - 0.6, c.max() + 0.6) for c in (across, up)]
+    density, *edges = np.histogram2d(across, up, bins=_CELLS, range=ends)
+    for axis in (0, 1):
+        # Silverman's rule in cells; along the principal axes the deviation is one.
+        width = len(x) ** (-1 / 6) / (edges[axis][1] - edges[axis][0])
         reach = np.arange(-_CELLS // 3, _CELLS // 3 + 1)
         kernel = np.exp(-0.5 * (reach / max(float(width), 0.5)) ** 2)
         lines = density.T if axis == 0 else density
@@ -208,8 +223,8 @@ def _density(
     ranked = np.sort(density.ravel())[::-1]
     held = np.cumsum(ranked) / ranked.sum()
     levels = sorted({float(ranked[np.searchsorted(held, share)]) for share in _SHARES})
-    middles = (0.5 * (edges[0][1:] + edges[0][:-1]), 0.5 * (edges[1][1:] + edges[1][:-1]))
-    return middles, density, levels
+    cells = np.stack(np.meshgrid(*(0.5 * (e[1:] + e[:-1]) for e in edges), indexing="ij"))
+    return np.tensordot(turn, cells, axes=1) + middle[:, :, None], density, levels
 
 
 def _symbol(name: str) -> str:

@@ -32,12 +32,9 @@ def mark_models(
     Returns:
       The models within the axes.
     """
-    values = [float(getattr(model, name)) for model in models]
-    inside = [
-        (value, model)
-        for value, model in zip(values, models, strict=True)
-        if x[0] <= model.train_flops <= x[1] and y[0] <= value <= y[1]
-    ]
+    seen = [model for model in models if x[0] <= model.train_flops <= x[1]]
+    inside = [(float(getattr(model, name)), model) for model in seen]
+    inside = [(value, model) for value, model in inside if y[0] <= value <= y[1]]
     inside.sort(key=lambda pair: (pair[0], pair[1].train_flops))
     heights = np.asarray([np.log(v / y[0]) / np.log(y[1] / y[0]) for v, _ in inside])
     # The height is known only when the page is laid out; the figure's own is never too far off.
