@@ -119,6 +119,12 @@ def test_pairs_show_the_draws_below_the_diagonal_and_leave_out_what_is_fixed():
                 np.testing.assert_array_equal(y, getattr(DRAWS.law, names[i]))
     labels = [grid[3, j].get_xlabel() for j in range(4)]
     assert labels == ["A", "B", r"$\alpha$", r"$\beta$"]
+    for i in range(1, 4):  # a coefficient has one scale wherever it stands
+        assert len({grid[i, j].get_ylim() for j in range(i)}) == 1
+        assert len({grid[k, i].get_xlim() for k in range(i, 4)}) == 1
+    far = dataclasses.replace(DRAWS, point=LAW.replace(alpha=0.1))
+    panels = np.asarray(figures.pairs_figure(far).axes).reshape(4, 4)
+    assert panels[3, 2].get_xlim()[0] < 0.1  # a fit outside its draws is drawn all the same
     assert grid[3, 0].get_xscale() == "log"  # A spreads over a factor of a hundred
     assert grid[3, 2].get_xscale() == "linear"
 

@@ -40,7 +40,7 @@ def measured_curves(fit: t2.FitResult, draws: t2.Ensemble, count: int = 4):
     seen, told = {}, {}
     for i in chosen:
         n, d = float(runs.params[i]), float(runs.tokens[i])
-        name = f"N = {n / 1e3:.0f}k, D = {d / 1e6:.2g}M"
+        name = f"N = {n / 1e3:.3g}k, D = {d / 1e6:.2g}M"
         seen[name] = runs.select([i]).pass_at_k(KS)[0]
         drawn = np.stack([draws.predict(params=n, tokens=d, samples=k) for k in KS])
         low, high = np.quantile(drawn, [0.05, 0.95], axis=1)
@@ -134,14 +134,18 @@ def collect() -> list[Drawn]:
          lambda: figures.variants_figure(others)),
         ("regret", "What each size loses against the best, on average over the draws.",
          lambda: figures.regret_figure(decision)),
-        ("pairs", "Draws of the posterior in pairs: lines round 50% and 90% of them, and the fit.",
+        ("pairs", "Draws of the posterior in pairs: lines round 50% and 90% of them, and the fit. "
+         "Here the fit lies outside them: law `softplus` misses the most trained checkpoints (see "
+         "Fit), the posterior's own check says MISFIT, and its likelihood, which gives every "
+         "checkpoint an effect of its own, weighs them otherwise than the fit does.",
          lambda: figures.pairs_figure(posterior)),
         ("traces", "The chains behind them, with R-hat.",
          lambda: figures.trace_figure(posterior)),
         ("design", "By how much each run would lower the expected regret, and which to buy first "
          "for their FLOPs.",
          lambda: figures.design_figure(design, runs.params, runs.tokens)),
-        ("tornado", "What N* becomes when one input moves and the others stay.",
+        ("tornado", "What N* becomes when one input moves and the others stay. Under this law "
+         "the best size does not depend on the inference budget, only the number of samples does.",
          lambda: figures.alone(
              lambda ax: figures.tornado_panel(*inputs, ax=ax, label="N*, parameters"), (7.0, 3.0))),
         ("grid", "The checkpoints of the built-in ladder.",

@@ -194,6 +194,7 @@ def tornado_panel(
     log_axis(ax.xaxis, *limits([down, up, np.asarray([base])], 0.08), count, most=5)
     ax.set_yticks(range(len(order)), [str(names[i]) for i in order])
     ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(-0.6, len(order) - 0.4)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=label, title="What the answer hangs on")
     handles, words = ax.get_legend_handles_labels()

@@ -96,8 +96,10 @@ def pair_panel(
                          remedy="give as many of each, ten or more")  # fmt: skip
     colors = palette()
     ax.plot(x, y, "o", ms=1.8, mew=0, alpha=0.25, color=colors.ours, label="draw")
-    _coefficient_axis(ax.xaxis, x)
-    _coefficient_axis(ax.yaxis, y)
+    fits = (None, None) if point is None else point
+    _coefficient_axis(ax.xaxis, x, fits[0])
+    _coefficient_axis(ax.yaxis, y, fits[1])
+    ends = ax.get_xlim(), ax.get_ylim()
     logs = [ax.get_xscale() == "log", ax.get_yscale() == "log"]
     u, v = (np.log(c) if log else c for c, log in zip((x, y), logs, strict=True))
     cells, density, levels = _density(u, v)
@@ -107,7 +109,7 @@ def pair_panel(
     if point is not None:
         ax.plot(*point, "D", ms=4.5, mew=1.3, mfc=colors.paper, mec=colors.chinchilla,
                 zorder=5, label="fit")  # fmt: skip
-    ax.set(xlabel=_symbol(names[0]), ylabel=_symbol(names[1]))
+    ax.set(xlabel=_symbol(names[0]), ylabel=_symbol(names[1]), xlim=ends[0], ylim=ends[1])
     return ax
 
 
@@ -177,26 +179,33 @@ def _columns(draws: Ensemble, names: Sequence[str] | None) -> dict[str, np.ndarr
     return {n: found[n] for n in names or found if np.ptp(found[n]) > 1e-9 * np.abs(found[n]).max()}
 
 
-def _coefficient_axis(axis: Axis, values: np.ndarray) -> None:
-    """Logarithmic where the draws spread over a factor, with few ticks."""
+def _coefficient_axis(axis: Axis, values: np.ndarray, point: float | None = None) -> None:
+    """Holds the draws and the fit; logarithmic where the draws spread over a factor; few ticks."""
     low, high = (float(v) for v in (values.min(), values.max()))
-    if low > 0 and high > _WIDE * low:
-        pad = (high / low) ** 0.05
+    log = low > 0 and high > _WIDE * low
+    # A fit at a bound of zero would flatten a log axis: it is left outside.
+    if point is not None and (not log or point > low / 1e3):
+        low, high = min(low, point), max(high, point)
+    if log:
+        pad = (high / low) ** 0.06
         log_axis(axis, low / pad, high * pad, lambda v, _=None: _text.number(v, 2), most=3)
         return
+    pad = 0.06 * (high - low)
+    axis.set_view_interval(low - pad, high + pad, ignore=True)
     axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
 
 
 def _histogram(values: np.ndarray, name: str, point: float, ax: Axes) -> None:
     colors = palette()
-    _coefficient_axis(ax.xaxis, values)
+    _coefficient_axis(ax.xaxis, values, point)
+    ends = ax.get_xlim()
     edges = np.linspace(values.min(), values.max(), 25)
     if ax.get_xscale() == "log":
         edges = np.geomspace(values.min(), values.max(), 25)
     ax.hist(values, edges, color=colors.ours, alpha=0.6, label="draws")
     ax.axvline(point, color=colors.chinchilla, lw=1.3, label="fit")
     ax.yaxis.set_major_locator(NullLocator())  # a count of draws says nothing of the coefficient
-    ax.set(xlabel=_symbol(name))
+    ax.set(xlabel=_symbol(name), xlim=ends)
 
 
 def _density(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[float]]:
