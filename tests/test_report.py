@@ -145,6 +145,9 @@ def test_the_fit_is_drawn_at_its_own_rows(ladder):
     unknown = figures.fit_figure(dataclasses.replace(fit, observations=None)).axes[1]
     np.testing.assert_array_equal(drawn(unknown, "residual")[0], fit.predicted)
     assert "predicted" in unknown.get_xlabel()
+    bare = dataclasses.replace(fit, observed=np.zeros(0), predicted=np.zeros(0))
+    (said,) = figures.fit_figure(bare).texts
+    assert "does not carry the rows" in said.get_text()
 
 
 def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):

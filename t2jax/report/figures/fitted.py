@@ -25,6 +25,9 @@ def fit_figure(fit: FitResult, held_out: np.ndarray | None = None) -> Figure:
     """
     label = value_label(fit)
     figure = Figure(figsize=(9.6, 4.2))
+    if not len(fit.observed):
+        figure.text(0.5, 0.5, "This fit does not carry the rows that it was made of.", ha="center")
+        return figure
     left, right = figure.subplots(1, 2)
     predicted_panel(fit.observed, fit.predicted, ax=left, held_out=held_out, label=label)
     runs = fit.observations
