@@ -1,9 +1,19 @@
 """Numbers and tables as fixed-width text (floor 0): what every `summary()` is made of."""
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-__all__ = ["count", "interval", "number", "table", "underline"]
+__all__ = ["PLACE", "Part", "count", "interval", "number", "set_aside", "table", "underline"]
+
+PLACE = "\x00{}\x00"
+"""Stands for a title or table that was set aside, by its number."""
+
+Part = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""A header and rows; a title is a header of one cell without rows."""
+
+_aside: contextvars.ContextVar[list[Part] | None] = contextvars.ContextVar("aside", default=None)
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -48,8 +58,30 @@ def interval(low: float, high: float, show=number) -> str:
     return f"[{show(low)}, {show(high)}]"
 
 
+@contextlib.contextmanager
+def set_aside() -> Iterator[list[Part]]:
+    """Collect the titles and tables that are made inside; `PLACE` is left where they stood."""
+    parts: list[Part] = []
+    token = _aside.set(parts)
+    try:
+        yield parts
+    finally:
+        _aside.reset(token)
+
+
+def _kept(part: Part) -> str | None:
+    """The place of a part where parts are set aside."""
+    parts = _aside.get()
+    if parts is None:
+        return None
+    parts.append(part)
+    return PLACE.format(len(parts) - 1)
+
+
 def underline(title: str, rule: str = "=") -> str:
     """A title over a rule of its own length."""
+    if place := _kept(([title], [])):
+        return place
     return f"{title}\n{rule * len(title)}"
 
 
@@ -61,6 +93,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int =
     alpha   0.35
     E        1.8
     """
+    if rows and (place := _kept((header, rows))):
+        return place
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(

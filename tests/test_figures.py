@@ -72,7 +72,7 @@ def test_the_points_are_the_numbers_given():
     np.testing.assert_array_equal(line(ax, "100M")[1], PASS["100M"])
     _, ax = panel("grid")
     np.testing.assert_array_equal(line(ax, "checkpoint")[1], 20 * N[::-1])
-    x, y = line(ax, "equal FLOPs")
+    x, y = line(ax, "_equal FLOPs")
     np.testing.assert_allclose(6 * x * y, 6 * x[0] * y[0])
 
 

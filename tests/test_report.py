@@ -130,6 +130,26 @@ def test_measured_points_are_the_table_at_each_models_own_samples(ladder):
     np.testing.assert_allclose(y[[0, 71]], each)
 
 
+def test_the_fit_is_drawn_at_its_own_rows(ladder):
+    fit, _, _, _ = ladder
+    runs = fit.observations
+    left, right = figures.fit_figure(fit).axes
+    seen, told = drawn(left, "fitted")
+    np.testing.assert_array_equal(seen, fit.observed)
+    np.testing.assert_array_equal(told, fit.predicted)
+    flops, error = drawn(right, "residual")
+    # a checkpoint's rows are its k = 1, 16, 256
+    np.testing.assert_array_equal(flops[::3], runs.train_flops)
+    np.testing.assert_allclose(fit.observed[::3], runs.mean_nll())
+    np.testing.assert_allclose(error, 100 * (fit.predicted / fit.observed - 1))
+    unknown = figures.fit_figure(dataclasses.replace(fit, observations=None)).axes[1]
+    np.testing.assert_array_equal(drawn(unknown, "residual")[0], fit.predicted)
+    assert "predicted" in unknown.get_xlabel()
+    bare = dataclasses.replace(fit, observed=np.zeros(0), predicted=np.zeros(0))
+    (said,) = figures.fit_figure(bare).texts
+    assert "does not carry the rows" in said.get_text()
+
+
 def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):
     fit, _, _, _ = ladder
     runs = fit.observations
@@ -147,8 +167,9 @@ def test_no_tick_labels_overlap(ladder):
     for figure in (
         figures.frontier_figure(front, best, fit.hull, plan),
         figures.isoflop_figure(fit, best, front),
+        figures.fit_figure(fit),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for ax in figure.axes:
             boxes = [
                 t.get_window_extent()
@@ -180,7 +201,7 @@ def test_drawing_leaves_matplotlib_as_it_was(ladder):
     assert dict(matplotlib.rcParams) == before
 
 
-def test_the_folder_holds_seven_files_that_can_be_read_back(ladder, companion, tmp_path):
+def test_the_folder_holds_eight_files_that_can_be_read_back(ladder, companion, tmp_path):
     fit, draws, best, front = ladder
     out = tmp_path / "a" / "report"
     plan = inside(draws, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
@@ -194,7 +215,7 @@ def test_the_folder_holds_seven_files_that_can_be_read_back(ladder, companion, t
     assert told["companion"]["kind"] == "accuracy"
     assert {p["of"] for p in told["predictions"]} == {"plan", "chinchilla", "inside"}
     assert len(paths[3].read_text().splitlines()) == 1 + len(front.train_flops)
-    for path in paths[4:6]:
+    for path in paths[4:7]:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 300_000
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

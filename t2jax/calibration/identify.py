@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
@@ -71,6 +71,8 @@ class Identification:
             f"(refused from {LIMIT:.0f})"
         )
         return "\n".join([_text.underline(title), _text.table(head, rows), last])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax._typing import Floats, Scalar
 from t2jax.calibration.covariance import METHODS, student_quantile
@@ -130,6 +130,8 @@ class Profile:
         if self.k_hat is not None:
             lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
         return "\n".join([*lines, *self.notes])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

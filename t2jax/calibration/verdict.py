@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax.laws import Law
 
 __all__ = ["LEVELS", "METHODS", "Calibration", "judged"]
@@ -72,6 +72,8 @@ class Calibration:
             f"simulation error of a share near 95%: {math.sqrt(0.0475 / self.tables):.1%}",
         ]
         return "\n".join([*lines, *self.notes])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

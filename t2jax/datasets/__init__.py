@@ -1,4 +1,4 @@
-"""Measured ladders that come with t2jax, each with its PROVENANCE.md (floor 1)."""
+"""Measured ladders, each with its PROVENANCE.md, and the sizes of public models (floor 1)."""
 
 import dataclasses
 import functools
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from t2jax.datasets.public_models import PublicModel as PublicModel
+from t2jax.datasets.public_models import public_models as public_models
 from t2jax.observations import Observations, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_ladder", "load_questions", "load_runs"]
+__all__ = ["PublicModel", "load_ladder", "load_questions", "load_runs", "public_models"]
 
 _VARIANTS = ("base", "ft", "sft")
 _MEASURES = ("nll", "loss")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from t2jax import _text, laws
+from t2jax import _html, _text, laws
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 from t2jax.hull import Hull
@@ -143,6 +143,8 @@ class FitResult:
             ("" if self.success else "NOT CERTIFIED: ") + self.message,
         ]
         return "\n".join(lines)
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `FitResult.from_dict` reads it back exactly."""

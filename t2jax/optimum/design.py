@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
 from t2jax.observations import Observations
@@ -95,6 +95,8 @@ class Design:
                 lines.append(f"note: by simulation {self.candidates[better[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
         return "\n".join(lines)
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

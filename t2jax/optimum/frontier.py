@@ -7,7 +7,7 @@ import os
 import jax
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax.errors import Status
 from t2jax.optimum.result import QUANTITIES, Optimum
 
@@ -106,3 +106,5 @@ class Frontier:
                     "on training: extreme tokens per parameter are partly that ceiling"
                 )
         return "\n".join(lines)
+
+    _repr_html_ = _html.of_summary

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax.errors import InputError
 from t2jax.laws import Law
@@ -110,6 +110,8 @@ class Sensitivity:
                 for name, row in self.table.items()]  # fmt: skip
         return "\n".join([_text.underline(f"Sensitivity of law '{self.law}'", "-"),
                           _text.table(head, rows)])  # fmt: skip
+
+    _repr_html_ = _html.of_summary
 
 
 @double

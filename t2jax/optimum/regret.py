@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double, to_numpy
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
@@ -143,6 +143,8 @@ class Decision:
                                   for plan in (self.best, self.plug_in))])  # fmt: skip
         table = _text.table(["", "least regret", "estimate's optimum"], rows)
         return "\n".join([_text.underline("Decision"), table, "", *self.words()])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

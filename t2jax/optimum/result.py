@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from t2jax import _text, cost
+from t2jax import _html, _text, cost
 from t2jax.errors import Status
 from t2jax.hull import Hull
 from t2jax.optimum.certify import Certified
@@ -145,6 +145,10 @@ class Optimum:
         title = f"Optimum of law '{self.law}'"
         lines = [_text.underline(title), _text.table(head, rows), "", *words(self, level)]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        """One optimum as a notebook shows it; an array of them has no table."""
+        return None if np.ndim(self.params) else _html.of_summary(self)
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """A JSON-ready description, intervals included."""

@@ -1,11 +1,10 @@
 """`Section`: a part of the report as paragraphs, tables and lists, before it is text or HTML."""
 
 import dataclasses
-import html
 import textwrap
 from collections.abc import Sequence
 
-from t2jax import _text
+from t2jax import _html, _text
 
 __all__ = ["WIDTH", "Bullets", "Section", "Table", "wrap"]
 
@@ -30,19 +29,8 @@ class Table:
 
     def html(self) -> str:
         """An HTML table."""
-        words = [title.strip() == "meaning" for title in self.head]
-        marked = [' class="meaning"' if plain else "" for plain in words]
-        heads = [(t, f' scope="col"{m}') for t, m in zip(self.head, marked, strict=True)]
-        lines = [_row("th", heads)]
-        for row in self.rows:
-            first, *rest = zip(row, marked, strict=True)
-            cells = f'<th scope="row">{_escape(first[0])}</th>' + _cells("td", rest)
-            lines.append(f"<tr>{cells}</tr>")
-        body = "\n".join(lines[1:])
-        return (
-            f'<div class="scroller"><table><thead>{lines[0]}</thead>\n'
-            f"<tbody>{body}</tbody></table></div>"
-        )
+        classes = ["meaning" if title.strip() == "meaning" else "" for title in self.head]
+        return f'<div class="scroller">{_html.table(self.head, self.rows, classes)}</div>'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +45,7 @@ class Bullets:
 
     def html(self) -> str:
         """An HTML list."""
-        items = "\n".join(f"<li>{_escape(item)}</li>" for item in self.items)
+        items = "\n".join(f"<li>{_html.escape(item)}</li>" for item in self.items)
         return f"<ul>\n{items}\n</ul>"
 
 
@@ -95,12 +83,12 @@ class Section:
         <p>Two runs.</p>
         </section>
         """
-        parts = [f'<section class="words"><h2>{_escape(self.title)}</h2>']
+        parts = [f'<section class="words"><h2>{_html.escape(self.title)}</h2>']
         for block in self.blocks:
             if not isinstance(block, str):
                 parts.append(block.html())
             elif block:
-                parts.append(f"<p>{_escape(block)}</p>")
+                parts.append(f"<p>{_html.escape(block)}</p>")
         return "\n".join([*parts, "</section>"])
 
 
@@ -108,15 +96,3 @@ def wrap(text: str, first: str = "", later: str = "") -> str:
     """Lines of at most `WIDTH`, whole words only."""
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=later,
                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
-
-
-def _escape(text: str) -> str:
-    return html.escape(str(text).strip(), quote=False)
-
-
-def _cells(tag: str, cells: Sequence[tuple[str, str]]) -> str:
-    return "".join(f"<{tag}{mark}>{_escape(text)}</{tag}>" for text, mark in cells)
-
-
-def _row(tag: str, cells: Sequence[tuple[str, str]]) -> str:
-    return f"<tr>{_cells(tag, cells)}</tr>"

@@ -1,4 +1,4 @@
-"""`report`: seven files in one folder, all of them or none."""
+"""`report`: eight files in one folder, all of them or none."""
 
 import json
 import math
@@ -24,6 +24,7 @@ FILES = (
     "frontier.csv",
     "frontier.png",
     "isoflop.png",
+    "fit.png",
     "index.html",
 )
 """What a report folder holds."""
@@ -33,6 +34,8 @@ _CAPTIONS = (
      "and 20 tokens per parameter would choose."),
     ("The law against size", "At fixed training budgets, with the measured checkpoints where the "
      "table is at hand."),
+    ("Whether the law fits", "Predicted beside measured values, and the relative error along "
+     "training FLOPs: a pattern is what the intervals leave out."),
     ("How flat the optimum is", "The mean over draws of what each size loses against the best."),
 )  # fmt: skip
 
@@ -53,7 +56,7 @@ def report(
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> tuple[pathlib.Path, ...]:
-    """Write a fit, its draws, the optimum and the frontier to a folder, two figures and a page.
+    """Write a fit, its draws, the optimum and the frontier to a folder, three figures and a page.
 
     The page, `index.html`, is one file without network: words, tables, figures, and a planner
     that solves other budgets from the draws.
@@ -85,7 +88,7 @@ def report(
         did not write.
 
     >>> print(*FILES)
-    fit.json draws.npz optimum.json frontier.csv frontier.png isoflop.png index.html
+    fit.json draws.npz optimum.json frontier.csv frontier.png isoflop.png fit.png index.html
     """
     # Matplotlib takes as long to import as everything else together.
     from t2jax.report import figures
@@ -106,14 +109,17 @@ def report(
             with figures.theme(look):
                 sweep = figures.frontier_figure(front, best, fit.hull, inside)
                 sizes = figures.isoflop_figure(fit, best, front)
+                judged = figures.fit_figure(fit)
                 looks[look] = [figures.svg(sweep, f"frontier-{look}"),
-                               figures.svg(sizes, f"isoflop-{look}")]  # fmt: skip
+                               figures.svg(sizes, f"isoflop-{look}"),
+                               figures.svg(judged, f"fit-{look}")]  # fmt: skip
                 if decision is not None:
                     flat = figures.regret_figure(decision)
                     looks[look].append(figures.svg(flat, f"regret-{look}"))
                 if look == "light":
                     figures.save(sweep, partial / "frontier.png")
                     figures.save(sizes, partial / "isoflop.png")
+                    figures.save(judged, partial / "fit.png")
         said: dict[str, Any] = {"notes": notes, "warnings": warnings, "decision": decision,
                                 "design": design}  # fmt: skip
         text = page.page_html(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from t2jax import _text
+from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax.errors import InputError, Refusal, T2Error
 from t2jax.fit import FitResult, fit
@@ -116,6 +116,8 @@ class Comparison:
         if self.samples is not None:
             notes += self.samples.sentences()
         return "\n".join([_text.underline(title), _text.table(head, body), *notes])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

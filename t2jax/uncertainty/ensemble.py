@@ -10,7 +10,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from t2jax import _text, laws
+from t2jax import _html, _text, laws
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
 from t2jax.hull import Hull
@@ -90,6 +90,8 @@ class Ensemble:
         title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
         notes = [str(note) for note in self.diagnostics.get("notes", ())]
         return "\n".join([_text.underline(title), _text.table(head, rows), *notes])
+
+    _repr_html_ = _html.of_summary
 
     def save(self, path: str | os.PathLike) -> None:
         """Write draws and point as one NPZ file with a JSON part."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _text, beta, passk
+from t2jax import _html, _text, beta, passk
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
@@ -83,6 +83,8 @@ class Extrapolation:
         ]
         title = f"pass@k of {len(self.run)} checkpoints by {self.method}"
         return "\n".join([_text.underline(title), _text.table(head, rows), *self.notes])
+
+    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; NaN becomes null."""

@@ -27,7 +27,7 @@ from t2jax import _text
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 
-__all__ = ["THEMES", "Palette", "log_ticks", "palette", "save", "styled", "svg", "theme"]
+__all__ = ["THEMES", "Palette", "alone", "log_ticks", "palette", "save", "styled", "svg", "theme"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,6 +116,19 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
             return draw(*args, **kwargs)
 
     return run
+
+
+@styled
+def alone(draw: Callable[[Axes], object], size: tuple[float, float] = (5.6, 4.2)) -> Figure:
+    """One panel on a page of its own, whose axes have the house style too.
+
+    Args:
+      draw: takes the axes, such as `lambda ax: grid_panel(params, tokens, ax=ax)`.
+      size: width and height in inches.
+    """
+    figure = Figure(figsize=size)
+    draw(figure.subplots())
+    return figure
 
 
 @styled

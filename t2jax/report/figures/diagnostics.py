@@ -8,10 +8,13 @@ from matplotlib.ticker import NullLocator
 
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.report.figures._style import count, limits, log_axis, palette, power, styled
+from t2jax.report.figures._style import count, halo, limits, log_axis, palette, power, styled
 
-__all__ = ["grid_panel", "pass_at_k_panel", "predicted_panel", "regret_panel", "residual_panel",
-           "tornado_panel"]  # fmt: skip
+__all__ = ["equal_flops", "grid_panel", "pass_at_k_panel", "predicted_panel", "regret_panel",
+           "residual_panel", "tornado_panel"]  # fmt: skip
+
+_TOLD = 8  # rows held out up to which each one's error is written beside it
+_APART = 0.12  # of the axis between two that are written
 
 
 @styled
@@ -23,7 +26,10 @@ def predicted_panel(
     held_out: ArrayLike | None = None,
     label: str = "loss, nats",
 ) -> Axes:
-    """Predicted against observed values, those held out marked apart.
+    """Predicted against observed values, those held out marked apart with their relative error.
+
+    The legend tells the mean relative error of the rows fitted and of those held out; a few rows
+    held out are told one by one.
 
     Args:
       observed: measured values [rows].
@@ -40,15 +46,46 @@ def predicted_panel(
     low, high = limits([seen, told], 0.05)
     colors = palette()
     ax.plot([low, high], [low, high], color=colors.rule, ls=":", label="equal")
-    ax.plot(seen[~out], told[~out], "o", ms=4, mew=0, alpha=0.6, color=colors.ours, label="fitted")
+    if not out.all():
+        ax.plot(seen[~out], told[~out], "o", ms=4, mew=0, alpha=0.6, color=colors.ours,
+                label="fitted")  # fmt: skip
     if out.any():
         ax.plot(seen[out], told[out], "D", ms=5, mew=1.4, mfc=colors.paper,
                 mec=colors.chinchilla, label="held out")  # fmt: skip
+        _tell_errors(seen[out], told[out], (low, high), ax)
     log_axis(ax.xaxis, low, high, _plain, most=5)
     log_axis(ax.yaxis, low, high, _plain, most=5)
     ax.set(xlabel=f"observed {label}", ylabel=f"predicted {label}", title="Predicted and observed")
-    ax.legend()
+    handles, names = ax.get_legend_handles_labels()
+    errors = {"fitted": (told / seen - 1.0)[~out], "held out": (told / seen - 1.0)[out]}
+    ax.legend(handles, [_with_error(name, errors.get(name)) for name in names], loc="upper left")
     return ax
+
+
+def _with_error(name: str, error: np.ndarray | None) -> str:
+    if error is None:
+        return name
+    return f"{name}, off by {100.0 * float(np.mean(np.abs(error))):.1f}% on average"
+
+
+def _tell_errors(seen: np.ndarray, told: np.ndarray, ends: tuple[float, float], ax: Axes) -> None:
+    """The relative error of each of a few rows below its mark; none lies on another."""
+    if len(seen) > _TOLD:
+        return
+    taken: list[float] = []
+    for i in np.argsort(seen):
+        place = float(np.log(seen[i] / ends[0]) / np.log(ends[1] / ends[0]))
+        if taken and place - taken[-1] < _APART:
+            continue
+        taken.append(place)
+        # Towards the middle near the right edge.
+        right = place < 0.85
+        text = f"{100.0 * (told[i] / seen[i] - 1.0):+.1f}%"
+        ax.annotate(
+            text, (seen[i], told[i]), xytext=(7 if right else -7, -3), va="top", fontsize=7.5,
+            ha="left" if right else "right", textcoords="offset points",
+            color=palette().chinchilla,
+        ).set_path_effects(halo())  # fmt: skip
 
 
 @styled
@@ -82,9 +119,12 @@ def residual_panel(
         middle = list(places)
         medians = [np.median(error[x == place]) for place in places]
     ax.plot(np.asarray(middle), np.asarray(medians), color=colors.chinchilla, label="median")
-    log_axis(ax.xaxis, *limits([x], 0.05), count, most=5)
-    ax.set(xlabel=label, ylabel="predicted above observed, %", title="Residuals")
-    ax.legend()
+    log_axis(ax.xaxis, *limits([x], 0.05), power if "FLOPs" in label else count, most=5)
+    low, high = min(0.0, error.min()), max(0.0, error.max())
+    room = max(high - low, 0.1)
+    ax.set(xlabel=label, ylabel="predicted above observed, %", title="Residuals",
+           ylim=(low - 0.05 * room, high + 0.18 * room))  # fmt: skip
+    ax.legend(loc="upper left", ncols=3, columnspacing=1.2)
     return ax
 
 
@@ -154,6 +194,7 @@ def tornado_panel(
     log_axis(ax.xaxis, *limits([down, up, np.asarray([base])], 0.08), count, most=5)
     ax.set_yticks(range(len(order)), [str(names[i]) for i in order])
     ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(-0.6, len(order) - 0.4)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=label, title="What the answer hangs on")
     handles, words = ax.get_legend_handles_labels()
@@ -209,19 +250,34 @@ def grid_panel(params: ArrayLike, tokens: ArrayLike, *, ax: Axes) -> Axes:
     n, d = _columns(params, tokens)
     colors = palette()
     x, y = limits([n], 0.06), limits([d], 0.06)
-    flops = 6.0 * n * d
-    first, last = np.floor(np.log10(flops.min())), np.ceil(np.log10(flops.max()))
-    for budget in 10.0 ** np.arange(first, last + 1):
-        ax.plot(x, budget / (6.0 * np.asarray(x)), color=colors.edge, lw=1, label="equal FLOPs")
-        place = budget / (6.0 * y[0] * 1.15)
-        if x[0] < place < x[1]:
-            ax.annotate(power(budget), (place, y[0] * 1.15), color=colors.grey, fontsize=7.5)
+    y = (y[0] / (y[1] / y[0]) ** 0.04, y[1])  # room for the names of the lines
+    equal_flops(x, y, ax)
     ax.plot(n, d, "o", ms=4.5, mew=0, alpha=0.7, color=colors.ours, label="checkpoint")
     log_axis(ax.xaxis, *x, count, most=6)
     log_axis(ax.yaxis, *y, count, most=6)
     ax.set(xlabel="N, parameters", ylabel="D, training tokens",
            title="The checkpoints, and training FLOPs (6ND)")  # fmt: skip
     return ax
+
+
+def equal_flops(x: tuple[float, float], y: tuple[float, float], ax: Axes) -> None:
+    """Lines of equal 6ND a decade apart across two log axes, named at their lower ends.
+
+    Args:
+      x: ends of the axis of parameters.
+      y: ends of the axis of tokens.
+      ax: where to draw.
+    """
+    colors = palette()
+    first, last = (np.log10(6.0 * a * b) for a, b in zip(x, y, strict=True))
+    for budget in 10.0 ** np.arange(np.ceil(first), np.floor(last) + 1):
+        ax.plot(x, budget / (6.0 * np.asarray(x)), color=colors.edge, lw=1, zorder=1,
+                label="_equal FLOPs")  # fmt: skip
+        place = budget / (6.0 * y[0] * 1.15)
+        # Room for the name itself before the axis ends.
+        if x[0] < place < x[1] / (x[1] / x[0]) ** 0.08:
+            text = ax.annotate(power(budget), (place, y[0] * 1.15), color=colors.grey, fontsize=7.5)
+            text.set_path_effects(halo())
 
 
 def _plain(value: float, _=None) -> str:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from t2jax import _text, cost
+from t2jax.datasets import PublicModel
 from t2jax.hull import Hull
 from t2jax.optimum import Frontier, Optimum
 from t2jax.report.figures._style import (
@@ -24,6 +25,7 @@ from t2jax.report.figures._style import (
     shade,
     styled,
 )
+from t2jax.report.figures.public import mark_models
 
 __all__ = ["FLOPS", "frontier_figure", "frontier_panel"]
 
@@ -48,6 +50,7 @@ def frontier_figure(
     hull: Hull | None = None,
     inside: Optimum | None = None,
     level: float = 0.9,
+    models: Sequence[PublicModel] = (),
 ) -> Figure:
     """D*/N*, N* and D* against training FLOPs, with what Chinchilla and 20:1 would choose.
 
@@ -57,11 +60,13 @@ def frontier_figure(
       hull: ranges of the table, shaded: whatever lies outside is extrapolation.
       inside: the best plan within those ranges, marked too.
       level: of the band.
+      models: public models, marked where the axis of training FLOPs reaches them.
     """
-    figure = Figure(figsize=(11.6, 4.3))
+    figure = Figure(figsize=(15.2, 4.6) if models else (11.6, 4.3))
     panels: Sequence[Axes] = figure.subplots(1, 3)
     for ax, name in zip(panels, _TITLES, strict=True):
-        frontier_panel(front, name, ax=ax, best=best, hull=hull, inside=inside, level=level)
+        frontier_panel(front, name, ax=ax, best=best, hull=hull, inside=inside, level=level,
+                       models=models)  # fmt: skip
     banded = front.optimum.draws is not None
     keys: list[Any] = [Line2D([], [], color=palette().ours, label=_frontier_label(front))]
     if banded:
@@ -78,6 +83,8 @@ def frontier_figure(
         keys.append(
             Patch(facecolor=palette().shade, edgecolor=palette().edge, label="measured range")
         )
+    if models:
+        keys.append(Line2D([], [], marker="^", ls="", color=palette().third, label="trained model"))
     figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), columnspacing=1.4)
     return figure
 
@@ -92,6 +99,7 @@ def frontier_panel(
     hull: Hull | None = None,
     inside: Optimum | None = None,
     level: float = 0.9,
+    models: Sequence[PublicModel] = (),
 ) -> Axes:
     """One quantity of the optimum along training budgets.
 
@@ -103,6 +111,7 @@ def frontier_panel(
       hull: ranges of the table.
       inside: the best plan within them.
       level: of the band.
+      models: public models, marked where the axis of training FLOPs reaches them.
     """
     flops = np.asarray(front.train_flops)
     line = np.asarray(getattr(front.optimum, name))
@@ -132,7 +141,10 @@ def frontier_panel(
     if hull is not None:
         shown.append(np.asarray(getattr(hull, name)))
         across.append(np.asarray(hull.train_flops))
-    x, y = limits(across, 0.04), limits(shown, 0.06)
+    x = limits(across, 0.04)
+    reached = [getattr(m, name) for m in models if x[0] <= m.train_flops <= x[1]]
+    shown.append(np.asarray(reached, float))
+    y = limits(shown, 0.06)
     ceiling = _ceiling(front) if name == "params" else None
     if ceiling is not None and ceiling < y[1] * 3:
         y = limits([*shown, np.asarray([ceiling])], 0.06)
@@ -147,6 +159,7 @@ def frontier_panel(
         shade(ax, hull.train_flops, getattr(hull, name))
     log_axis(ax.xaxis, *x, power, most=5)
     log_axis(ax.yaxis, *y, count)
+    mark_models(models, name, ax, x, y)
     ax.set(xlabel=FLOPS, ylabel=_AXES[name], title=_TITLES[name])
     return ax
 
