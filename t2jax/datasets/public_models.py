@@ -44,7 +44,7 @@ _STATED = (
     _model("Llama 3 8B", 8e9, 15e12, f"{_LLAMA_3}; model card: over 15T tokens"),
     _model("Llama 3 70B", 70e9, 15e12, f"{_LLAMA_3}; model card: over 15T tokens"),
     _model("Llama 3 405B", 405e9, 15.6e12, f"{_LLAMA_3}, section 1"),
-    _model("Gemma 2 9B", 9.24e9, 8e12, "arXiv:2408.00118, table 1 and section 3; distilled"),
+    _model("Gemma 2 9B", 9.24e9, 8e12, "arXiv:2408.00118; distilled"),
     _model("Qwen2.5 7B", 7.61e9, 18e12, "arXiv:2412.15115; model card"),
     _model("SmolLM2 1.7B", 1.7e9, 11e12, "arXiv:2502.02737, abstract"),
     _model("OLMo 2 7B", 7.3e9, 4e12, "arXiv:2501.00656; model card"),
