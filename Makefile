@@ -4,10 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 # What the second run, in 64-bit mode, leaves out: the trainer, whose precision is explicit, the
-# page, which computes in a browser, and tests that compute nothing.
+# page, which computes in a browser, and tests that compute nothing or only draw.
 NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/test_public_api.py \
 	tests/test_readme.py tests/test_page.py tests/test_page_solver.py tests/test_cli_fuzz.py \
-	tests/test_read_fuzz.py tests/test_read_traps.py
+	tests/test_read_fuzz.py tests/test_read_traps.py tests/test_figures.py \
+	tests/test_figures_of_draws.py tests/test_html.py tests/test_quickstart.py
 
 # A file's tests stay on one worker, so that what they share is made once.
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow"

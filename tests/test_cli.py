@@ -131,9 +131,9 @@ def test_optimum_and_frontier_read_what_plan_wrote(planned, run, name):
 
 
 def test_one_step_after_another_on_a_loss_table(run, loss_table):
-    code, text, _ = run("fit", loss_table, "--law", "tied", "-o", "fit.json")
+    code, text, _ = run("fit", loss_table, "--law", "additive", "-o", "fit.json")
     assert code == 0
-    assert "Fit of law 'tied'" in text
+    assert "Fit of law 'additive'" in text
     code, text, _ = run("bootstrap", loss_table, "fit.json", "--draws", "8", "-o", "draws.npz")
     assert code == 0
     assert "8 bootstrap draws" in text
@@ -156,7 +156,7 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
     assert "cannot weigh inference against training" in error
     assert sorted(os.listdir()) == ["draws.npz", "fit.json"]
     code, text, _ = run(
-        "plan", loss_table, "--law", "tied", "--draws", "8", "--train-flops", "1e13",
+        "plan", loss_table, "--law", "additive", "--draws", "8", "--train-flops", "1e13",
         "--extrapolate", "--json",
     )  # fmt: skip
     assert code == 0
@@ -165,7 +165,7 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
         "EXTRAPOLATION: the training budget 1e+13 lies 0.29 decades"
     )
     assert [pathlib.Path(path).name for path in told["files"]] == list(FILES)
-    assert run("plan", loss_table, "--law", "tied", "--draws", "8", "--quiet") == (0, "", "")
+    assert run("plan", loss_table, "--law", "additive", "--draws", "8", "--quiet") == (0, "", "")
 
 
 REFUSED = {
@@ -229,7 +229,7 @@ def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
 
 
 def test_calibrate_says_which_intervals_cover(run, loss_table):
-    words = ("calibrate", loss_table, "--law", "tied", "--train-flops", "1e12", "--tables", "8")
+    words = ("calibrate", loss_table, "--train-flops", "1e12", "--tables", "4")
     code, text, _ = run(*words, "--draws", "39", "--json", "-o", "calibration.json")
     told = json.loads(text, parse_constant=pytest.fail)
     assert code == 0

@@ -182,6 +182,7 @@ def test_counts_at_one_ratio_are_refused_with_the_rows(run):
     assert parsed(error), error
 
 
+@pytest.mark.slow
 def test_a_design_that_answers_is_described(run):
     """Additive losses with a floor of .5 nats: simulation."""
     rng = np.random.default_rng(0)

@@ -36,7 +36,7 @@ _CAPTIONS = (
      "table is at hand."),
     ("Whether the law fits", "Predicted beside measured values, and the relative error along "
      "training FLOPs: a pattern is what the intervals leave out."),
-    ("What another size would lose", "The mean over draws of what each size loses against the best."),
+    ("What another size would lose", "Against the best size, on average over the draws."),
 )  # fmt: skip
 
 

@@ -125,6 +125,7 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
     assert "another task died" in said
 
 
+@pytest.mark.slow
 def test_a_process_that_nobody_joins_says_what_to_check_and_ends():
     code = (
         "from t2jax.trainer import devices\n"

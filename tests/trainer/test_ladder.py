@@ -174,6 +174,7 @@ def test_long_answers_are_tasks_of_their_own(whole: pathlib.Path):
     assert all(float(r["nll_chance_task"]) > 0 for r in rows(whole, "questions.csv"))
 
 
+@pytest.mark.slow
 def test_a_trunk_that_fails_stops_no_other_and_what_is_there_is_kept(
     whole: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
