@@ -119,8 +119,8 @@ def design_panel(
         ax.plot(*place, "o", ms=10, mew=1.6, mfc="none", mec=colors.chinchilla, zorder=5,
                 label="" if i else "buy next, in order")  # fmt: skip
         ax.annotate(
-            ", ".join(numbers), place, xytext=(9, 5), textcoords="offset points", fontsize=9,
-            fontweight="bold", color=colors.chinchilla, zorder=6,
+            ", ".join(numbers), place, xytext=(0, 8), textcoords="offset points", fontsize=9,
+            ha="center", fontweight="bold", color=colors.chinchilla, zorder=6,
         ).set_path_effects(halo())  # fmt: skip
     log_axis(ax.xaxis, *x, count, most=6)
     log_axis(ax.yaxis, *y, count, most=6)
