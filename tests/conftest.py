@@ -3,16 +3,22 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hypothesis
+import jax
 import pytest
 
 # Compilation makes the first example slow, so no deadline; derandomised, so that a red run is
 # red again on the next machine.
 hypothesis.settings.register_profile("t2jax", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("t2jax")
+
+# XLA maps memory for every program it compiles, and the process dies inside the compiler when it
+# has as many maps as Linux allows one, 65,530.
+MANY_MAPS = 20_000
+MAPS = pathlib.Path("/proc/self/maps")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -40,6 +46,14 @@ class Golden:
         if self.relative:
             return pytest.approx(self.value, rel=self.tolerance, abs=0)
         return pytest.approx(self.value, abs=self.tolerance, rel=0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Compiled programs are forgotten between files, where there are very many."""
+    yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
