@@ -10,6 +10,8 @@ import hypothesis
 import jax
 import pytest
 
+from t2jax.cli import main
+
 # Compilation makes the first example slow, so no deadline; derandomised, so that a red run is
 # red again on the next machine.
 hypothesis.settings.register_profile("t2jax", deadline=None, derandomize=True)
@@ -73,3 +75,16 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the public tables in ../shared/data, which are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call

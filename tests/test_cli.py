@@ -19,7 +19,7 @@ import pytest
 import t2jax as t2
 from t2jax import cli
 from t2jax.cli import main
-from t2jax.cli._defaults import Budgets, default_law
+from t2jax.cli._defaults import Budgets, decide, default_law
 from t2jax.cli._flags import parse
 from t2jax.errors import Refusal
 from t2jax.laws import template
@@ -27,19 +27,6 @@ from t2jax.report import FILES
 from t2jax.uncertainty.ensemble import as_ensemble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder: its exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +271,26 @@ def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):
     assert "ask for a target above 0.5" in error
 
 
+def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
+    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    rng = np.random.default_rng(0)
+    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(40)), law)
+    draws = t2.Ensemble(law=many, point=law, kind="simulation")
+    budget = t2.Budget(train_flops=1e21)
+    decision, design, why = decide(draws, budget)
+    assert (decision is not None, design) == (True, None)
+    assert "the draws do not carry the noise of runs" in why[0]
+
+    def refuse(*_, **__):
+        raise Refusal("no candidate is left", remedy="none")
+
+    monkeypatch.setattr(t2, "design", refuse)
+    noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
+    decision, design, why = decide(noisy, budget)
+    assert (decision is not None, design) == (True, None)
+    assert why == ("Which runs to buy next is not said: no candidate is left.",)
+
+
 def test_regret_and_design_from_draws(run):
     law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     rng = np.random.default_rng(0)
@@ -362,6 +369,7 @@ def test_other_shells_have_scripts_that_name_every_command(run, shell):
     assert code == 0
     assert all(f"'{name}'" in script for name in cli.COMMANDS)
     assert ("|| _files" in script) == (shell == "zsh")
+    assert "--no-files" not in script
 
 
 def test_an_unknown_shell_is_refused_with_the_nearest(run):

@@ -10,7 +10,6 @@ import pytest
 
 import t2jax as t2
 from t2jax.calibration.identify import _slopes
-from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fit.result import Certificate
 from t2jax.hull import Hull
@@ -122,19 +121,6 @@ def test_an_accuracy_law_is_sent_to_its_loss():
 
 
 # On the command line --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder: its exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
 
 
 @pytest.mark.parametrize("name", ["D = 20N", "two sizes", "one k"])

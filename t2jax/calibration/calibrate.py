@@ -22,7 +22,7 @@ from t2jax.calibration.covariance import in_units, meat, question_weight, studen
 from t2jax.calibration.identify import identify
 from t2jax.calibration.measured import measured
 from t2jax.calibration.model import SIZE, Aim, Case, Setup, held, settle
-from t2jax.calibration.profile import fitted_table, settled_at, statistic
+from t2jax.calibration.profile import settled_at, statistic
 from t2jax.calibration.quantities import PLAN, aims_of, budget_plan, quantities_of
 from t2jax.calibration.verdict import LEVELS, METHODS, Calibration, judged
 from t2jax.errors import InputError
@@ -33,6 +33,7 @@ from t2jax.laws import Law, template
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
 from t2jax.optimum.solve import path_cost
+from t2jax.uncertainty.ensemble import fitted_table
 
 __all__ = ["calibrate"]
 
@@ -158,7 +159,7 @@ def _begin(
     if isinstance(table, FitResult):
         if law is not None:
             raise InputError("a fit has its law", remedy="pass the table, or leave law= out")
-        return fitted_table(table, None), table.law, table.objective, table.samples
+        return fitted_table(table, None, "calibrate"), table.law, table.objective, table.samples
     if isinstance(law, Law):
         identify(table, law)
         grid = sample_grid(table, law, None) if law.uses_samples else None

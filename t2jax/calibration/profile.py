@@ -32,9 +32,10 @@ from t2jax.fit import FitResult
 from t2jax.fit.problem import Problem
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
+from t2jax.uncertainty.ensemble import fitted_table
 from t2jax.uncertainty.pareto import RELIABLE
 
-__all__ = ["Interval", "Profile", "fitted_table", "profile"]
+__all__ = ["Interval", "Profile", "profile"]
 
 _TRIES = 16  # constrained fits on the way to one end
 _FAR = 1e-6  # violation of the held quantity that counts as no fit
@@ -159,26 +160,6 @@ class Ends(NamedTuple):
     lost: Floats
 
 
-def fitted_table(fit: FitResult, runs: Observations | None) -> Observations:
-    """The table behind a fit.
-
-    Raises:
-      InputError: there is none, or another.
-    """
-    table = runs if runs is not None else fit.observations
-    if table is None:
-        raise InputError(
-            "this needs the table, which a fit read from a file does not carry",
-            remedy="pass runs=t2jax.read(...)",
-        )
-    if table.data_hash() != fit.data_hash:
-        raise InputError(
-            f"{table.source} is not the table that was fitted ({fit.source})",
-            remedy="pass the same table, or fit again",
-        )
-    return table
-
-
 @double
 def profile(
     fit: FitResult,
@@ -234,7 +215,7 @@ def profile(
         raise InputError(f"level = {level} is no probability", remedy="use level=0.95")
     if method not in ("profile", "laplace"):
         raise InputError(f"no method '{method}'", remedy="use profile or laplace")
-    table = fitted_table(fit, runs)
+    table = fitted_table(fit, runs, "the profile")
     names = [quantities] if isinstance(quantities, str) else quantities
     how = {"objective": fit.objective, "samples": fit.samples, "unit": unit}
     begun = Setup.of(fit.law, table, box=None, plan=None, **how)

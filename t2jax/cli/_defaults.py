@@ -213,8 +213,12 @@ def decide(
         return None, None, ("Too few draws to say what not knowing the law costs.",)
     try:
         decision = t2.regret(draws, budget)
-        if draws.diagnostics.get("noise") is None:
-            return decision, None, ()
-        return decision, t2.design(draws, budget, simulate=False), ()
     except Refusal as refused:
         return None, None, (f"What not knowing the law costs is not said: {refused.problem}.",)
+    lacking = "the draws do not carry the noise of runs"
+    if draws.diagnostics.get("noise") is not None:
+        try:
+            return decision, t2.design(draws, budget, simulate=False), ()
+        except Refusal as refused:
+            lacking = refused.problem
+    return decision, None, (f"Which runs to buy next is not said: {lacking}.",)
