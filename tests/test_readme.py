@@ -84,6 +84,41 @@ def test_the_commands_and_their_flags_exist(words: list[str], tmp_path: pathlib.
     assert set(flags) <= known
 
 
+@pytest.mark.slow
+def test_the_commands_run_in_their_order(tmp_path: pathlib.Path, monkeypatch, capsys):
+    """On the files they name: a simulated runs.csv, its draws, and a budget."""
+    import numpy as np
+
+    import t2jax as t2
+    from t2jax import cli
+
+    monkeypatch.chdir(tmp_path)
+    grid = np.meshgrid(np.geomspace(1e7, 2e9, 6), [5.0, 20.0, 80.0, 320.0], [1.0, 16.0, 256.0])
+    params, ratio, samples = (axis.ravel() for axis in grid)
+    law = t2.laws.T2Loss.from_paper(
+        E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3
+    )
+    value = np.asarray(law(params=params, tokens=params * ratio, samples=samples), float)
+    noise = np.random.default_rng(0).normal(0, 0.01, len(value))
+    names = [f"{n:.3g}-{r:.3g}" for n, r in zip(params, ratio, strict=True)]
+    t2.Observations(kind="loss", run=np.array(names), params=params, tokens=params * ratio,
+                    samples=samples, loss=value * np.exp(noise)).write("runs.csv")  # fmt: skip
+    t2.bootstrap(t2.fit(t2.read("runs.csv"), "t2_loss"), draws=100).save("draws.npz")
+    pathlib.Path("plan.toml").write_text(
+        "[budget]\ndollars = 5e6\nquestions = 1e9\ntokens_per_sample = 500\n"
+        "[budget.cost]\nhardware = 'h100'\ndollars_per_hour = 2\n"
+    )
+    ran = 0
+    for words in commands():
+        if words[0] == "t2jax":
+            code = cli.main(words[1:])
+            assert code == 0, (words, capsys.readouterr().err)
+            ran += 1
+    assert ran >= 13
+    for made in ("report/index.html", "frontier.csv", "ladder/questions.parquet", "run", "tuned"):
+        assert pathlib.Path(made).exists(), made
+
+
 def test_the_ci_runs_the_test_command():
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
