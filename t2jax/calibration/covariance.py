@@ -188,6 +188,7 @@ def student_cdf(value: Any, dof: Any) -> Floats:
     return 1.0 - jax.scipy.special.betainc(dof / 2, 0.5, dof / (dof + value**2))
 
 
+@jax.jit
 def student_quantile(level: Any, dof: Any) -> Floats:
     """The value that |T| stays below with that probability.
 

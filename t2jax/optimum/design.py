@@ -12,7 +12,9 @@ import numpy as np
 
 from t2jax import _html, _text
 from t2jax._precision import double
+from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
+from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.budget import Budget
@@ -264,20 +266,29 @@ def _second_order(
     at = int(np.argmin(np.mean(table.cost[fine], axis=0)))
     stars = _coordinates(box, np.log(table.stars.params), np.log(table.stars.tokens))[fine]
     start = _coordinates(box, table.n[at], table.d[at])
-    many = jax.tree.map(lambda x: jnp.asarray(x, float)[fine], draws.law)
-
-    def mean_cost(z):
-        u = z[1] if len(z) > 1 else jnp.zeros(())
-        plan = (z[0], *box.split(law, z[0], u))
-        return jnp.mean(jax.vmap(lambda own: cost_of(own, box)(*plan))(many))
-
-    hessian = np.asarray(jax.jit(jax.hessian(mean_cost))(jnp.asarray(start)))
+    # The others are not left out but counted zero times: shapes, and so the program, stay the same.
+    sound = jnp.asarray(np.where(fine, np.arange(len(fine)), np.argmax(fine)))
+    many = jax.tree.map(lambda x: jnp.asarray(x, float)[sound], draws.law)
+    share = jnp.asarray(fine / fine.sum())
+    hessian = np.asarray(_mean_curvature(law, box, many, share, jnp.asarray(start)))
     values, axes = np.linalg.eigh(np.atleast_2d(hessian))
     curvature = axes @ np.diag(np.maximum(values, 0.0)) @ axes.T
     # A draw without a sound optimum must not decide the covariance of all.
     middle = np.median(stars, axis=0)
     reach = _OUTLIER * 1.4826 * np.median(np.abs(stars - middle), axis=0)
     return curvature, np.clip(stars, middle - reach, middle + reach)
+
+
+@jax.jit
+def _mean_curvature(law: Law, box: Box, many: Law, share: Floats, start: Floats) -> Floats:
+    """Hessian in free coordinates of the cost, averaged over draws with their shares."""
+
+    def mean_cost(z):
+        u = z[1] if len(z) > 1 else jnp.zeros(())
+        plan = (z[0], *box.split(law, z[0], u))
+        return share @ jax.vmap(lambda own: cost_of(own, box)(*plan))(many)
+
+    return jax.hessian(mean_cost)(start)
 
 
 def _coordinates(box: Box, n: np.ndarray, d: np.ndarray) -> np.ndarray:
