@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 import t2jax as t2
 
@@ -65,6 +66,23 @@ def mean(errors: np.ndarray) -> float:
 def measured(table: t2.Observations) -> np.ndarray:
     """Unbiased mean pass@k [rows, K]; NaN where any question has fewer than k samples."""
     return table.pass_at_k(GRID)
+
+
+def bounds(table: t2.Observations, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What all trials, however unequal, leave open for mean pass@k [rows], lower and upper.
+
+    A question's chance lies between Beta(c, n - c + 1) and Beta(c + 1, n - c): the imprecise Beta
+    model with one prior attempt (Walley 1996).
+    """
+    n, c = np.asarray(table.trials, float), np.asarray(table.successes, float)
+
+    def mean_pass(a, b):
+        sure = np.where(a > 0, 1.0, 0.0)
+        a, b = np.maximum(a, 1e-12), np.maximum(b, 1e-12)
+        failed = special.betaln(a, b + k) - special.betaln(a, b)
+        return np.where(sure > 0, -np.expm1(failed), 0.0).mean(axis=1)
+
+    return mean_pass(c, n - c + 1), mean_pass(c + 1, n - c)
 
 
 def scores(found: t2.Extrapolation, truth: np.ndarray) -> list[str]:
@@ -156,6 +174,17 @@ def pythia_unseen(folder: pathlib.Path) -> Iterator[str]:
                 continue
             found = t2.extrapolate(draws, GRID, runs=target, level=LEVEL)
             yield line(f"{law}, {kind}", scores(found, truth))
+            if kind == "bootstrap":
+                low, high = bounds(whole.select(large), 10_000)
+                meet = (found.low[:, -1] <= high) & (low <= found.high[:, -1])
+                stray = np.quantile(draws.nuisance["sd_log_b"], [0.05, 0.5, 0.95])
+                yield (
+                    f"    at k=10000 the trials leave {mean(low):.2f} to {mean(high):.2f} open on "
+                    f"average; {meet.sum()} of {len(meet)} intervals\n    meet what is open; "
+                    f"checkpoints stray by {stray[1]:.2f} [{stray[0]:.2f}, {stray[2]:.2f}] in log b"
+                )
+                found = t2.extrapolate(draws, GRID, runs=train, level=LEVEL)
+                yield line("    at the checkpoints fitted", scores(found, measured(whole)[~large]))
             yield from (f"    {note}" for note in draws.diagnostics["notes"] if "MISFIT" in note)
     yield ""
 

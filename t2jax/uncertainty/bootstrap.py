@@ -21,6 +21,7 @@ from t2jax.uncertainty.resampling import (
     signed_values,
     unit_weights,
 )
+from t2jax.uncertainty.stray import stray_draws
 
 __all__ = ["bootstrap"]
 
@@ -60,7 +61,8 @@ def bootstrap(
       progress: whether to draw a progress bar on a terminal.
 
     Returns:
-      The draws, as the law with a leading axis.
+      The draws, as the law with a leading axis. Of counts, `nuisance["sd_log_b"]` holds how far
+      a checkpoint strays from the law, which `t2jax.extrapolate` adds to what it predicts.
 
     Raises:
       InputError: no table at hand, a table other than the one fitted, too few draws, an unknown
@@ -105,6 +107,9 @@ def bootstrap(
         resamples[-1] = dataclasses.replace(resamples[-1], value=value)
     done = refit(fit, stages, resamples, draws, title="bootstrap", progress=progress)
     what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
+    strays = {}
+    if stages[-1].problem.objective.counts:
+        strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, draws, rng)
     return Ensemble(
         law=done.law,
         point=fit.law,
@@ -119,6 +124,7 @@ def bootstrap(
         },
         source=fit.source,
         data_hash=fit.data_hash,
+        nuisance=strays,
     )
 
 

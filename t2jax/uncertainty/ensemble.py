@@ -39,7 +39,8 @@ class Ensemble:
       diagnostics: by name, for judging the draws.
       source: file the data came from.
       data_hash: hash of the table.
-      nuisance: of a posterior, draws of the likelihood's own coefficients by name [draws].
+      nuisance: draws of coefficients that are not the law's, by name [draws]: of a posterior
+        those of its likelihood, of a bootstrap of counts the spread of checkpoints.
       chains: how many chains the draws come from, chain after chain.
       log_density: of a posterior, minus its potential [draws].
       diverging: of a posterior, whether the sampler diverged at a draw [draws].
