@@ -4,7 +4,6 @@ Simulation. Writes `results/campaigns.csv`, `results/summary.txt` and `results/r
 Public API only.
 """
 
-import csv
 import pathlib
 
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 import t2jax as t2
 
 HERE = pathlib.Path(__file__).resolve().parent
-SEEDS, ROUNDS, DRAWS = 80, 5, 400
+SEEDS, REPEATS, ROUNDS, DRAWS = 20, 20, 5, 400  # worlds, histories of noise in each
 NOISE = 0.01  # deviation of log loss between runs alike
 TRUTH = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
 BUDGET = t2.Budget(train_flops=1e22)  # 2.5 decades beyond the dearest run of the first table
@@ -69,25 +68,26 @@ def plan_of(rows: list[dict[str, float]]) -> tuple[t2.FitResult, t2.Optimum]:
     return fit, t2.optimum(fit, BUDGET, chinchilla=False)
 
 
-def campaign(seed: int, strategy: str) -> list[dict[str, float | str]]:
+def campaign(seed: int, repeat: int, strategy: str) -> list[dict[str, float | str]]:
     """Five purchases in one world, and the true regret of the plan after each."""
     law = truth_of(seed)
-    rng = np.random.default_rng([seed, 2])  # the same first table and noise for every strategy
+    # The same first table and noise for every strategy.
+    rng = np.random.default_rng([seed, 2, repeat])
     rows = [measure(law, n, d, e) for (n, d), e in zip(FIRST, rng.standard_normal(len(FIRST)),
                                                        strict=True)]  # fmt: skip
     noise = rng.standard_normal(ROUNDS)
-    chance = np.random.default_rng([seed, 3])
+    chance = np.random.default_rng([seed, 3, repeat])
     pairs, spent, out = grid(), 0.0, []
     least = float(t2.optimum(law, BUDGET, chinchilla=False).value)
     for purchase in range(ROUNDS + 1):
         fit, best = plan_of(rows)
         loss = float(law(params=float(best.params), tokens=float(best.tokens)))
-        out.append({"seed": seed, "strategy": strategy, "purchase": purchase, "flops": spent,
-                    "regret": loss - least})  # fmt: skip
+        out.append({"seed": seed, "repeat": repeat, "strategy": strategy, "purchase": purchase,
+                    "flops": spent, "regret": loss - least})  # fmt: skip
         if purchase == ROUNDS:
             return out
         if strategy == "design":
-            draws = t2.bootstrap(fit, draws=DRAWS, unit="run", seed=seed, progress=False)
+            draws = t2.bootstrap(fit, draws=DRAWS, unit="run", seed=repeat, progress=False)
             chosen = t2.design(draws, BUDGET, candidates=pairs, noise=NOISE, purchases=1,
                                simulate=False).picks[0].purchase  # fmt: skip
             n, d = chosen.params, chosen.tokens
@@ -100,11 +100,18 @@ def campaign(seed: int, strategy: str) -> list[dict[str, float | str]]:
     raise AssertionError("unreachable")
 
 
-def falls(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By strategy: fall of the regret and FLOPs spent, a number per world."""
+def per_world(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the histories of a world, and how many they are."""
+    groups = table.groupby(["seed", "strategy", "purchase"], as_index=False)
+    return groups.agg(repeats=("regret", "size"), flops=("flops", "mean"),
+                      regret=("regret", "mean"), regret_sd=("regret", "std"))  # fmt: skip
+
+
+def falls(worlds: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By strategy: fall of the regret and FLOPs spent, a mean per world."""
     out = {}
     for name in COLOURS:
-        rows = table[table.strategy == name]
+        rows = worlds[worlds.strategy == name]
         first = rows[rows.purchase == 0].regret.to_numpy()
         last = rows[rows.purchase == ROUNDS]
         out[name] = (first - last.regret.to_numpy(), last.flops.to_numpy())
@@ -113,16 +120,18 @@ def falls(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def summarise(table: pd.DataFrame) -> str:
     """Regret before and after, FLOPs, and the fall per FLOP with intervals over worlds."""
-    worlds = table.seed.nunique()
+    worlds = per_world(table)
+    count = worlds.seed.nunique()
     lines = [
-        f"Simulation: {worlds} worlds, five purchases each; regret in nats at 1e22 FLOPs.",
+        f"Simulation: {count} worlds, {table.repeat.nunique()} histories of noise in each, "
+        f"{ROUNDS} purchases; regret in nats at 1e22 FLOPs.",
         "Fall per FLOP: all falls over all FLOPs spent, per 1e19; 90% intervals over worlds.",
         "",
         "strategy  before   after (mean, median)  FLOPs spent  fall per 1e19 FLOPs",
     ]
     rng = np.random.default_rng(0)
-    picked = rng.integers(worlds, size=(2000, worlds))
-    found = falls(table)
+    picked = rng.integers(count, size=(4000, count))
+    found = falls(worlds)
     rates = {n: f[picked].sum(1) / c[picked].sum(1) * 1e19 for n, (f, c) in found.items()}
     for name, (fall, flops) in found.items():
         rows = table[table.strategy == name]
@@ -133,13 +142,16 @@ def summarise(table: pd.DataFrame) -> str:
             f"{flops.mean():.3g}     {fall.sum() / flops.sum() * 1e19:.5f} [{low:.5f}, {high:.5f}]"
         )
     lines.append("")
-    last = table[table.purchase == ROUNDS].pivot(index="seed", columns="strategy", values="regret")
+    key = ["seed", "repeat"]
+    last = table[table.purchase == ROUNDS].pivot(index=key, columns="strategy", values="regret")
+    own = {n: f / c for n, (f, c) in found.items()}
     for other in ("random", "corners"):
         low, middle, high = np.quantile(rates["design"] / rates[other], [0.05, 0.5, 0.95])
-        wins = int((last["design"] < last[other]).sum())
+        wins, better = last["design"] < last[other], own["design"] > own[other]
         lines.append(
             f"design against {other}: {middle:.1f} [{low:.1f}, {high:.1f}] times the fall per "
-            f"FLOP; less regret in the end in {wins} of {worlds} worlds"
+            f"FLOP, more in {better.sum()} of {count} worlds; less regret in the end in "
+            f"{wins.sum()} of {len(wins)} campaigns"
         )
     return "\n".join(lines)
 
@@ -149,7 +161,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for name, colour in COLOURS.items():
-        rows = table[table.strategy == name].groupby("purchase")
+        rows = per_world(table).query("strategy == @name").groupby("purchase")
         mean, error = rows.regret.mean(), rows.regret.sem()
         flops = rows.flops.mean()
         left.errorbar(mean.index, mean, error, color=colour, marker="o", capsize=3, label=name)
@@ -160,7 +172,10 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(color="#e6e6e6")
     left.legend(frameon=False)
-    figure.suptitle(f"Simulation: {SEEDS} worlds, mean and standard error", fontsize=10)
+    figure.suptitle(
+        f"Simulation: {SEEDS} worlds, {REPEATS} histories each; mean and standard error",
+        fontsize=10,
+    )
     return figure
 
 
@@ -168,15 +183,13 @@ def main() -> None:
     """Run every campaign, write, draw."""
     rows = []
     for seed in range(SEEDS):
-        for strategy in COLOURS:
-            rows += campaign(seed, strategy)
+        for repeat in range(REPEATS):
+            for strategy in COLOURS:
+                rows += campaign(seed, repeat, strategy)
         print(f"world {seed + 1} of {SEEDS}", flush=True)
-    with open(HERE / "results/campaigns.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
     table = pd.DataFrame(rows)
-    text = summarise(table) + "\n\nThe first 20 worlds alone\n" + summarise(table[table.seed < 20])
+    per_world(table).to_csv(HERE / "results/campaigns.csv", index=False, float_format="%.6g")
+    text = summarise(table)
     print(text)
     (HERE / "results/summary.txt").write_text(text + "\n", encoding="utf-8")
     draw(table).savefig(HERE / "results/regret.png", dpi=130)
