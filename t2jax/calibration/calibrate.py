@@ -18,7 +18,13 @@ import numpy as np
 from t2jax._precision import double
 from t2jax._progress import track
 from t2jax._typing import Floats
-from t2jax.calibration.covariance import in_units, meat, question_weight, student_quantile
+from t2jax.calibration.covariance import (
+    Questions,
+    in_units,
+    meat,
+    question_blocks,
+    student_quantile,
+)
 from t2jax.calibration.identify import identify
 from t2jax.calibration.measured import measured
 from t2jax.calibration.model import SIZE, Aim, Case, Setup, held, settle
@@ -110,13 +116,15 @@ def calibrate(
     aims = aims_of(asked, truth)
     rng = np.random.default_rng(seed)
     noise, levels = _noise(rng, setup, tables, run_noise, row_noise)
-    if setup.scores is not None:
-        assert setup.strata is not None
-        spread = np.sqrt(question_weight(setup.strata))
-        noise = noise + rng.normal(0, spread, (tables, len(spread))) @ setup.scores.T
-    values = _values(setup, noise)
+    questions = setup.questions
+    if questions is not None:
+        spread = np.sqrt(questions.weight)
+        noise = (
+            noise + rng.normal(0, spread, (tables, len(spread))) @ np.asarray(questions.scores).T
+        )
+    simulated = _values(setup, noise)
 
-    covered, sound = _judge(setup, aims, values, rng, methods, draws, progress)
+    covered, sound = _judge(setup, aims, simulated, rng, methods, draws, progress)
     names = [q.name for q in asked]
     coverage = {}
     for method, hits in covered.items():
@@ -125,7 +133,9 @@ def calibrate(
             # Along spent budgets D, k and D/N are monotone in N: one interval, one coverage.
             own |= {n: own["params"] for n in PLAN if n != "samples" or truth.uses_samples}
         coverage[method] = own
-    recommended, notes = judged(coverage, tables)
+    values = truth.coefficients()
+    stuck = [card.name for card in truth.cards() if card.closed and values[card.name] <= card.lower]
+    recommended, notes = judged(coverage, tables, stuck)
     if sound < 1:
         notes.append(f"{1 - sound:.1%} of refits did not come to rest and count as misses")
     return Calibration(
@@ -178,36 +188,47 @@ def _noise(
     there = places >= 0
     size = int(there.sum())
     if run is None or row is None:
-        base = settled_at(setup)
+        units = in_units(settled_at(setup), jnp.asarray(places))
+        blocks = np.zeros((*places.shape, places.shape[1]))
+        if setup.questions is not None:
+            # The questions are drawn apart: what they leave in the residuals is not drawn twice.
+            shared = setup.questions.covariance()
+            blocks = np.asarray(question_blocks(units, jnp.asarray(places), shared))
         if setup.pooled:
-            pooled = np.asarray(meat(in_units(base, jnp.asarray(places)))[0])
-            weights, vectors = np.linalg.eigh(pooled)
-            root = vectors * np.sqrt(np.maximum(weights, 0.0))
-            drawn = rng.normal(size=(tables, *places.shape)) @ root.T
+            pooled, scale = map(np.asarray, meat(units))
+            weights, vectors = np.linalg.eigh(pooled - scale @ blocks.sum(0) @ scale)
+            weights = np.maximum(weights, 0.0)
+            pooled = (vectors * weights) @ vectors.T
+            drawn = rng.normal(size=(tables, *places.shape)) @ (vectors * np.sqrt(weights)).T
             total, members = np.trace(pooled) / len(pooled), len(pooled)
             common = (pooled.sum() - np.trace(pooled)) / max(members * (members - 1), 1)
             run = float(np.sqrt(max(common, 0.0))) if members > 1 else float(np.sqrt(total))
             row = float(np.sqrt(max(total - run**2, 0.0)))
             return _by_row(drawn, places, size), {"run": run, "row": row}
-        run, row = _components(np.asarray(base.residual), places, len(setup.problem.cards))
+        residual = np.asarray(units.residual)
+        products = residual[:, :, None] * residual[:, None, :] - blocks
+        run, row = _components(products, there.sum(1), len(setup.problem.cards))
     drawn = rng.normal(0, run, (tables, len(places), 1)) + rng.normal(
         0, row, (tables, *places.shape)
     )
     return _by_row(drawn, places, size), {"run": float(run), "row": float(row)}
 
 
-def _components(residual: np.ndarray, places: np.ndarray, free: int) -> tuple[float, float]:
-    """Standard deviations between units and within them, from mean squares."""
-    there = places >= 0
-    own = np.where(there, residual[places], 0.0)
-    sizes = there.sum(1)
-    means = own.sum(1) / sizes
-    inside = np.sum(np.where(there, own - means[:, None], 0.0) ** 2)
+def _components(products: np.ndarray, sizes: np.ndarray, free: int) -> tuple[float, float]:
+    """Standard deviations between units and within them, from mean squares.
+
+    Args:
+      products: of the residuals of each unit, zero where it has fewer [units, members, members].
+      sizes: rows of each unit [units].
+      free: coefficients that were fitted.
+    """
+    square = products.sum((1, 2)) / sizes**2  # of each unit's mean
+    inside = np.sum(np.trace(products, axis1=1, axis2=2) - sizes * square)
     # Coefficients take degrees of freedom from units and rows alike, in proportion.
     keep = 1 - free / max(sizes.sum(), free + 1)
-    within = inside / max((sizes.sum() - len(sizes)) * keep, 1.0)
+    within = max(inside, 0.0) / max((sizes.sum() - len(sizes)) * keep, 1.0)
     units = max(len(sizes) - free, 1)
-    between = np.sum(means**2) / units - within * np.mean(1 / sizes)
+    between = np.sum(square) / units - within * np.mean(1 / sizes)
     return float(np.sqrt(max(between, 0.0))), float(np.sqrt(within))
 
 
@@ -295,7 +316,7 @@ class _Seen(NamedTuple):
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _look(
     problem: Problem, covariance: str, profiled: bool, case: Case, truth: Floats, aims: Aim,
-    values: Floats, places: Floats, questions: tuple[Floats, Floats] | None,
+    values: Floats, places: Floats, questions: Questions | None,
 ) -> _Seen:  # fmt: skip
     """Refit every table of a batch and compare it with the truth."""
 

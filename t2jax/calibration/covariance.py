@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import norm
 
 from t2jax._typing import ArrayLike, Floats, Scalar
 
 __all__ = [
-    "METHODS", "Spread", "Units", "coefficients_covariance", "in_units", "meat",
-    "question_variance", "question_weight", "spread", "student_cdf", "student_quantile",
+    "METHODS", "Questions", "Spread", "Units", "coefficients_covariance", "in_units", "meat",
+    "question_blocks", "question_weight", "spread", "student_cdf", "student_quantile",
     "with_questions",
 ]  # fmt: skip
 
@@ -151,31 +152,98 @@ def question_weight(strata: np.ndarray) -> np.ndarray:
     return sizes / np.maximum(sizes - 1, 1) / len(strata) ** 2
 
 
-def question_variance(
-    units: Units, places: ArrayLike, direction: Floats, scores: ArrayLike, weight: ArrayLike
-) -> Scalar:
-    """What the choice of questions adds to the variance: they are the same for every unit.
+class Questions(NamedTuple):
+    """The questions of a table, drawn from many, the same for every checkpoint.
 
-    Only the part shared between units counts; each unit's own part is in its residuals.
+    Attributes:
+      scores: deviation of each question from the mean [rows, questions].
+      weight: what its square adds to the variance of a mean [questions].
+    """
+
+    scores: Floats
+    weight: Floats
+
+    def covariance(self) -> Floats:
+        """Of the means over questions [rows, rows]."""
+        return (self.scores * self.weight) @ self.scores.T
+
+
+def question_blocks(units: Units, places: ArrayLike, covariance: Floats) -> Floats:
+    """What the choice of questions puts into each unit's residuals [units, members, members].
+
+    The blocks of `(I - H) C (I - H)`, C the covariance of the means over questions.
+
+    Args:
+      units: the minimum by unit.
+      places: row of each member of each unit, -1 for none [units, members].
+      covariance: C [rows, rows].
+    """
+    places = jnp.asarray(places)
+    there = places >= 0
+    rows, coordinates = len(covariance), units.slope.shape[-1]
+    by_row = jnp.zeros((rows + 1, coordinates))
+    by_row = by_row.at[jnp.where(there, places, rows)].add(units.slope)[:rows]
+    across = by_row.T @ covariance  # [coordinates, rows]
+    lifted = units.slope @ units.bread  # [units, members, coordinates]
+    half = jnp.einsum("ukp,pul->ukl", lifted, across[:, places])
+    both = there[:, :, None] & there[:, None, :]
+    own = covariance[places[:, :, None], places[:, None, :]]
+    own = own - half - half.swapaxes(1, 2)
+    own = own + jnp.einsum("ukp,pq,ulq->ukl", lifted, across @ by_row, lifted)
+    return jnp.where(both, own, 0.0)
+
+
+def with_questions(
+    units: Units, places: ArrayLike, direction: Floats, method: str, found: Spread,
+    questions: Questions, blocks: Floats,
+) -> tuple[Spread, Scalar]:  # fmt: skip
+    """The spread with the choice of questions in it, and the questions' share of the variance.
+
+    The questions move all units together: the fit follows, and little of that is left in the
+    residuals. Their variance is therefore that of the quantity itself from question to question,
+    and what they do leave in the residuals (each checkpoint's own part) is not counted twice.
+    Degrees of freedom by Satterthwaite's rule, the variance of the questions' share from their
+    fourth moment.
 
     Args:
       units: the minimum by unit.
       places: row of each member of each unit [units, members].
       direction: gradient of the quantity [coordinates].
-      scores: deviation of each question [rows, questions].
-      weight: of each question, as `question_weight` gives it [questions].
+      method: "pooled" or "robust".
+      found: spread by the residuals.
+      questions: deviations and weights.
+      blocks: from `question_blocks`.
     """
     places = jnp.asarray(places)
     lever = (units.slope @ (units.bread @ direction)) * (places >= 0)
-    own = jnp.einsum("um,umq->uq", lever, jnp.asarray(scores)[places])
-    return jnp.maximum(jnp.sum(jnp.asarray(weight) * (own.sum(0) ** 2 - (own**2).sum(0))), 0.0)
+    if method == "pooled":
+        weight = meat(units)[1]
+        twice = jnp.sum((weight @ blocks.sum(0) @ weight) * (lever.T @ lever))
+    else:
+        reach = jnp.einsum("ukl,ul->uk", _lift(units), lever)
+        twice = jnp.einsum("uk,ukl,ul->", reach, blocks, reach)
+    moved = jnp.einsum("um,umq->q", lever, questions.scores[places])
+    each = questions.weight * moved**2
+    share = jnp.sum(each)
+    noise = jnp.maximum(jnp.sum(each**2) - share**2 / len(each), 1e-300)
+    run, doubt = _beyond(found, twice)
+    total = run + share
+    dof = 2.0 * total**2 / (doubt + noise)
+    return Spread(total, found.naive, dof), share
 
 
-def with_questions(found: Spread, shared: Floats, questions: int) -> Spread:
-    """The variance with the share of the questions, degrees of freedom by Satterthwaite's rule."""
-    total = found.variance + shared
-    dof = total**2 / (found.variance**2 / found.dof + shared**2 / (questions - 1))
-    return Spread(total, found.naive, dof)
+def _beyond(found: Spread, known: Scalar) -> tuple[Scalar, Scalar]:
+    """What a variance holds beyond a part that is known, at least zero; and that number's variance.
+
+    The variance is that of a normal number cut off at zero, so that a part that came out negative
+    is not taken for one that is known to be nothing.
+    """
+    deviation = jnp.maximum(found.variance, known) * jnp.sqrt(2.0 / found.dof)
+    rest = jnp.maximum(found.variance - known, 0.0)
+    ratio = rest / jnp.maximum(deviation, 1e-300)
+    inside, edge = norm.cdf(ratio), norm.pdf(ratio)
+    mean = ratio * inside + edge
+    return rest, deviation**2 * ((ratio**2 + 1.0) * inside + ratio * edge - mean**2)
 
 
 def student_cdf(value: Any, dof: Any) -> Floats:

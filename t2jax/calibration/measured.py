@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from t2jax._typing import Floats
 from t2jax.calibration.covariance import (
+    Questions,
     Spread,
     Units,
     in_units,
-    question_variance,
+    question_blocks,
     spread,
     with_questions,
 )
@@ -47,7 +48,7 @@ class Known(NamedTuple):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def measured(
     problem: Problem, covariance: str, base: Settled, case: Case, aims: Aim, places: Floats,
-    questions: tuple[Floats, Floats] | None,
+    questions: Questions | None,
 ) -> Known:  # fmt: skip
     """Variances of all quantities, and the scale of their profiles.
 
@@ -63,7 +64,7 @@ def measured(
       case: the table.
       aims: the quantities.
       places: row of each member of each unit [units, members].
-      questions: deviations of each question and its weight, or None.
+      questions: deviations of each question, or None.
     """
     units = in_units(base, places)
     aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
@@ -89,12 +90,15 @@ def measured(
 
 def _spreads(
     units: Units, ways: Floats, covariance: str, places: Floats,
-    questions: tuple[Floats, Floats] | None,
+    questions: Questions | None,
 ) -> tuple[Spread, Floats]:  # fmt: skip
     """Spread in every direction, and the questions' share of it."""
     found = jax.vmap(lambda way: spread(units, way, covariance))(ways)
     if questions is None:
         return found, jnp.zeros(len(ways))
-    scores, weight = questions
-    shared = jax.vmap(lambda way: question_variance(units, places, way, scores, weight))(ways)
-    return with_questions(found, shared, scores.shape[1]), shared
+    blocks = question_blocks(units, places, questions.covariance())
+
+    def whole(way, own):
+        return with_questions(units, places, way, covariance, own, questions, blocks)
+
+    return jax.vmap(whole)(ways, found)

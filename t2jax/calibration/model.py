@@ -15,7 +15,7 @@ import numpy as np
 
 from t2jax import passk
 from t2jax._typing import Floats, Scalar
-from t2jax.calibration.covariance import question_weight
+from t2jax.calibration.covariance import Questions, question_weight
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import SSE, Huber
 from t2jax.fit.problem import Data, Problem
@@ -300,12 +300,12 @@ class Setup:
         return len(self.places)
 
     @property
-    def questions(self) -> tuple[Floats, Floats] | None:
-        """Deviations of the questions [rows, questions] and their weights, where there are any."""
+    def questions(self) -> Questions | None:
+        """The questions, where there are any."""
         if self.scores is None:
             return None
         assert self.strata is not None
-        return jnp.asarray(self.scores), jnp.asarray(question_weight(self.strata))
+        return Questions(jnp.asarray(self.scores), jnp.asarray(question_weight(self.strata)))
 
     @classmethod
     def of(
