@@ -7,9 +7,16 @@ import pytest
 import t2jax as t2
 
 COMPILED = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda name, *_, **__: COMPILED.append(name) if "backend_compile" in name else None
-)
+
+
+def listen(event: str, duration_secs: float, **_about: str | int) -> None:
+    """Note every compilation."""
+    del duration_secs
+    if "backend_compile" in event:
+        COMPILED.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(listen)
 
 
 def table(seed: int) -> t2.Observations:

@@ -14,6 +14,7 @@ from scipy import special, stats
 
 from t2jax._precision import double
 from t2jax.cli import main
+from t2jax.datasets import load_ladder
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult, fit
 from t2jax.fit.counts import rising, rising_log_likelihood
@@ -335,3 +336,14 @@ def test_the_posterior_of_the_published_table(shared_data):
         column = draws.law.coefficients()[name]
         assert column.mean() == pytest.approx(mean, abs=0.15 * spread)
         assert column.std() == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_posterior_of_likelihoods_says_that_it_holds_for_these_questions(fitted, table):
+    told = {}
+    for kind, own in (("nll", fit(load_ladder(), n_starts=1)), ("loss", fitted)):
+        with jax.enable_x64(True):
+            runs = own.observations or table
+            told[kind] = prepare(own, runs, effects=None, impossible=False, priors=None).notes
+    assert "hold for these questions" in told["nll"][-1]
+    assert not any("questions" in note for note in told["loss"])

@@ -24,6 +24,10 @@ __all__ = ["Prepared", "checkpoints", "prepare"]
 
 _ANCHOR = 200.0  # the unit of the inner loss of a count law is a convention: held within 5%
 _NOWHERE = -60.0  # log of a closed coefficient that is held at its bound
+_SAME_QUESTIONS = (
+    "intervals hold for these questions: their choice, which all checkpoints share, is not part of "
+    "this posterior; t2jax.profile and t2jax.bootstrap draw it"
+)
 _WIDEST = 5.0  # standard deviation of a whitened coordinate that the data leave open
 
 
@@ -137,7 +141,7 @@ def prepare(
         mode=mode,
         root=root,
         unit=unit,
-        notes=tuple(notes),
+        notes=(*notes, *[_SAME_QUESTIONS] * (table.kind == "nll")),
     )
 
 
