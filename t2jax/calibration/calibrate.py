@@ -40,6 +40,7 @@ from t2jax.observations import Observations
 from t2jax.optimum import Budget
 from t2jax.optimum.solve import path_cost
 from t2jax.uncertainty.ensemble import fitted_table
+from t2jax.uncertainty.resampling import question_weights
 
 __all__ = ["calibrate"]
 
@@ -78,8 +79,9 @@ def calibrate(
       tables: number of simulated tables.
       seed: of the simulation.
       unit: what shares noise: "run", "trunk" or "row"; runs unless the table names trunks.
-      methods: of "profile", "laplace", "bootstrap" (percentile, by unit) and "row bootstrap"
-        (percentile, every row for itself: the naive one).
+      methods: of "profile", "laplace", "bootstrap" (percentile, by unit and crossed with
+        questions, as `t2jax.bootstrap` does) and "row bootstrap" (percentile, every row for
+        itself: the naive one).
       draws: refits of each bootstrap.
       run_noise: standard deviation of the log loss shared by a unit, instead of the residuals'.
       row_noise: that of each row, instead of the residuals'.
@@ -271,7 +273,11 @@ def _judge(
         parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], seen))
         for name in share:
             weight = _weights(rng, setup.places, values.shape[1], name, (size, draws))
-            lower = _below(setup.problem, setup.case, seen.free, aims, picked, jnp.asarray(weight))
+            shift = _shifts(rng, setup, name, weight.shape)
+            lower = _below(
+                setup.problem, setup.case, seen.free, aims, picked, jnp.asarray(weight),
+                jnp.asarray(shift),
+            )  # fmt: skip
             below[name].append(np.asarray(lower)[:count])
     seen = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     level = np.asarray(LEVELS)
@@ -366,21 +372,36 @@ def _size(problem: Problem, free: Floats, case: Case, near: Floats) -> Floats:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _below(
-    problem: Problem, case: Case, starts: Floats, aims: Aim, values: Floats, weights: Floats
-) -> Floats:
+    problem: Problem, case: Case, starts: Floats, aims: Aim, values: Floats, weights: Floats,
+    shifts: Floats,
+) -> Floats:  # fmt: skip
     """How many bootstrap draws of a quantity lie below the truth [tables, quantities]."""
 
-    def one(start, value, weight):
-        own = _with_rows(case, value=value, weight=weight)
+    def one(start, value, weight, shift):
+        moved = value * jnp.exp(shift) if problem.objective.log_scale else value + shift
+        own = _with_rows(case, value=jnp.maximum(moved, 1e-12), weight=weight)
         free = settle(problem, start, own, max_steps=_REFIT_STEPS).free
         gap = jax.vmap(lambda aim: held(problem, free, own, aim))(aims)
         # For N* the gap is the slope of the loss at the truth: past the optimum where it rises.
         return jnp.where(aims.kind == SIZE, gap > 0, gap < 0)
 
-    def table(start, value, own):
-        return jnp.sum(jax.vmap(lambda weight: one(start, value, weight))(own), axis=0)
+    def table(start, value, *own):
+        return jnp.sum(jax.vmap(lambda *draw: one(start, value, *draw))(*own), axis=0)
 
-    return jax.lax.map(lambda args: table(*args), (starts, values, weights))
+    return jax.lax.map(lambda args: table(*args), (starts, values, weights, shifts))
+
+
+def _shifts(
+    rng: np.random.Generator, setup: Setup, method: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """How other questions move the losses in each bootstrap draw [tables, draws, rows].
+
+    On the residual's scale, to first order. The naive bootstrap keeps its questions.
+    """
+    if setup.scores is None or setup.strata is None or method == "row bootstrap":
+        return np.zeros(shape)
+    counts = question_weights(rng, "pairs", setup.strata, shape[0] * shape[1])
+    return ((counts - 1) / counts.shape[1] @ setup.scores.T).reshape(shape)
 
 
 def _weights(
