@@ -26,12 +26,15 @@ SHOWN = {"alpha": "alpha", "beta": "beta", "params": "N*", "tokens_per_param": "
 TABLES, NAIVE_TABLES, DRAWS = 400, 100, 199
 
 
-def design(law: t2.laws.Law, checkpoints: int) -> t2.Observations:
-    """A grid of sizes and tokens per parameter, each judged at every k that the law knows."""
+def design(law: t2.laws.Law, checkpoints: int, *, one_run: bool) -> t2.Observations:
+    """A grid of sizes and tokens per parameter, each judged at every k that the law knows.
+
+    Checkpoints are runs of their own, or those of a size are one run seen along its way.
+    """
     sizes, ratios = DESIGNS[checkpoints]
     params = np.repeat(np.geomspace(1e7, 2e9, sizes), ratios)
     tokens = params * np.tile(np.geomspace(5, 500, ratios), sizes)
-    names = np.array([f"run {i}" for i in range(checkpoints)])
+    names = np.array([f"run {i // ratios if one_run else i}" for i in range(checkpoints)])
     if not law.uses_samples:
         loss = t2.laws.predict(law, params, tokens)
         return t2.Observations(kind="loss", run=names, params=params, tokens=tokens, loss=loss)
@@ -44,10 +47,10 @@ def design(law: t2.laws.Law, checkpoints: int) -> t2.Observations:
     )
 
 
-def cell(name: str, checkpoints: int) -> dict:
+def cell(name: str, checkpoints: int, *, one_run: bool = False) -> dict:
     """Coverage on one design: intervals in all tables, the naive bootstrap in the first hundred."""
     law = LAWS[name]
-    table = design(law, checkpoints)
+    table = design(law, checkpoints, one_run=one_run)
     budget = t2.Budget(train_flops=3e20, inference_flops=1e11 if law.uses_samples else None)
     noise = {"run_noise": RUN, "row_noise": ROW, "seed": checkpoints, "progress": False}
     found = t2.calibrate(
@@ -72,6 +75,13 @@ def lines(name: str, checkpoints: int, found: dict) -> list[str]:
     return out
 
 
+def write(text: list[str], results: dict) -> None:
+    """What is known so far."""
+    (HERE / "results/coverage.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
+    data = json.dumps(results, indent=1)
+    (HERE / "results/coverage.json").write_text(data + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Every cell, written as soon as it is known."""
     head = f"{'law':9s} runs {'method':14s} " + "  ".join(f"{s:>14s}" for s in SHOWN.values())
@@ -81,9 +91,10 @@ def main() -> None:
         for name in LAWS:
             results[f"{name}/{checkpoints}"] = found = cell(name, checkpoints)
             text += lines(name, checkpoints, found)
-            (HERE / "results/coverage.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
-            data = json.dumps(results, indent=1)
-            (HERE / "results/coverage.json").write_text(data + "\n", encoding="utf-8")
+            write(text, results)
+    text += ["", "60 checkpoints of ten runs, six along each, that share its noise"]
+    results["additive/60 of 10 runs"] = found = cell("additive", 60, one_run=True)
+    write(text + lines("additive", 60, found), results)
 
 
 if __name__ == "__main__":

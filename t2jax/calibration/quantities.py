@@ -52,7 +52,8 @@ class Quantity:
     def natural(self, law: Law, coordinate: float) -> float:
         """Inverse of `coordinate`."""
         if self.kind != COEFFICIENT:
-            return float(np.exp(coordinate))
+            with np.errstate(over="ignore"):  # an end past the largest number is infinite
+                return float(np.exp(coordinate))
         return float(law.cards()[self.index].from_free(jnp.asarray(coordinate, float)))
 
 
