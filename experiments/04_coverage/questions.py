@@ -9,28 +9,20 @@ import pathlib
 import sys
 
 import numpy as np
+from run import DESIGNS, SAMPLES, SHOWN
+from run import LAWS as LOSS_LAWS
 from scipy import special
 
 import t2jax as t2
-from t2jax.laws import Additive, Softplus, T2Loss
 
 HERE = pathlib.Path(__file__).resolve().parent
-A, B = 0.6 * 2e8**0.34, 0.5 * 6e9**0.30
-LOSS = Additive(E=1.7, A=A, B=B, alpha=0.34, beta=0.30)
-LAWS = {
-    "additive": LOSS,
-    "t2_loss": T2Loss(E1=3.0, A=A, B=B, S=0.8, alpha=0.34, beta=0.30, gamma=0.25),
-    "softplus": Softplus(loss=LOSS, s=1.2),
-}
-DESIGNS = {9: (3, 3), 16: (4, 4), 60: (10, 6)}  # sizes, tokens per parameter
-SAMPLES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+LAWS = LOSS_LAWS | {"t2_loss": LOSS_LAWS["t2_loss"].replace(E1=3.0, S=0.8)}
 SURPRISE = np.geomspace(1e-4, 60.0, 400)  # -log p that a question can have, nats
 QUESTIONS = 400
 OWN = 0.05  # share of the variance of a question's rank that is a checkpoint's own
 RUN = 0.01  # deviation between runs alike of the log of every -log p
 TABLES, NAIVE_TABLES, DRAWS = 1000, 100, 199
 LEVELS = (0.9, 0.95)
-SHOWN = {"alpha": "alpha", "beta": "beta", "params": "N*", "tokens_per_param": "D/N"}
 
 
 def spread_of(targets: np.ndarray, samples: np.ndarray) -> np.ndarray:
