@@ -68,6 +68,9 @@ def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
     code, text, errors, out = planned
     assert (code, errors) == (0, "")
     check_page(text)
+    told = " ".join(text.split())
+    assert "90% intervals by profile likelihood" in told
+    assert "90% intervals by profile likelihood" in (out / "index.html").read_text("utf-8")
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
 
 
@@ -199,6 +202,8 @@ REFUSED = {
     "design x.npz --train-flops 1e11:1e12:3": (2, "serves one budget"),
     "design x.npz": (2, "give exactly one of train_flops"),
     "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
+    "profile LOSS --train-flops 1e12 --method guess": (2, "no method 'guess'"),
+    "profile LOSS --level 95": (2, "level = 95.0 is no probability"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
@@ -213,6 +218,20 @@ def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
     assert error.count("\n") == 1
     assert words in error
     assert os.listdir() == ["taken"]
+
+
+def test_profile_prints_intervals_of_coefficients_and_of_a_plan(run, loss_table):
+    words = ("profile", loss_table, "--train-flops", "1e12")
+    code, text, _ = run(*words, "--json", "-o", "profile.json")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0
+    assert {"alpha", "beta", "params", "tokens_per_param"} < set(told["intervals"])
+    for own in told["intervals"].values():
+        assert own["low"] <= own["estimate"]
+    assert pathlib.Path("profile.json").exists()
+    code, text, _ = run(*words, "--method", "laplace", "--level", "0.9")
+    assert code == 0
+    assert "90% intervals by Laplace" in text
 
 
 def test_calibrate_says_which_intervals_cover(run, loss_table):

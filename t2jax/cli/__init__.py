@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": "fit a law to a table of runs",
     "compare": "judge laws by what they were not fitted to",
     "bootstrap": "resample a fit: intervals for everything that follows",
+    "profile": "intervals of coefficients and of N*, D*, k* by profile likelihood",
     "calibrate": "simulate tables on your design: which intervals cover as often as they say",
     "posterior": "sample a fit's posterior, refused where its chains disagree",
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from t2jax.errors import InputError, Refusal
 
 if TYPE_CHECKING:
+    from t2jax.calibration import Profile
+    from t2jax.fit import FitResult
     from t2jax.laws import Law
     from t2jax.observations import Observations
     from t2jax.optimum import Budget, Decision, Design
     from t2jax.uncertainty import Ensemble
 
-__all__ = ["Budgets", "check_design", "decide", "default_law", "load_model"]
+__all__ = ["Budgets", "check_design", "decide", "default_law", "load_model", "profiled"]
 
 _SLACK = 1e-6  # a budget copied from the table itself, with six digits, is inside it
 
@@ -222,3 +224,17 @@ def decide(
         except Refusal as refused:
             lacking = refused.problem
     return decision, None, (f"Which runs to buy next is not said: {lacking}.",)
+
+
+def profiled(
+    fit: "FitResult", budget: "Budget", unit: str
+) -> "tuple[Profile | None, tuple[str, ...]]":
+    """Profile intervals of a plan where the law has them, and why they are missing elsewhere."""
+    import t2jax as t2
+
+    if fit.law.kind != "loss":
+        return None, ()
+    try:
+        return t2.profile(fit, "params", budget=budget, level=0.9, unit=unit or None), ()
+    except Refusal as refused:
+        return None, (f"The plan has no profile interval: {refused.problem}.",)

@@ -8,12 +8,15 @@ import tyro
 from t2jax.cli._flags import numbers
 
 if TYPE_CHECKING:
+    from t2jax.fit import FitResult
     from t2jax.observations import Observations
+    from t2jax.optimum import Budget
 
 __all__ = [
     "BudgetOptions",
     "DrawsOptions",
     "FitOptions",
+    "IntervalOptions",
     "TableOptions",
     "arg",
     "positional",
@@ -99,6 +102,39 @@ class FitOptions:
     def fit_arguments(self) -> dict[str, Any]:
         """The arguments of `t2jax.fit` that were chosen, the law aside."""
         return {"objective": self.objective or None, "samples": numbers(self.samples, "--samples")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IntervalOptions(FitOptions, TableOptions):
+    """A table whose fit, and whose plan under two separate budgets, are asked for intervals."""
+
+    table: Annotated[tyro.conf.Positional[str], positional("the table of runs", "TABLE")]
+    train_flops: Annotated[float | None, arg("training compute, 6ND", "FLOPS")] = None
+    inference_flops: Annotated[
+        float | None, arg("inference compute per generated token of a question, 2Nk", "FLOPS")
+    ] = None
+    unit: Annotated[str, arg("run, trunk or row; by default what the table names", "UNIT")] = ""
+    out: Annotated[str, arg("write the result as JSON", "FILE", "-o")] = ""
+    json: Annotated[bool, arg("print JSON instead of text")] = False
+
+    def fitted(self) -> "FitResult":
+        """Read and fit, unless the design cannot tell the coefficients apart."""
+        import t2jax as t2
+        from t2jax.cli._defaults import default_law
+
+        runs = self.read(self.table)
+        law = self.law or default_law(runs)
+        if t2.laws.template(law).kind == "loss":
+            t2.identify(runs, law)
+        return t2.fit(runs, law=law, **self.fit_arguments())
+
+    def budget(self) -> "Budget | None":
+        """The two budgets, None where neither was given."""
+        import t2jax as t2
+
+        if self.train_flops is None and self.inference_flops is None:
+            return None
+        return t2.Budget(train_flops=self.train_flops, inference_flops=self.inference_flops)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import Budgets, check_design, decide, default_law
+        from t2jax.cli._defaults import Budgets, check_design, decide, default_law, profiled
         from t2jax.laws import template
         from t2jax.optimum import measured
         from t2jax.optimum.inside import inside
@@ -100,7 +100,8 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         seen = measured(runs, budget)
         _terminal.announce("weighing what is not known", quiet=self.quiet)
         decision, design, lacking = decide(draws, budget)
-        warnings = (*budgets.warnings, *lacking)
+        beside, missing = profiled(fit, budget, self.unit)
+        warnings = (*budgets.warnings, *missing, *lacking)
         _terminal.announce("drawing", quiet=self.quiet)
         paths = report(
             *(fit, draws, best, front),
@@ -109,6 +110,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
             inside=within,
             measured=seen,
             budget=budget,
+            profiled=beside,
             decision=decision,
             design=design,
             notes=budgets.notes,
@@ -123,6 +125,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
                 "budget": budget.to_dict(),
                 "notes": budgets.notes,
                 "optimum": optimum_dict(draws, best, companion, within),
+                "profile": beside and beside.to_dict(),
                 "measured": seen and dataclasses.asdict(seen) | {"gain": seen.gain()},
                 "regret": decision and decision.to_dict(),
                 "design": design and design.to_dict(),
@@ -133,6 +136,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         elif not self.quiet:
             text = tables.page(
                 *(fit, draws, best, front, companion, within, seen),
+                profiled=beside,
                 decision=decision,
                 design=design,
                 notes=budgets.notes,

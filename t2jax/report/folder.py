@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from t2jax.calibration import Profile
 from t2jax.errors import InputError
 from t2jax.fit import FitResult
 from t2jax.optimum import Budget, Decision, Design, Frontier, Measured, Optimum
@@ -51,6 +52,7 @@ def report(
     inside: Optimum | None = None,
     measured: Measured | None = None,
     budget: Budget | None = None,
+    profiled: Profile | None = None,
     decision: Decision | None = None,
     design: Design | None = None,
     notes: Sequence[str] = (),
@@ -75,6 +77,7 @@ def report(
       measured: the checkpoints' own comparison at these budgets, or None.
       budget: the budget of `best`, from which the page's planner starts; None reads it off
         `best`, without caps.
+      profiled: profile intervals of the plan, told beside those of the draws; or None.
       decision: what not knowing the law costs, told and drawn on the page; or None.
       design: the runs to buy next, or None.
       notes: what was assumed, told on the page.
@@ -120,8 +123,8 @@ def report(
                     figures.save(sweep, partial / "frontier.png")
                     figures.save(sizes, partial / "isoflop.png")
                     figures.save(judged, partial / "fit.png")
-        said: dict[str, Any] = {"notes": notes, "warnings": warnings, "decision": decision,
-                                "design": design}  # fmt: skip
+        said: dict[str, Any] = {"notes": notes, "warnings": warnings, "profiled": profiled,
+                                "decision": decision, "design": design}  # fmt: skip
         text = page.page_html(
             *(fit, draws, best),
             sections=tables.sections(fit, draws, best, front, companion, inside, measured, **said),

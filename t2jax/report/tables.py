@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from t2jax import _text
+from t2jax.calibration import Profile
 from t2jax.errors import Status
 from t2jax.fit import FitResult
 from t2jax.optimum import Decision, Design, Frontier, Measured, Optimum
@@ -48,6 +49,7 @@ def sections(
     inside: Optimum | None = None,
     measured: Measured | None = None,
     *,
+    profiled: Profile | None = None,
     decision: Decision | None = None,
     design: Design | None = None,
     notes: Sequence[str] = (),
@@ -63,6 +65,7 @@ def sections(
       companion: the accuracy law, or None.
       inside: the best plan within the ranges of the table, where `best` lies outside.
       measured: the checkpoints' own comparison at these budgets, or None.
+      profiled: profile intervals of the plan, or None.
       decision: what not knowing the law costs, or None.
       design: the runs to buy next, or None.
       notes: what was assumed, such as a budget that was not given.
@@ -72,7 +75,9 @@ def sections(
     return [
         data_section(fit),
         fit_section(fit, draws),
-        plan_section(draws, best, companion, inside, notes=notes, label=value_label(fit)),
+        plan_section(
+            draws, best, companion, inside, profiled=profiled, notes=notes, label=value_label(fit)
+        ),
         *([] if measured is None else [measured_section(measured)]),
         *([] if decision is None else [decision_section(decision, design)]),
         Section("What this does not know", [Bullets(said)]),
@@ -148,6 +153,7 @@ def plan_section(
     inside: Optimum | None = None,
     *,
     label: str,
+    profiled: Profile | None = None,
     notes: Sequence[str] = (),
     level: float = 0.9,
 ) -> Section:
@@ -172,10 +178,28 @@ def plan_section(
         for row, cells in zip(rows, _column(plan, drawn, judges, level), strict=True):
             row += cells
     blocks: list[str | Table | Bullets] = [*notes, "", Table(head, rows), ""]
+    blocks += _profile_words(profiled)
     blocks += [*_range_words(outside, inside), *_comparison(best, rival, subject, level)]
     if companion is not None:
         blocks += ["", *_accuracy_blocks(best, companion, level)]
     return Section("The plan", blocks)
+
+
+def _profile_words(profiled: Profile | None) -> list[str]:
+    """The intervals that cover best in simulation, in a sentence."""
+    if profiled is None:
+        return []
+    shown = [
+        f"{_WORDS[i.name]} {_text.interval(i.low, i.high, _text.count)}"
+        for i in profiled.intervals.values() if i.name in _WORDS
+    ]  # fmt: skip
+    shown[0] += f" round {_text.count(profiled['params'].estimate)}"
+    return [
+        f"{profiled.level:.0%} intervals by profile likelihood, which cover nearest to what they "
+        f"say in simulation: {', '.join(shown)}. What they rest on: t2jax profile; whether to "
+        "trust them here: t2jax calibrate.",
+        "",
+    ]
 
 
 def _column(

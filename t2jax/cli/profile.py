@@ -1,0 +1,39 @@
+"""`t2jax profile`: a table in, intervals of coefficients and of a plan out."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+from t2jax.cli import _terminal
+from t2jax.cli._options import IntervalOptions, arg
+
+__all__ = ["Command"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command(IntervalOptions):
+    """Intervals of coefficients, and of N*, D*, k* under two budgets, by profile likelihood.
+
+    Example: t2jax profile runs.csv --train-flops 2.56e19 --inference-flops 2e9
+    """
+
+    level: Annotated[float, arg("of the intervals", "SHARE")] = 0.95
+    method: Annotated[str, arg("profile, or laplace: its quadratic approximation", "NAME")] = (
+        "profile"
+    )
+
+    def run(self) -> None:
+        """Read, fit, profile, write, print."""
+        import t2jax as t2
+        from t2jax.report.folder import json_ready
+
+        budget, fit = self.budget(), self.fitted()
+        _terminal.announce(f"intervals of law '{fit.law.name}'")
+        found = t2.profile(
+            fit, budget=budget, level=self.level, unit=self.unit or None, method=self.method
+        )
+        if self.out:
+            _terminal.write(self.out, found.save)
+        if self.out != "-":
+            told = json.dumps(json_ready(found.to_dict()))
+            _terminal.say(told if self.json else found.summary())
