@@ -88,8 +88,8 @@ def test_the_covariance_is_the_spread_in_every_direction(quiet):
             quiet.law, quiet.observations, objective="huber", samples=None, box=None, plan=None,
             unit="run",
         )  # fmt: skip
-        units = in_units(settled_at(setup), jnp.asarray(setup.places))
         for method in ("pooled", "robust"):
+            units = in_units(settled_at(setup), jnp.asarray(setup.places), method)
             whole = coefficients_covariance(units, method)
             for way in np.random.default_rng(0).normal(size=(3, 5)):
                 one = spread(units, jnp.asarray(way), method).variance

@@ -190,14 +190,15 @@ def _noise(
     there = places >= 0
     size = int(there.sum())
     if run is None or row is None:
-        units = in_units(settled_at(setup), jnp.asarray(places))
+        method = "pooled" if setup.pooled else "robust"
+        units = in_units(settled_at(setup), jnp.asarray(places), method)
         blocks = np.zeros((*places.shape, places.shape[1]))
         if setup.questions is not None:
             # The questions are drawn apart: what they leave in the residuals is not drawn twice.
             shared = setup.questions.covariance()
             blocks = np.asarray(question_blocks(units, jnp.asarray(places), shared))
         if setup.pooled:
-            pooled, scale = map(np.asarray, meat(units))
+            pooled, scale = np.asarray(meat(units)), np.asarray(units.root)
             weights, vectors = np.linalg.eigh(pooled - scale @ blocks.sum(0) @ scale)
             weights = np.maximum(weights, 0.0)
             pooled = (vectors * weights) @ vectors.T

@@ -38,11 +38,14 @@ class Units(NamedTuple):
       residual: [units, members].
       slope: [units, members, coordinates].
       bread: inverse of J'J [coordinates, coordinates].
+      root: what corrects residuals for leverage: pooled `S^-1/2` [members, members], robust
+        `(I - H_ii)^-1/2` of every unit [units, members, members].
     """
 
     residual: Floats
     slope: Floats
     bread: Floats
+    root: Floats
 
 
 class Spread(NamedTuple):
@@ -59,12 +62,13 @@ class Spread(NamedTuple):
     dof: Scalar
 
 
-def in_units(settled: Any, places: Floats, free: Floats | None = None) -> Units:
+def in_units(settled: Any, places: Floats, method: str, free: Floats | None = None) -> Units:
     """A minimum by unit.
 
     Args:
       settled: the minimum.
       places: row of each member of each unit, -1 for none [units, members].
+      method: "pooled" or "robust".
       free: coordinates that may move, all of them unless given [coordinates].
     """
     there = places >= 0
@@ -77,22 +81,24 @@ def in_units(settled: Any, places: Floats, free: Floats | None = None) -> Units:
     gram = flat.T @ flat
     root = jnp.where(keep > 0, jnp.sqrt(jnp.maximum(jnp.diagonal(gram), 1e-300)), 1.0)
     bread = _root(gram / root[:, None] / root, -1.0, 1e-14) / root[:, None] / root
-    return Units(residual, slope, bread * keep[:, None] * keep)
+    bread = bread * keep[:, None] * keep
+    hat = jnp.einsum("ukp,pq,ulq->ukl", slope, bread, slope)
+    own = jnp.eye(residual.shape[1])
+    inner = len(residual) * own - hat.sum(0) if method == "pooled" else own - hat
+    return Units(residual, slope, bread, _root(inner, -0.5))
 
 
 def _root(matrix: Floats, power: float, least: float = 1e-9) -> Floats:
-    """A power of a symmetric matrix, directions without weight left out."""
+    """A power of symmetric matrices [..., n, n], directions without weight left out."""
     values, vectors = jnp.linalg.eigh(matrix)
     sound = values > least
-    return (vectors * jnp.where(sound, jnp.where(sound, values, 1.0) ** power, 0.0)) @ vectors.T
+    weighed = vectors * jnp.where(sound, jnp.where(sound, values, 1.0) ** power, 0.0)[..., None, :]
+    return weighed @ jnp.swapaxes(vectors, -1, -2)
 
 
-def meat(units: Units) -> tuple[Floats, Floats]:
-    """The pooled covariance of a unit's residuals [members, members], and `S^-1/2`."""
-    within = jnp.einsum("ukp,pq,ulq->kl", units.slope, units.bread, units.slope)
-    members = units.residual.shape[1]
-    weight = _root(len(units.residual) * jnp.eye(members) - within, -0.5)
-    return weight @ (units.residual.T @ units.residual) @ weight, weight
+def meat(units: Units) -> Floats:
+    """The pooled covariance of a unit's residuals [members, members]."""
+    return units.root @ (units.residual.T @ units.residual) @ units.root
 
 
 def spread(units: Units, direction: Floats, method: str) -> Spread:
@@ -106,12 +112,12 @@ def spread(units: Units, direction: Floats, method: str) -> Spread:
     lever = units.slope @ (units.bread @ direction)  # [units, members]
     naive = direction @ units.bread @ direction
     if method == "pooled":
-        pooled, weight = meat(units)
+        pooled, weight = meat(units), units.root
         outer = lever.T @ lever
         variance = jnp.sum(pooled * outer)
         dof = variance / jnp.maximum(jnp.sum(pooled * (weight @ outer @ weight)), 1e-300)
         return Spread(variance, naive, dof)
-    reach = jnp.einsum("ukl,ul->uk", _lift(units), lever)
+    reach = jnp.einsum("ukl,ul->uk", units.root, lever)
     variance = jnp.sum(jnp.sum(reach * units.residual, axis=1) ** 2)
     # Moments of that sum when rows are white: a quadratic form in the residuals.
     through = jnp.einsum("ukp,uk->up", units.slope, reach)
@@ -129,20 +135,10 @@ def coefficients_covariance(units: Units, method: str) -> Floats:
     """
     lever = units.slope @ units.bread  # [units, members, coordinates]
     if method == "pooled":
-        return jnp.einsum("kl,ukp,ulq->pq", meat(units)[0], lever, lever)
-    reach = jnp.einsum("ukl,ulp->ukp", _lift(units), lever)
+        return jnp.einsum("kl,ukp,ulq->pq", meat(units), lever, lever)
+    reach = jnp.einsum("ukl,ulp->ukp", units.root, lever)
     score = jnp.einsum("ukp,uk->up", reach, units.residual)
     return score.T @ score
-
-
-def _lift(units: Units) -> Floats:
-    """`(I - H_ii)^-1/2` of every unit [units, members, members]."""
-    members = units.residual.shape[1]
-
-    def lifted(slope):
-        return _root(jnp.eye(members) - slope @ units.bread @ slope.T, -0.5)
-
-    return jax.vmap(lifted)(units.slope)
 
 
 def question_weight(strata: np.ndarray) -> np.ndarray:
@@ -217,10 +213,9 @@ def with_questions(
     places = jnp.asarray(places)
     lever = (units.slope @ (units.bread @ direction)) * (places >= 0)
     if method == "pooled":
-        weight = meat(units)[1]
-        twice = jnp.sum((weight @ blocks.sum(0) @ weight) * (lever.T @ lever))
+        twice = jnp.sum((units.root @ blocks.sum(0) @ units.root) * (lever.T @ lever))
     else:
-        reach = jnp.einsum("ukl,ul->uk", _lift(units), lever)
+        reach = jnp.einsum("ukl,ul->uk", units.root, lever)
         twice = jnp.einsum("uk,ukl,ul->", reach, blocks, reach)
     moved = jnp.einsum("um,umq->q", lever, questions.scores[places])
     each = questions.weight * moved**2

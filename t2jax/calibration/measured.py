@@ -66,25 +66,32 @@ def measured(
       places: row of each member of each unit [units, members].
       questions: deviations of each question, or None.
     """
-    units = in_units(base, places)
     aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
-    found, shared = _spreads(units, ways, covariance, places, questions)
-    worth = found.naive / found.variance
     lower, upper = problem.box()
-    own = jnp.sqrt(
-        jax.vmap(lambda way: spread(units, way, covariance).variance)(jnp.eye(len(base.free)))
-    )
+    everything = jnp.eye(len(base.free))
+    units = in_units(base, places, covariance)
+    own = jnp.sqrt(jax.vmap(lambda way: spread(units, way, covariance).variance)(everything))
     room = jnp.minimum(base.free - lower, upper - base.free)
     # Coordinates with an open bound end far away, at a limit of rounding, not of meaning.
     closed = jnp.asarray([card.closed for card in problem.cards])
     near = closed & (room < _NEAR * own)
-    still, _ = _spreads(in_units(base, places, ~near), ways, covariance, places, questions)
+
+    def freed(free):
+        return _spreads(
+            in_units(base, places, covariance, free), ways, covariance, places, questions
+        )
+
+    # One after the other: two of LAPACK's batches at once can wait for each other for ever where
+    # XLA has two threads (jaxlib 0.10).
+    both, shares = jax.lax.map(freed, jnp.stack([jnp.ones_like(near), ~near]))
+    found, still = (jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
+    worth = found.naive / found.variance
     told = jnp.any(near) & (still.naive > 1e-9 * found.naive)
     other = still.naive / jnp.where(told, still.variance, 1.0)
     less = told & (other < worth)
     return Known(
         aims=aims, variance=found.variance, dof=found.dof, worth=jnp.where(less, other, worth),
-        worth_dof=jnp.where(less, still.dof, found.dof), shared=shared,
+        worth_dof=jnp.where(less, still.dof, found.dof), shared=shares[0],
     )  # fmt: skip
 
 

@@ -45,7 +45,9 @@ def _log_ratios(
     problem: Problem, covariance: str, base: Settled, case: Case, places: Floats, white: Floats
 ) -> Floats:
     """Log of target over approximation at every draw; -inf beyond a bound [draws]."""
-    values, vectors = jnp.linalg.eigh(coefficients_covariance(in_units(base, places), covariance))
+    values, vectors = jnp.linalg.eigh(
+        coefficients_covariance(in_units(base, places, covariance), covariance)
+    )
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
     rows = case.data.rows
     target = jnp.log(rows.value) if problem.objective.log_scale else rows.value
