@@ -72,14 +72,6 @@ def test_questions_that_move_all_losses_alike_do_not_move_exponents():
     assert errors(runs) == pytest.approx(errors(means), rel=1e-4)
 
 
-@pytest.mark.parametrize(("part", "size"), [(common, 0.0), (own, 0.0), (common, 0.3)])
-def test_a_profile_says_where_the_questions_are_most_of_it(part, size):
-    rng = np.random.default_rng(3)
-    runs = table(part(rng) * np.exp(size * rng.standard_normal((20, 1))))
-    told = any("most of the variance" in n for n in t2.profile(fitted(runs), NAMES).notes)
-    assert told == (size == 0)
-
-
 def test_noise_of_runs_and_of_questions_add_up():
     rng = np.random.default_rng(2)
     noise = np.exp(0.01 * rng.standard_normal((20, 1)))

@@ -23,7 +23,7 @@ from t2jax.fit.stages import plan_stages
 from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.optimum.box import Box
-from t2jax.optimum.solve import path_cost
+from t2jax.optimum.objective import cost_of
 
 __all__ = [
     "COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "prediction",
@@ -34,6 +34,7 @@ COEFFICIENT, SIZE, LOSS = 0, 1, 2
 """Kinds of quantity: a coefficient, the size N* that a budget asks for, the loss of a plan."""
 
 _STEPS = 200
+_NO_SLOPE = 1e-300  # stands for a slope that has the wrong sign, or none
 _STILL = 1e-9
 _FALL = 1e-4  # of the noise variance: a promised fall of the squares that no interval would notice
 
@@ -101,8 +102,9 @@ def prediction(problem: Problem, free: Floats, data: Data) -> Floats:
 def held(problem: Problem, free: Floats, case: Case, aim: Aim) -> Scalar:
     """How far a quantity lies from the value of an aim: zero on the profile.
 
-    N* is held by its first-order condition, the slope of the loss along the budget at log N,
-    which needs no optimum to be solved.
+    N* is held by its first-order condition, which needs no optimum to be solved: along the budget
+    the loss rises with log N, by fewer tokens and samples, as fast as it falls by the size itself.
+    The log of that ratio is nearly linear in the logs of coefficients, which the slope is not.
     """
     law = problem.law(free, case.data)
     values = jnp.stack([jnp.asarray(v) for v in law.coefficients().values()])
@@ -113,9 +115,14 @@ def held(problem: Problem, free: Floats, case: Case, aim: Aim) -> Scalar:
     found = jnp.where(aim.kind == LOSS, jnp.log(jnp.maximum(at_plan, 1e-12)) - aim.value, found)
     if case.box is None:
         return found / aim.unit
-    along = path_cost(law, case.box)
-    slope = jax.jvp(lambda n: along(n, jnp.zeros(())), (aim.value,), (jnp.ones(()),))[1]
-    return jnp.where(aim.kind == SIZE, slope, found) / aim.unit
+    cost, box, size = cost_of(law, case.box), case.box, aim.value
+    spent = box.split(law, size, jnp.zeros(()))
+    fall = -jax.jvp(lambda n: cost(n, *spent), (size,), (jnp.ones(()),))[1]
+    rise = jax.jvp(
+        lambda n: cost(size, *box.split(law, n, jnp.zeros(()))), (size,), (jnp.ones(()),)
+    )[1]
+    ratio = jnp.log(jnp.maximum(rise, _NO_SLOPE)) - jnp.log(jnp.maximum(fall, _NO_SLOPE))
+    return jnp.where(aim.kind == SIZE, ratio, found) / aim.unit
 
 
 def settle(
@@ -163,7 +170,7 @@ def settle(
             pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
             keep = jnp.where(pin, 0.0, 1.0)
             bound = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
-            move, price = jnp.linalg.solve(bound, downhill * keep), jnp.zeros(())
+            move, price = _solved(bound, downhill * keep), jnp.zeros(())
         else:
             move, price = _held_step(
                 system, downhill, normal, state.miss, lower - free, upper - free
@@ -174,6 +181,12 @@ def settle(
         free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
         residual = root * target - state.predicted
         move, price, promised = towards(state, damping)
+        if aim is not None:
+            # The equation bends: aim again with what is left of it at the end of the first step,
+            # and go less far after a rejection, since damping alone leaves its part as long.
+            bent = equation(jnp.clip(free + move, lower, upper)) - state.normal @ move
+            move, price, promised = towards(state._replace(miss=bent), damping)
+            move = move / (1.0 + damping)
         move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
         penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
         tried = jnp.clip(free + move, lower, upper)
@@ -242,13 +255,34 @@ def _held_step(
         right = jnp.where(stopped, edge, downhill - system @ edge)
         free_normal = normal * keep
         block = jnp.block([[inner, free_normal[:, None]], [free_normal[None], jnp.zeros((1, 1))]])
-        solved = jnp.linalg.solve(block, jnp.append(right, -miss - normal @ edge))
+        solved = _solved(block, jnp.append(right, -miss - normal @ edge))
         move, price = solved[:count], solved[count]
         edge = jnp.where(stopped, edge, jnp.clip(move, least, most))
         # What is held at the bound itself gets there within rounding, and is not past it.
         stopped = stopped | (move < least - _STILL) | (move > most + _STILL)
         edge = jnp.where(stopped, edge, 0.0)
     return move, price
+
+
+def _solved(matrix: Floats, right: Floats) -> Floats:
+    """`matrix^-1 right`, by Gauss and Jordan with pivots; not finite where there is none.
+
+    Written out, since two of LAPACK's batches at once can wait for each other for ever where XLA
+    has two threads (jaxlib 0.10); for systems as small as these it is no slower.
+    """
+    count = len(right)
+    rows = jnp.arange(count)
+
+    def eliminate(i, state):
+        here = rows == i
+        largest = jnp.argmax(jnp.where(rows >= i, jnp.abs(state[:, i]), -1.0))
+        upper, lower = state[i], state[largest]
+        state = jnp.where((rows == largest)[:, None], upper, state)
+        scaled = lower / lower[i]
+        below = state - jnp.where(here, 0.0, state[:, i])[:, None] * scaled
+        return jnp.where(here[:, None], scaled, below)
+
+    return jax.lax.fori_loop(0, count, eliminate, jnp.append(matrix, right[:, None], 1))[:, -1]
 
 
 class _Step(NamedTuple):

@@ -38,7 +38,6 @@ from t2jax.uncertainty.pareto import RELIABLE
 __all__ = ["Interval", "Profile", "profile"]
 
 _TRIES = 16  # constrained fits on the way to one end
-_MOSTLY = 0.5  # share of the variance from which the questions are said to be most of it
 _FAR = 1e-6  # violation of the held quantity that counts as no fit
 
 
@@ -254,10 +253,6 @@ def profile(
     if budget is not None and "params" in intervals:
         intervals |= _follow(intervals["params"], budget)
     notes = _notes(setup, base, fit, law, intervals, np.asarray(known.shared))
-    if method == "profile":
-        notes += _mostly_questions(
-            [q.name for q in asked], np.asarray(known.shared / known.variance)
-        )
     notes += _lost(intervals, [q.name for q, lost in zip(asked, ends.lost, strict=True) if lost])
     if covariance == "robust":
         notes += _unequal(setup)
@@ -392,7 +387,7 @@ def _notes(
     names = [c.name for c in setup.problem.cards]
     stuck = [name for name, pin in zip(names, np.asarray(base.pinned), strict=True) if pin]
     if stuck:
-        notes.append(f"{', '.join(stuck)} at a bound: the rows do not identify them")
+        notes.append(f"{', '.join(stuck)} at a bound: not identified by these rows")
     ours, theirs = law.coefficients(), fit.law.coefficients()
     far = []
     for name, interval in intervals.items():
@@ -414,17 +409,6 @@ def _notes(
     if open_ends:
         notes.append(f"the rows do not bound {', '.join(open_ends)}")
     return notes
-
-
-def _mostly_questions(names: list[str], share: np.ndarray) -> list[str]:
-    """A warning where a profile measures along the rows what comes from the questions."""
-    told = [name for name, own in zip(names, share, strict=True) if own > _MOSTLY]
-    if not told:
-        return []
-    return [
-        f"most of the variance of {', '.join(told)} comes from the choice of questions, which the "
-        "sum of squares over rows does not show: compare method='laplace', or t2jax.calibrate"
-    ]
 
 
 def _lost(intervals: dict[str, Interval], lost: list[str]) -> list[str]:
