@@ -185,8 +185,8 @@ def plan_section(
     return Section("The plan", blocks)
 
 
-def _profile_words(profiled: Profile | None) -> list[str]:
-    """The intervals that cover best in simulation, in a sentence."""
+def _profile_words(profiled: Profile | None) -> list[str | Bullets]:
+    """The intervals by profile likelihood in a sentence, and what must be said beside them."""
     if profiled is None:
         return []
     shown = [
@@ -195,9 +195,9 @@ def _profile_words(profiled: Profile | None) -> list[str]:
     ]  # fmt: skip
     shown[0] += f" round {_text.count(profiled['params'].estimate)}"
     return [
-        f"{profiled.level:.0%} intervals by profile likelihood, which cover nearest to what they "
-        f"say in simulation: {', '.join(shown)}. What they rest on: t2jax profile; whether to "
-        "trust them here: t2jax calibrate.",
+        f"{profiled.level:.0%} intervals by profile likelihood, which cover as they say in "
+        f"simulation: {', '.join(shown)}. Whether to trust them here: t2jax calibrate.",
+        Bullets([f"{note[0].upper()}{note[1:]}." for note in profiled.notes]),
         "",
     ]
 
