@@ -51,6 +51,12 @@ CALLS = {
 }
 
 
+def test_a_compilation_is_heard():
+    before = len(COMPILED)
+    jax.jit(lambda x: x + 1)(np.ones(3))
+    assert len(COMPILED) > before
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_second_call_compiles_nothing(call):
     CALLS[call](0)
