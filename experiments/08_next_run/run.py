@@ -1,6 +1,6 @@
 """Does buying runs by design beat buying them at random or in the corners? See README.md.
 
-Simulation. Writes `results/campaigns.csv`, `results/summary.txt` and `results/regret.png`.
+Simulation. Writes `results/worlds.csv`, `results/summary.txt` and `results/regret.png`.
 Public API only.
 """
 
@@ -188,7 +188,7 @@ def main() -> None:
                 rows += campaign(seed, repeat, strategy)
         print(f"world {seed + 1} of {SEEDS}", flush=True)
     table = pd.DataFrame(rows)
-    per_world(table).to_csv(HERE / "results/campaigns.csv", index=False, float_format="%.6g")
+    per_world(table).to_csv(HERE / "results/worlds.csv", index=False, float_format="%.6g")
     text = summarise(table)
     print(text)
     (HERE / "results/summary.txt").write_text(text + "\n", encoding="utf-8")
