@@ -9,19 +9,18 @@ import pathlib
 import sys
 
 import numpy as np
-from run import DESIGNS, SAMPLES, SHOWN
-from run import LAWS as LOSS_LAWS
+from run import DESIGNS, LAWS, SAMPLES, SHOWN
 from scipy import special
 
 import t2jax as t2
 
 HERE = pathlib.Path(__file__).resolve().parent
-LAWS = LOSS_LAWS | {"t2_loss": LOSS_LAWS["t2_loss"].replace(E1=3.0, S=0.8)}
 SURPRISE = np.geomspace(1e-4, 60.0, 400)  # -log p that a question can have, nats
 QUESTIONS = 400
 OWN = 0.05  # share of the variance of a question's rank that is a checkpoint's own
 RUN = 0.01  # deviation between runs alike of the log of every -log p
 TABLES, NAIVE_TABLES, DRAWS = 1000, 100, 199
+JUDGED = 400  # tables that `t2jax.calibrate` simulates from the first one
 LEVELS = (0.9, 0.95)
 
 
@@ -124,6 +123,7 @@ def cell(name: str, checkpoints: int) -> dict:
             [list((found[n][0] <= truth[n]) & (truth[n] <= found[n][1])) for n in SHOWN]
         )
 
+    recommended = None
     for i in range(TABLES):
         table = world.table(rng)
         fit = t2.fit(table, law=name, objective="huber", n_starts=2)
@@ -142,8 +142,14 @@ def cell(name: str, checkpoints: int) -> dict:
             naive = t2.fit(world.means(table), law=name, objective="huber", n_starts=2)
             count("row bootstrap", lambda fit=naive: draws_of(fit, budget, "row"))
             count("bootstrap", lambda fit=fit: draws_of(fit, budget, "run"))
+        if i == 0:
+            recommended = t2.calibrate(
+                fit, budget=budget, tables=JUDGED, methods=["profile", "laplace"],
+                seed=checkpoints, progress=False,
+            ).recommended  # fmt: skip
     return {
         "truth": truth,
+        "recommended": recommended,
         "tables": {m: len(own) for m, own in hits.items()},
         "refused": refused,
         "coverage": {
@@ -160,6 +166,7 @@ def lines(name: str, checkpoints: int, found: dict) -> list[str]:
         shares = "  ".join(f"{own[n][1]:6.1%} ({own[n][0]:5.1%})" for n in SHOWN)
         lost = found["refused"].get(method, 0)
         out.append(f"{name:9s} {checkpoints:3d}  {method:14s} {shares}" + f"  {lost:4d}")
+    out.append(f"{'':15s}t2jax.calibrate of the first table recommends {found['recommended']}")
     return out
 
 
