@@ -69,8 +69,13 @@ def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
     assert (code, errors) == (0, "")
     check_page(text)
     told = " ".join(text.split())
-    assert "90% intervals by profile likelihood" in told
-    assert "90% intervals by profile likelihood" in (out / "index.html").read_text("utf-8")
+    page = (out / "index.html").read_text("utf-8")
+    for sentence in (
+        "90% intervals by profile likelihood",
+        "The choice of questions is part of the intervals.",
+    ):
+        assert sentence in told
+        assert sentence in page
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
 
 

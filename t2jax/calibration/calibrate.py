@@ -190,8 +190,7 @@ def _noise(
     there = places >= 0
     size = int(there.sum())
     if run is None or row is None:
-        method = "pooled" if setup.pooled else "robust"
-        units = in_units(settled_at(setup), jnp.asarray(places), method)
+        units = in_units(settled_at(setup), jnp.asarray(places), setup.covariance)
         blocks = np.zeros((*places.shape, places.shape[1]))
         if setup.questions is not None:
             # The questions are drawn apart: what they leave in the residuals is not drawn twice.
@@ -256,7 +255,7 @@ def _judge(
 ) -> tuple[dict[str, np.ndarray], float]:  # fmt: skip
     """Whether each interval holds the truth, by method [tables, quantities, levels]."""
     tables = len(values)
-    covariance = "pooled" if setup.pooled else "robust"
+    covariance = setup.covariance
     questions = setup.questions
     share = dict.fromkeys(m for m in methods if m in ("bootstrap", "row bootstrap"))
     parts: list[Any] = []

@@ -68,9 +68,9 @@ def measured(
     """
     aims, ways = jax.vmap(lambda aim: oriented(problem, case, aim, base.free))(aims)
     lower, upper = problem.box()
-    everything = jnp.eye(len(base.free))
+    axes = jnp.eye(len(base.free))
     units = in_units(base, places, covariance)
-    own = jnp.sqrt(jax.vmap(lambda way: spread(units, way, covariance).variance)(everything))
+    own = jnp.sqrt(jax.vmap(lambda way: spread(units, way, covariance).variance)(axes))
     room = jnp.minimum(base.free - lower, upper - base.free)
     # Coordinates with an open bound end far away, at a limit of rounding, not of meaning.
     closed = jnp.asarray([card.closed for card in problem.cards])

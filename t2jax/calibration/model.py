@@ -329,6 +329,11 @@ class Setup:
         return self.problem.law(self.start, self.case.data)
 
     @property
+    def covariance(self) -> str:
+        """How the noise of these units is measured unless told: "pooled" where it can be."""
+        return "pooled" if self.pooled else "robust"
+
+    @property
     def units(self) -> int:
         """Number of units."""
         return len(self.places)

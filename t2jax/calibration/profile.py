@@ -219,7 +219,7 @@ def profile(
     names = [quantities] if isinstance(quantities, str) else quantities
     how = {"objective": fit.objective, "samples": fit.samples, "unit": unit}
     begun = Setup.of(fit.law, table, box=None, plan=None, **how)
-    covariance = covariance or ("pooled" if begun.pooled else "robust")
+    covariance = covariance or begun.covariance
     if covariance not in METHODS or (covariance == "pooled" and not begun.pooled):
         raise InputError(
             f"covariance '{covariance}' does not go with these units",

@@ -197,7 +197,7 @@ def _profile_words(profiled: Profile | None) -> list[str | Bullets]:
     return [
         f"{profiled.level:.0%} intervals by profile likelihood, which cover as they say in "
         f"simulation: {', '.join(shown)}. Whether to trust them here: t2jax calibrate.",
-        Bullets([f"{note[0].upper()}{note[1:]}." for note in profiled.notes]),
+        *([Bullets([f"{n[0].upper()}{n[1:]}." for n in profiled.notes])] if profiled.notes else []),
         "",
     ]
 
