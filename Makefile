@@ -7,8 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # page, which computes in a browser, and tests that compute nothing or only draw.
 NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/test_public_api.py \
 	tests/test_readme.py tests/test_page.py tests/test_page_solver.py tests/test_cli_fuzz.py \
-	tests/test_read_fuzz.py tests/test_read_traps.py tests/test_figures.py \
-	tests/test_figures_of_draws.py tests/test_html.py tests/test_quickstart.py
+	tests/test_cli_shell.py tests/test_read_fuzz.py tests/test_read_traps.py \
+	tests/test_figures.py tests/test_figures_of_draws.py tests/test_html.py \
+	tests/test_quickstart.py
 
 # A file's tests stay on one worker, so that what they share is made once.
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow"

@@ -2,14 +2,10 @@
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import json
 import os
 import pathlib
-import re
-import shlex
-import subprocess
 import sys
 
 import jax
@@ -17,16 +13,12 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax import cli
 from t2jax.cli import main
 from t2jax.cli._defaults import Budgets, decide, default_law
-from t2jax.cli._flags import parse
 from t2jax.errors import Refusal
 from t2jax.laws import template
 from t2jax.report import FILES
 from t2jax.uncertainty.ensemble import as_ensemble
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -351,87 +343,6 @@ def test_standard_input_is_read(run, loss_table, monkeypatch):
     assert seen == [(148, "additive")]
 
 
-@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
-def test_help_is_printed_and_narrow(run, command):
-    code, text, error = run(*command.split(), "--help")
-    assert (code, error) == (0, "")
-    assert text.startswith("usage: t2jax")
-    assert max(map(len, text.splitlines())) <= 100
-    for name in [command] if command else cli.COMMANDS:
-        assert name in text
-
-
-@pytest.mark.parametrize("command", cli.COMMANDS)
-def test_help_gives_an_example_that_the_command_takes(run, command):
-    asked = importlib.import_module(f"t2jax.cli.{command}").Command
-    example = re.findall(rf"Example: (t2jax {command} .*)", asked.__doc__ or "")[0]
-    assert example in " ".join(run(command, "--help")[1].split())
-    words = shlex.split(example.partition(" > ")[0])
-    assert parse(asked, command, words[2:]) is not None
-
-
-def test_bash_completes_commands_flags_and_leaves_files_to_the_shell(run, tmp_path):
-    code, script, _ = run("completion", "bash")
-    assert code == 0
-    (tmp_path / "t2jax.bash").write_text(script)
-    ask = (
-        "source t2jax.bash\n"
-        'ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _tyro_t2jax; '
-        'echo "${COMPREPLY[@]}"; }\n'
-        "ask t2jax pla\nask t2jax plan --train-f\nask t2jax plan ru\ncomplete -p t2jax\n"
-    )
-    done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True,
-                          check=True)  # fmt: skip
-    told = done.stdout.splitlines()
-    assert told[:3] == ["plan", "--train-flops", ""]
-    assert "-o default" in told[3]
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_scripts_that_name_every_command(run, shell):
-    code, script, _ = run("completion", shell)
-    assert code == 0
-    assert all(f"'{name}'" in script for name in cli.COMMANDS)
-    assert ("|| _files" in script) == (shell == "zsh")
-    assert "--no-files" not in script
-
-
-def test_an_unknown_shell_is_refused_with_the_nearest(run):
-    code, _, error = run("completion", "bsh")
-    assert code == 2
-    assert "did you mean 'bash'" in error
-
-
-def test_no_color_is_honoured_on_a_terminal(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    painted, plain = Terminal(), Terminal()
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    with contextlib.redirect_stdout(painted):
-        assert main(["fit", "--help"]) == 0
-    monkeypatch.setenv("NO_COLOR", "1")
-    with contextlib.redirect_stdout(plain):
-        assert main(["fit", "--help"]) == 0
-    assert "\x1b" in painted.getvalue()
-    assert "\x1b" not in plain.getvalue()
-    assert "usage: t2jax fit" in plain.getvalue()
-
-
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys\nfrom t2jax.cli import main\n"
-        "for name in 'fit posterior compare optimum frontier'.split():\n    main([name, '-h'])\n"
-        "heavy = {'jax', 'numpy', 'pandas', 'matplotlib', 'optax'} & set(sys.modules)\n"
-        "sys.exit(' '.join(sorted(heavy)) or 0)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
@@ -448,20 +359,6 @@ def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch
     monkeypatch.setattr(t2, "fit", bug)
     with pytest.raises(ZeroDivisionError):
         run("plan", loss_table)
-
-
-def test_a_closed_pipe_is_no_error():
-    command = [sys.executable, "-c", "import sys; from t2jax.cli import main; sys.exit(main())"]
-    process = subprocess.Popen(
-        [*command, "plan", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    error = process.stderr.read()
-    process.stderr.close()
-    assert process.wait() == 0
-    assert error == b""
 
 
 def test_the_law_follows_from_the_table():
