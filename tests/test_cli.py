@@ -142,6 +142,10 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
     assert code == 3
     assert "cannot weigh inference against training" in error
     assert sorted(os.listdir()) == ["draws.npz", "fit.json"]
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_loss_table_goes_beyond_it_only_with_a_warning(run, loss_table):
     code, text, _ = run(
         "plan", loss_table, "--law", "additive", "--draws", "8", "--train-flops", "1e13",
         "--extrapolate", "--json",
