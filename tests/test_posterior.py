@@ -14,7 +14,6 @@ from scipy import special, stats
 
 from t2jax._precision import double
 from t2jax.cli import main
-from t2jax.datasets import load_ladder
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult, fit
 from t2jax.fit.counts import rising, rising_log_likelihood
@@ -22,8 +21,8 @@ from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
 from t2jax.uncertainty.posterior import _judge, _remedy, _Stats
-from t2jax.uncertainty.prepare import prepare
-from t2jax.uncertainty.target import grouped_t_log_density, mixed_log_likelihood
+from t2jax.uncertainty.prepare import _nest, prepare
+from t2jax.uncertainty.target import mixed_log_likelihood, nested_t_log_density
 
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
 TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)
@@ -69,18 +68,20 @@ def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
     )  # fmt: skip
 
 
-def test_a_group_that_shares_a_shift_is_one_multivariate_t():
+def test_a_run_whose_checkpoints_share_shifts_is_one_multivariate_t():
     rng = np.random.default_rng(0)
-    residual, group = rng.normal(0, 0.1, 7), np.array([0, 1, 1, 1, 2, 2, 2])
-    sigma, nu, shift = 0.05, 3, 0.08
+    residual = rng.normal(0, 0.1, 9)
+    inner, outer = np.array([0, 1, 1, 1, 2, 2, 3, 3, 4]), np.array([0, 1, 1, 2, 2])
+    sigma, nu, shift, run_sd = 0.05, 3, 0.08, 0.11
     with jax.enable_x64(True):
-        numbers = (jnp.asarray(x, float) for x in (sigma, nu, shift))
-        sizes = jnp.bincount(group) * 1.0
-        found = grouped_t_log_density(jnp.asarray(residual), group, sizes, *numbers)
+        numbers = (jnp.asarray(x, float) for x in (sigma, nu, shift, run_sd))
+        nest = _nest(inner, outer[inner])
+        found = nested_t_log_density(jnp.asarray(residual), nest, *numbers)
     for i in range(3):
-        mine = residual[group == i]
-        shape = sigma**2 * np.eye(len(mine)) + shift**2
-        want = stats.multivariate_t(np.zeros(len(mine)), shape, df=nu).logpdf(mine)  # pyright: ignore
+        rows = np.flatnonzero(outer[inner] == i)
+        shape = sigma**2 * np.eye(len(rows)) + run_sd**2
+        shape = shape + shift**2 * (inner[rows][:, None] == inner[rows])
+        want = stats.multivariate_t(np.zeros(len(rows)), shape, df=nu).logpdf(residual[rows])  # pyright: ignore
         assert float(found[i]) == pytest.approx(float(want), rel=1e-10)
 
 
@@ -241,7 +242,7 @@ def test_the_remedy_names_effects_where_there_are_any():
     wild = calm._replace(diverging=np.ones((4, 10), bool))
     assert "effects='none', whose intervals" in _remedy(wild, 500, 1000, 0.9, "spread")
     assert "use target_accept=0.98" in _remedy(wild, 500, 1000, 0.9, "none")
-    assert "effects" not in _remedy(calm, 500, 1000, 0.9, "shift")
+    assert "effects" not in _remedy(calm, 500, 1000, 0.9, "checkpoint")
 
 
 def test_diagnostics_agree_with_numpyro_and_theory():
@@ -262,6 +263,7 @@ def test_diagnostics_agree_with_numpyro_and_theory():
         ({"draws": 1}, "cannot be judged"),
         ({"effects": "runs"}, "unknown effects"),
         ({"effects": "checkpoint"}, "one row"),
+        ({"effects": "run"}, "one checkpoint"),
         ({"impossible": True}, "mean nothing"),
         ({"target_accept": 1.0}, "acceptance"),
         ({"priors": {"kappa": Prior(family="flat")}}, "not sampled"),
@@ -336,14 +338,3 @@ def test_the_posterior_of_the_published_table(shared_data):
         column = draws.law.coefficients()[name]
         assert column.mean() == pytest.approx(mean, abs=0.15 * spread)
         assert column.std() == pytest.approx(spread, rel=0.1)
-
-
-@pytest.mark.slow
-def test_a_posterior_of_likelihoods_says_that_it_holds_for_these_questions(fitted, table):
-    told = {}
-    for kind, own in (("nll", fit(load_ladder(), n_starts=1)), ("loss", fitted)):
-        with jax.enable_x64(True):
-            runs = own.observations or table
-            told[kind] = prepare(own, runs, effects=None, impossible=False, priors=None).notes
-    assert "hold for these questions" in told["nll"][-1]
-    assert not any("questions" in note for note in told["loss"])

@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.stats import norm
 
 from t2jax._typing import ArrayLike, Floats, Scalar
 
 __all__ = [
     "METHODS", "Questions", "Spread", "Units", "coefficients_covariance", "in_units", "meat",
-    "question_blocks", "question_weight", "spread", "student_cdf", "student_quantile",
+    "question_blocks", "spread", "student_cdf", "student_quantile",
     "with_questions",
 ]  # fmt: skip
 
@@ -139,13 +138,6 @@ def coefficients_covariance(units: Units, method: str) -> Floats:
     reach = jnp.einsum("ukl,ulp->ukp", units.root, lever)
     score = jnp.einsum("ukp,uk->up", reach, units.residual)
     return score.T @ score
-
-
-def question_weight(strata: np.ndarray) -> np.ndarray:
-    """How much the square of a question's deviation adds to the variance of a mean [questions]."""
-    sizes = np.bincount(strata)[strata]
-    # A mean over questions within fixed tasks: each deviation stands for one of n - 1.
-    return sizes / np.maximum(sizes - 1, 1) / len(strata) ** 2
 
 
 class Questions(NamedTuple):

@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import passk
 from t2jax._typing import Floats, Scalar
-from t2jax.calibration.covariance import Questions, question_weight
+from t2jax.calibration.covariance import Questions
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import SSE, Huber
 from t2jax.fit.problem import Data, Problem
@@ -24,6 +23,7 @@ from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.optimum.box import Box
 from t2jax.optimum.objective import cost_of
+from t2jax.uncertainty.choice import question_scores, question_weight
 
 __all__ = [
     "COEFFICIENT", "LOSS", "SIZE", "Aim", "Case", "Settled", "Setup", "held", "prediction",
@@ -390,7 +390,8 @@ class Setup:
         at = jax.tree.map(lambda v: jnp.asarray(v, float), law)
         start = stage.problem.free(at, data, ())
         point = jnp.asarray(plan if plan is not None else (0.0, 0.0, 0.0), float)
-        scores, strata = _scores(runs, stage.grid, squares.log_scale, stage.rows)
+        value = np.asarray(stage.rows.value) if squares.log_scale else None
+        scores, strata = question_scores(runs, stage.grid, value)
         box = None if box is None else jax.tree.map(lambda v: jnp.asarray(v, float), box)
         return cls(
             problem=stage.problem, case=Case(data=data, box=box, plan=point), start=start,
@@ -409,21 +410,3 @@ def _places(codes: np.ndarray, rows: Any) -> tuple[np.ndarray, bool]:
     alike = bool((places >= 0).all()) and bool((samples[places] == samples[places[0]]).all())
     single = all(len(set(tokens[own].tolist())) == 1 for own in members)
     return places, alike and single
-
-
-def _scores(
-    runs: Observations, grid: tuple[float, ...] | None, log_scale: bool, rows: Any
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """How each question's own value departs from the mean of its task, on the residual's scale."""
-    if runs.kind != "nll" or grid is None:
-        return None, None
-    assert runs.task is not None
-    strata = np.unique(runs.task, return_inverse=True)[1]
-    columns = [np.array(passk.neg_log_pass_at_k(jnp.asarray(runs.nll), k)) for k in grid]
-    each = np.stack(columns, axis=1).reshape(-1, runs.n_questions)
-    for task in range(strata.max() + 1):
-        mine = strata == task
-        each[:, mine] -= each[:, mine].mean(axis=1, keepdims=True)
-    if log_scale:
-        each /= np.asarray(rows.value)[:, None]
-    return each, strata

@@ -19,7 +19,9 @@ class Command(DrawsOptions):
     draws: Annotated[int, arg("draws kept per chain", "COUNT")] = 1000
     chains: Annotated[int, arg("chains", "COUNT")] = 4
     warmup: Annotated[int, arg("adaptation steps per chain", "COUNT")] = 500
-    effects: Annotated[str, arg("checkpoint or none; by default what the table has", "KIND")] = ""
+    effects: Annotated[
+        str, arg("run, checkpoint or none; by default what the table has", "KIND")
+    ] = ""
     impossible: Annotated[bool, arg("counts: let a share of the questions be impossible")] = False
     target_accept: Annotated[
         float, arg("acceptance that steps are adapted to; higher where draws diverge", "SHARE")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -205,7 +206,7 @@ def as_ensemble(model: Model) -> Ensemble:
     """Any model as an ensemble: a law or a fit becomes one without draws.
 
     Raises:
-      InputError: something else was given.
+      InputError: something else was given, or the bare draws of an ensemble.
     """
     if isinstance(model, Ensemble):
         return model
@@ -213,6 +214,13 @@ def as_ensemble(model: Model) -> Ensemble:
         kept = {"hull": model.hull, "source": model.source, "data_hash": model.data_hash}
         return dataclasses.replace(as_ensemble(model.law), **kept)
     if isinstance(model, Law):
+        batch = np.broadcast_shapes(*(np.shape(value) for value in model.coefficients().values()))
+        if batch:
+            raise InputError(
+                f"law '{model.name}' holds {math.prod(batch)} draws and one law is needed",
+                remedy="give the ensemble that they are from, or "
+                "t2jax.Ensemble(law=..., point=..., kind=...)",
+            )
         empty = jax.tree.map(lambda _: np.zeros(0), model)
         return Ensemble(law=empty, point=model, kind="point")
     raise InputError(

@@ -51,8 +51,10 @@ def posterior(
     """Sample the posterior of a fitted law.
 
     Losses follow a Student-t in log loss, counts a beta-binomial, whatever objective the fit
-    minimised. Sampling starts round the mode, in coordinates whitened there, and runs until
-    every chain has its draws; chains that do not agree are refused, not reported.
+    minimised. Where losses are means over questions that the table holds, the questions count as
+    drawn from many: every draw is moved as other questions would move the mode. Sampling starts
+    round the mode, in coordinates whitened there, and runs until every chain has its draws;
+    chains that do not agree are refused, not reported.
 
     Args:
       fit: the fit whose law is sampled.
@@ -63,8 +65,9 @@ def posterior(
       warmup: adaptation steps per chain, which are thrown away.
       effects: "checkpoint" gives every checkpoint its own deviation from the law: a shift of
         log loss shared by its rows, or of log b, the log odds against success, for counts.
-        "none" takes rows, or questions, as independent. "checkpoint" unless given, where rows
-        share a checkpoint.
+        "run" gives one to every run (or trunk, where the table names them) besides, shared by
+        its checkpoints; losses only. "none" takes rows, or questions, as independent. Unless
+        given, what the table has, and "run" where it has five runs or more.
       impossible: whether a share of the questions, alike for all checkpoints, may be impossible;
         the law then describes the others, and `nuisance["impossible"]` holds the share.
       priors: by coefficient name, in place of the default ones.
@@ -98,11 +101,11 @@ def posterior(
         prepared, seed, draws, chains, warmup, target_accept=target_accept, progress=progress
     )
     target, inputs = prepared.target, prepared.inputs
-    law, others = _unpack(target, jnp.asarray(vectors.reshape(chains * draws, -1)), inputs)
-    law, others = to_numpy((law, others))
+    vectors = vectors.reshape(chains * draws, -1)
+    sampled, others = to_numpy(_unpack(target, jnp.asarray(vectors), inputs))
     tail = target.cards[len(fit.law.cards()) :]
     nuisance = {card.name: np.asarray(x) for card, x in zip(tail, others, strict=True)}
-    judged = {n: x for n, x in (law.coefficients() | nuisance).items() if n in target.names}
+    judged = {n: x for n, x in (sampled.coefficients() | nuisance).items() if n in target.names}
     verdict = _judge(judged, stats, chains, draws)
     failed = verdict.pop("failed")
     if failed and not allow_failed:
@@ -110,7 +113,11 @@ def posterior(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
             remedy=_remedy(stats, warmup, draws, target_accept, target.effects),
         )
-    checks, misfits = check(target, prepared.whole, vectors.reshape(chains * draws, -1), seed=seed)
+    checks, misfits = check(target, prepared.whole, vectors, seed=seed)
+    law = sampled
+    if prepared.moves is not None:
+        moved = vectors + _choices(prepared.moves, len(vectors), seed)
+        law = to_numpy(_unpack(target, jnp.asarray(moved), inputs)[0])
     notes = [
         f"{chains} chains of {draws} draws; R-hat up to {verdict['r_hat']:.4f}, effective draws "
         f"{verdict['ess_bulk']:.0f} (bulk) and {verdict['ess_tail']:.0f} (tails) or more, "
@@ -229,6 +236,12 @@ def _sample(
     white, *rest = (column[:draws].swapaxes(0, 1) for column in columns)
     vectors = np.asarray(prepared.mode) + white @ np.asarray(prepared.root).T
     return vectors, _Stats(*rest)
+
+
+def _choices(moves: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Moves by as many choices of questions [draws, coordinates]."""
+    rng = np.random.default_rng([seed, 2])
+    return rng.normal(size=(draws, moves.shape[1])) @ moves.T
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -57,12 +57,13 @@ def check(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _states(target: Target, vectors: Floats, inputs: Inputs) -> tuple:
-    """Per draw: log prediction of every row or Beta parameters, and the other coefficients."""
+    """Per draw: the centre of every row or Beta parameters, and what is spread round them."""
 
     def one(vector):
         law, others = target.values(target.coordinates(vector, inputs), inputs)
         if not target.problem.objective.counts:
-            return jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12)), others
+            centre = jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12))
+            return centre, (*others[:2], *target.deviations(others))
         effects = None
         if target.effects == "spread":
             effects, _ = target.latent(vector, inputs, others[-1:])
@@ -73,15 +74,16 @@ def _states(target: Target, vectors: Floats, inputs: Inputs) -> tuple:
 
 def _losses(target: Target, inputs: Inputs, state: Any, rng: np.random.Generator) -> dict:
     centre, others = state
-    sigma, nu, *shift = (np.asarray(x)[:, None] for x in others)
+    sigma, nu, shift_sd, run_sd = (np.asarray(x)[:, None] for x in others)
     observed = np.log(np.asarray(inputs.data.rows.value)) - centre
-    group, groups = np.asarray(inputs.group), len(np.asarray(inputs.sizes))
-    # Rows of a group share their tails, as in the likelihood.
-    scale = np.sqrt(nu / rng.chisquare(np.broadcast_to(nu, (len(nu), groups))))
+    inner, outer = np.asarray(inputs.nest.inner), np.asarray(inputs.nest.outer)
+    run, runs = outer[inner], len(inputs.nest.outer_rows)
+    # Rows of a run share their tails, as in the likelihood.
+    scale = np.sqrt(nu / rng.chisquare(np.broadcast_to(nu, (len(nu), runs))))
     noise = rng.normal(size=observed.shape) * sigma
-    if shift:
-        noise = noise + (rng.normal(size=(len(nu), groups)) * shift[0])[:, group]
-    again = noise * scale[:, group]
+    noise = noise + (rng.normal(size=(len(nu), len(outer))) * shift_sd)[:, inner]
+    noise = noise + (rng.normal(size=(len(nu), runs)) * run_sd)[:, run]
+    again = noise * scale[:, run]
     statistics = {"median absolute residual": np.median, "largest absolute residual": np.max}
     return {
         name: (function(np.abs(observed), axis=1), function(np.abs(again), axis=1))

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +17,21 @@ from t2jax.fit.counts import distinct_cells, rising
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.observations import Observations
+from t2jax.uncertainty.choice import question_scores, question_weight, shared_moves
 from t2jax.uncertainty.priors import Prior, default_priors
-from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Target
+from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
 
 __all__ = ["Prepared", "checkpoints", "prepare"]
 
 _ANCHOR = 200.0  # the unit of the inner loss of a count law is a convention: held within 5%
 _NOWHERE = -60.0  # log of a closed coefficient that is held at its bound
-_SAME_QUESTIONS = (
-    "intervals hold for these questions: their choice, which all checkpoints share, is not part of "
-    "this posterior; t2jax.profile and t2jax.bootstrap draw it"
+_EFFECTS = (None, "run", "checkpoint", "none")
+_FEWEST_RUNS = 5  # that a spread between runs is estimated from
+_DRAWN = (
+    "the choice of questions is part of the intervals: every draw is moved as other questions "
+    "would move the mode"
 )
+_SAME = "intervals hold for these questions: a table of losses says nothing of others"
 _WIDEST = 5.0  # standard deviation of a whitened coordinate that the data leave open
 
 
@@ -43,6 +47,8 @@ class Prepared:
       root: lower triangle whose square is the covariance of the normal law there.
       unit: what the likelihood takes as independent.
       notes: sentences for the reader of the result.
+      moves: how other questions would move the mode, to be weighed by standard normals
+        [coordinates, normals]; None where the table holds no questions.
     """
 
     target: Target
@@ -52,12 +58,29 @@ class Prepared:
     root: Floats
     unit: str
     notes: tuple[str, ...]
+    moves: np.ndarray | None
 
 
 def checkpoints(table: Observations) -> np.ndarray:
     """Codes of the checkpoint of each row of a table [rows]."""
     keys = np.stack([table.cluster("run").astype(float), table.tokens], axis=1)
     return np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+
+
+class _Sharing(NamedTuple):
+    """Which rows share what.
+
+    Attributes:
+      nest: the rows in checkpoints in runs.
+      unit: what the likelihood takes as independent.
+      kind: of effects.
+      notes: sentences for the reader of the result.
+    """
+
+    nest: Nest
+    unit: str
+    kind: str
+    notes: tuple[str, ...]
 
 
 def prepare(
@@ -74,9 +97,9 @@ def prepare(
       InputError: an unknown kind of effects, or impossible questions in a table of losses.
       Refusal: the law has no likelihood on this table.
     """
-    if effects not in (None, "checkpoint", "none"):
+    if effects not in _EFFECTS:
         raise InputError(
-            f"unknown effects '{effects}'", remedy="use effects='checkpoint' or 'none'"
+            f"unknown effects '{effects}'", remedy="use effects='run', 'checkpoint' or 'none'"
         )
     stage = _likelihood_stage(fit, table)
     data = whole = stage.data(None)
@@ -93,7 +116,8 @@ def prepare(
             f"impossible questions mean nothing for law '{fit.law.name}' on {table.source}",
             remedy="leave impossible out, or fit law='beta_monotone' to successes and trials",
         )
-    group, unit, kind = _groups(table, stage, effects)
+    sharing = _sharing(table, stage, effects)
+    kind = sharing.kind
     cards = stage.problem.cards + (IMPOSSIBLE,) * impossible + EFFECT_CARDS[kind]
     law = jax.tree.map(jnp.asarray, fit.law)
     start = [*stage.problem.free(law, data, _nuisance(stage, law))]
@@ -113,14 +137,12 @@ def prepare(
         effects=kind,
         impossible=impossible,
     )
-    sizes = np.bincount(group)
     inputs = Inputs(
         data=data,
         priors=jnp.asarray([[prior.first, prior.second] for prior in chosen]),
         held=jnp.stack(coordinates),
-        group=jnp.asarray(group),
-        sizes=jnp.asarray(sizes, float),
-        blend=jnp.ones((1, len(sizes))) if kind == "spread" else None,
+        nest=sharing.nest,
+        blend=jnp.ones((1, len(sharing.nest.inner_rows))) if kind == "spread" else None,
         rising=quick,
     )
     vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
@@ -134,14 +156,16 @@ def prepare(
             f"the posterior of law '{fit.law.name}' has no mode near the fit",
             remedy="fit again, or use a law with fewer coefficients",
         )
+    moves = None if counts else _moves(table, stage, target, inputs, mode, root)
     return Prepared(
         target=target,
         inputs=inputs,
         whole=dataclasses.replace(inputs, data=whole),
         mode=mode,
         root=root,
-        unit=unit,
-        notes=(*notes, *[_SAME_QUESTIONS] * (table.kind == "nll")),
+        unit=sharing.unit,
+        moves=moves,
+        notes=(*notes, *sharing.notes, *[_SAME if moves is None else _DRAWN] * (not counts)),
     )
 
 
@@ -164,26 +188,92 @@ def _likelihood_stage(fit: FitResult, table: Observations) -> Stage:
     return stages[-1]
 
 
-def _groups(table: Observations, stage: Stage, effects: str | None) -> tuple[np.ndarray, str, str]:
-    """The checkpoint of each fitted row, what is independent, and the kind of effects."""
+def _sharing(table: Observations, stage: Stage, effects: str | None) -> _Sharing:
+    """Checkpoints and runs of the fitted rows, and what they share of a deviation."""
     rows = stage.rows.value.shape[0]
-    group = checkpoints(table)
+    unit = "run" if table.trunk is None else "trunk"
+    row_of = np.arange(table.n_rows)
     if table.kind != "loss":
-        group = np.repeat(np.arange(table.n_rows), rows // table.n_rows)
+        row_of = np.repeat(row_of, rows // table.n_rows)
     elif rows < table.n_rows:  # a law of one sample on a table with several
-        group = np.unique(group[np.asarray(table.samples) == 1.0], return_inverse=True)[1]
+        row_of = row_of[np.asarray(table.samples) == 1.0]
+    inner = np.arange(table.n_rows) if table.kind != "loss" else checkpoints(table)
+    inner = np.unique(inner[row_of], return_inverse=True)[1]
+    outer = np.unique(table.cluster(unit)[row_of], return_inverse=True)[1]
+    alone = np.arange(rows)
     if stage.problem.objective.counts:
+        if effects == "run":
+            raise InputError(
+                f"{table.source} holds counts, whose posterior has no deviations of runs",
+                remedy="use effects='checkpoint'",
+            )
         kind = "none" if effects == "none" else "spread"
-        return group, "checkpoint" if kind == "spread" else "question", kind
-    shared = len(np.unique(group)) < rows
-    if effects == "checkpoint" and not shared:
+        return _Sharing(_nest(inner, inner), "checkpoint" if kind == "spread" else "question",
+                        kind, ())  # fmt: skip
+    in_checkpoints, runs = len(set(inner)) < rows, len(set(outer))
+    in_runs = runs < len(set(inner))
+    if (effects == "checkpoint" and not in_checkpoints) or (effects == "run" and not in_runs):
         raise InputError(
-            "every checkpoint has one row, so that its own deviation is the row's noise",
+            f"every {effects} has one {'row' if effects == 'checkpoint' else 'checkpoint'}, "
+            "so that its own deviation is that one's noise",
             remedy="leave effects out",
         )
-    if shared and effects != "none":
-        return group, "checkpoint", "shift"
-    return np.arange(rows), "row", "none"
+    notes = ()
+    if effects is None and in_runs and runs < _FEWEST_RUNS:
+        in_runs = False
+        notes = (f"checkpoints of one {unit} are taken as independent: the table has {runs} of "
+                 "them, too few to tell what they share; intervals are too narrow",)  # fmt: skip
+    nested = effects in (None, "run") and in_runs
+    if effects != "none" and in_checkpoints:
+        own = inner if not nested else outer
+        kind = "nested" if nested else "checkpoint"
+        return _Sharing(_nest(inner, own), unit if nested else "checkpoint", kind, notes)
+    if nested:
+        return _Sharing(_nest(alone, outer), unit, "run", notes)
+    return _Sharing(_nest(alone, alone), "row", "none", notes)
+
+
+def _nest(inner: np.ndarray, outer: np.ndarray) -> Nest:
+    """Rows in checkpoints in runs, from the codes of both at every row."""
+    first = np.unique(inner, return_index=True)[1]
+    sizes = (jnp.asarray(np.bincount(codes), float) for codes in (inner, outer))
+    inner_rows, outer_rows = sizes
+    return Nest(jnp.asarray(inner), inner_rows, jnp.asarray(outer[first]), outer_rows)
+
+
+def _moves(
+    table: Observations, stage: Stage, target: Target, inputs: Inputs, mode: Floats, root: Floats
+) -> np.ndarray | None:
+    """How other questions would move the mode, for standard normals to weigh, if there are any.
+
+    They are not sampled with the law: a law that does not quite fit would be mended by questions
+    that nobody asked.
+    """
+    scores, strata = question_scores(table, stage.grid, np.asarray(stage.rows.value))
+    if scores is None or strata is None:
+        return None
+    influence, slopes = (np.asarray(x) for x in _influence(target, mode, root, inputs))
+    unit = np.asarray(inputs.nest.outer)[np.asarray(inputs.nest.inner)]
+    weighed = scores * np.sqrt(question_weight(strata))
+    return shared_moves(weighed, influence, slopes, unit, np.asarray(root))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _influence(target: Target, mode: Floats, root: Floats, inputs: Inputs) -> tuple[Floats, Floats]:
+    """How log losses move the mode [coordinates, rows], and it the law [rows, coordinates]."""
+    rows = inputs.data.rows
+
+    def pull(logs):
+        moved = dataclasses.replace(rows, value=jnp.exp(logs))
+        data = dataclasses.replace(inputs.data, rows=moved)
+        return -jax.grad(target.value)(mode, dataclasses.replace(inputs, data=data))
+
+    def logs(vector):
+        law, _ = target.values(target.coordinates(vector, inputs), inputs)
+        return jnp.log(jnp.maximum(rows.predict(law), 1e-12))
+
+    influence = root @ (root.T @ jax.jacrev(pull)(jnp.log(rows.value)))
+    return influence, jax.jacfwd(logs)(mode)
 
 
 def _nuisance(stage: Stage, law) -> tuple:
@@ -191,7 +281,7 @@ def _nuisance(stage: Stage, law) -> tuple:
 
 
 def _effect_starts(kind: str) -> list[Any]:
-    return [jnp.log(0.05 if kind == "shift" else 0.3) for _ in EFFECT_CARDS[kind]]
+    return [jnp.log(0.3 if kind == "spread" else 0.05) for _ in EFFECT_CARDS[kind]]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -232,7 +322,7 @@ def _joint_mode(target: Target, start: Floats, inputs: Inputs) -> tuple[Floats, 
     unit = jnp.exp((1.0 - blend) * log_sd[:, None]).ravel()
     mode = jnp.concatenate([free[:head], log_sd, free[head:] / unit])
     root = _root(minimum.hessian)  # pyright: ignore[reportPossiblyUnboundVariable]
-    checkpoints = inputs.sizes.shape[0]
+    checkpoints = len(inputs.nest.inner_rows)
     spread = jnp.full(own, 1.0 / math.sqrt(2.0 * checkpoints))
     size, latent = mode.shape[0], head + own
     whole = jnp.zeros((size, size))

@@ -99,6 +99,9 @@ def _normal(median: float, spread: float) -> Prior:
 
 _KAPPA = 0.7  # prior median of the coupled law's outer exponent
 
+# Where the exponent of samples may be negative (Box and Cox's form of T2): as wide, 0 inside.
+_SIGNED_GAMMA = Prior(family="normal", first=0.25, second=0.25)
+
 _FIXED = {
     "kappa": _normal(_KAPPA, 0.4),
     "R_D": _normal(10.0, 1.0),
@@ -122,6 +125,7 @@ _FIXED = {
     "sigma": Prior(family="half_normal", first=0.02),
     "nu": Prior(family="gamma", first=2.0, second=0.1),
     "checkpoint_sd": Prior(family="half_normal", first=0.1),
+    "run_sd": Prior(family="half_normal", first=0.1),
     "impossible": Prior(family="flat"),
     "sd_log_b": Prior(family="half_normal", first=0.5),
 }
@@ -159,7 +163,9 @@ def default_priors(
                 f"a prior for '{name}', which is not sampled",
                 remedy=f"sampled are {', '.join(names)}",
             )
-    known = _FIXED | _from_losses(law, rows) | given
+    signed = any(card.name == "gamma" and math.isinf(card.lower) for card in cards)
+    own = {"gamma": _SIGNED_GAMMA} if signed else {}
+    known = _FIXED | own | _from_losses(law, rows) | given
     notes = []
     for card in cards:
         if card.name not in known:

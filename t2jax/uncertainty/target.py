@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,26 @@ __all__ = [
     "EFFECT_CARDS",
     "IMPOSSIBLE",
     "Inputs",
+    "Nest",
     "Target",
-    "grouped_t_log_density",
     "mixed_log_likelihood",
+    "nested_t_log_density",
 ]
+
+_CHECKPOINT_SD = Coefficient(
+    name="checkpoint_sd", symbol="τ", lower=0.0,
+    meaning="spread of checkpoints round the law, in log loss",
+)  # fmt: skip
+_RUN_SD = Coefficient(
+    name="run_sd", symbol="τ_r", lower=0.0,
+    meaning="spread of runs round the law, shared by their checkpoints, in log loss",
+)  # fmt: skip
 
 EFFECT_CARDS = {
     "none": (),
-    "shift": (
-        Coefficient(
-            name="checkpoint_sd", symbol="τ", lower=0.0,
-            meaning="spread of checkpoints round the law, in log loss",
-        ),
-    ),
+    "checkpoint": (_CHECKPOINT_SD,),
+    "run": (_RUN_SD,),
+    "nested": (_CHECKPOINT_SD, _RUN_SD),
     "spread": (
         Coefficient(
             name="sd_log_b", symbol="τ_b", lower=0.0,
@@ -40,12 +47,28 @@ EFFECT_CARDS = {
         ),
     ),
 }  # fmt: skip
-"""Coefficients of per-checkpoint effects, by kind: of losses (shift), of counts (spread)."""
+"""Coefficients of the effects, by kind: `spread` is that of counts, the others are of losses."""
 
 IMPOSSIBLE = Coefficient(
     name="impossible", symbol="π₀", lower=0.0, upper=1.0,
     meaning="share of questions that no number of samples solves",
 )  # fmt: skip
+
+
+class Nest(NamedTuple):
+    """Rows within checkpoints within runs; a level without effects has each member by itself.
+
+    Attributes:
+      inner: checkpoint of each row, from 0 [rows].
+      inner_rows: rows of each checkpoint [checkpoints].
+      outer: run of each checkpoint, from 0 [checkpoints].
+      outer_rows: rows of each run [runs].
+    """
+
+    inner: Any
+    inner_rows: Floats
+    outer: Any
+    outer_rows: Floats
 
 
 @jax.tree_util.register_dataclass
@@ -57,8 +80,7 @@ class Inputs:
       data: rows and centroid.
       priors: the two numbers of each prior [coordinates, 2].
       held: coordinates that are not sampled, where the mask of the target says so [coordinates].
-      group: checkpoint of each row, from 0 [rows].
-      sizes: rows of each checkpoint [checkpoints].
+      nest: which rows share a deviation.
       blend: per latent effect, 1 to sample the effect itself and 0 to sample it in units of its
         standard deviation; in between the geometry is the mildest [1, checkpoints].
       rising: the counts once more, in the form that is quick where no question has many trials.
@@ -67,38 +89,47 @@ class Inputs:
     data: Data
     priors: Floats
     held: Floats
-    group: Any
-    sizes: Floats
+    nest: Nest
     blend: Floats | None = None
     rising: Rising | None = None
 
 
-def grouped_t_log_density(
-    residual: Floats, group: Any, sizes: Floats, sigma: Scalar, nu: Scalar, shift_sd: Scalar
+def nested_t_log_density(
+    residual: Floats, nest: Nest, sigma: Scalar, nu: Scalar, shift_sd: Scalar, run_sd: Scalar
 ) -> Floats:
-    """Log density of residuals whose groups share a shift, the shift integrated out.
+    """Log density of residuals whose checkpoints and runs share shifts, both integrated out.
 
-    Per group of n: multivariate Student-t with scale matrix `sigma^2 I + shift_sd^2 1 1'`.
+    Per run of n rows: multivariate Student-t whose scale matrix is `sigma^2 I`, plus
+    `shift_sd^2 1 1'` within each checkpoint, plus `run_sd^2 1 1'`.
 
     Args:
       residual: log residuals [rows].
-      group: group of each row [rows].
-      sizes: rows of each group [groups].
-      sigma: scale within a group.
+      nest: checkpoints and runs.
+      sigma: scale within a checkpoint.
       nu: degrees of freedom.
-      shift_sd: standard deviation of the shift that a group shares.
+      shift_sd: standard deviation of the shift that a checkpoint's rows share.
+      run_sd: standard deviation of the shift that a run's checkpoints share.
 
     Returns:
-      Log densities [groups].
+      Log densities [runs].
     """
-    count = sizes.shape[0]
-    total = jax.ops.segment_sum(residual, group, count)
-    square = jax.ops.segment_sum(residual**2, group, count)
-    mean_variance = sigma**2 + sizes * shift_sd**2
-    form = (square - shift_sd**2 / mean_variance * total**2) / sigma**2
-    log_det = (sizes - 1.0) * 2.0 * jnp.log(sigma) + jnp.log(mean_variance)
-    norm = gammaln((nu + sizes) / 2) - gammaln(nu / 2) - 0.5 * sizes * jnp.log(nu * math.pi)
-    return norm - 0.5 * log_det - 0.5 * (nu + sizes) * jnp.log1p(form / nu)
+    checkpoints, runs = len(nest.inner_rows), len(nest.outer_rows)
+
+    def over_run(values):
+        return jax.ops.segment_sum(values, nest.outer, runs)
+
+    total = jax.ops.segment_sum(residual, nest.inner, checkpoints)
+    square = jax.ops.segment_sum(residual**2, nest.inner, checkpoints)
+    mean_variance = sigma**2 + nest.inner_rows * shift_sd**2
+    # The inverse and the determinant of one more 1 1', by Sherman and Morrison.
+    form = over_run((square - shift_sd**2 / mean_variance * total**2) / sigma**2)
+    inflation = 1.0 + run_sd**2 * over_run(nest.inner_rows / mean_variance)
+    form = form - run_sd**2 / inflation * over_run(total / mean_variance) ** 2
+    log_det = over_run((nest.inner_rows - 1.0) * 2.0 * jnp.log(sigma) + jnp.log(mean_variance))
+    log_det = log_det + jnp.log(inflation)
+    rows = nest.outer_rows
+    norm = gammaln((nu + rows) / 2) - gammaln(nu / 2) - 0.5 * rows * jnp.log(nu * math.pi)
+    return norm - 0.5 * log_det - 0.5 * (nu + rows) * jnp.log1p(form / nu)
 
 
 def mixed_log_likelihood(
@@ -138,7 +169,7 @@ class Target:
       problem: law and likelihood.
       families: family of the prior of each card.
       sampled: whether each card is sampled; the others are held.
-      effects: "none", "shift" or "spread".
+      effects: a key of `EFFECT_CARDS`.
       impossible: whether a share of the questions may be impossible.
     """
 
@@ -203,6 +234,13 @@ class Target:
         score = raw * jnp.exp(-inputs.blend * log_sd)
         return effects, jnp.sum(-0.5 * score**2 - inputs.blend * log_sd)
 
+    def deviations(self, others: tuple[Scalar, ...]) -> tuple[Scalar, Scalar]:
+        """Standard deviations of what checkpoints and runs share, 0 where they share nothing."""
+        names = [card.name for card in self.own_cards]
+        own = dict(zip(names, others[len(others) - len(names) :], strict=True))
+        none = jnp.zeros_like(others[0])
+        return own.get(_CHECKPOINT_SD.name, none), own.get(_RUN_SD.name, none)
+
     def spread(self, law: Law, inputs: Inputs, effects: Floats | None) -> tuple[Floats, Floats]:
         """Beta parameters of every checkpoint [checkpoints], effects included."""
         rows = inputs.data.rows
@@ -218,12 +256,10 @@ class Target:
         rows = inputs.data.rows
         if not self.problem.objective.counts:
             residual = jnp.log(rows.value) - jnp.log(jnp.maximum(rows.predict(law), 1e-12))
-            sigma, nu, *shift = others
-            shift_sd = shift[0] if shift else jnp.zeros_like(sigma)
-            density = grouped_t_log_density(
-                residual, inputs.group, inputs.sizes, sigma, nu, shift_sd
-            )
-            return jnp.sum(density), jnp.zeros_like(sigma)
+            sigma, nu, *_ = others
+            shift_sd, run_sd = self.deviations(others)
+            density = nested_t_log_density(residual, inputs.nest, sigma, nu, shift_sd, run_sd)
+            return jnp.sum(density), jnp.zeros(())
         effects, weight = None, jnp.asarray(0.0)
         if self.effects == "spread":
             effects, weight = self.latent(vector, inputs, others[-1:])
