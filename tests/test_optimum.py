@@ -332,5 +332,7 @@ def test_misuse_is_refused():
         optimum(CHECK, 1e22)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="law, a fit or an ensemble"):
         optimum("softplus", BOTH)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="holds 5 draws and one law is needed"):
+        optimum(jax.tree.map(lambda x: np.full(5, x), CHECK), BOTH)
     with pytest.raises(InputError, match="array of training budgets"):
         frontier(CHECK, BOTH)

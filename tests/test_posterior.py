@@ -17,11 +17,13 @@ from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult, fit
 from t2jax.fit.counts import rising, rising_log_likelihood
-from t2jax.laws import Additive, BetaMonotone
+from t2jax.fit.rows import Rows
+from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
 from t2jax.uncertainty.posterior import _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import _nest, prepare
+from t2jax.uncertainty.priors import default_priors, log_density
 from t2jax.uncertainty.target import mixed_log_likelihood, nested_t_log_density
 
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
@@ -272,6 +274,19 @@ def test_diagnostics_agree_with_numpyro_and_theory():
 def test_options_that_do_not_fit_are_refused(fitted, options, word):
     with pytest.raises(InputError, match=word):
         posterior(fitted, **options)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_law_has_default_priors_that_fit_its_coefficients(name):
+    law = template(name)
+    ones = jnp.ones(3)
+    rows = Rows(value=ones, params=ones, tokens=ones, samples=ones, weight=ones, unique_tokens=ones)
+    names = [card.name for card in law.cards()]
+    priors, _ = default_priors(law.cards(), law, rows, dict.fromkeys(names, 0.0))
+    for prior, card in zip(priors, law.cards(), strict=True):
+        at = jnp.asarray(0.3)
+        density = log_density(prior.family, card, at, card.from_free(at), jnp.ones(2))
+        assert np.isfinite(float(density))
 
 
 def test_least_squares_on_pass_at_k_has_no_posterior(fitted):

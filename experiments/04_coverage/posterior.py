@@ -13,7 +13,7 @@ import t2jax as t2
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHECKPOINTS = 16
-TABLES = 200
+TABLES = 60
 TAIL = (1 - np.array(LEVELS)) / 2
 
 

@@ -135,9 +135,9 @@ def collect() -> list[Drawn]:
         ("regret", "What each size loses against the best, on average over the draws.",
          lambda: figures.regret_figure(decision)),
         ("pairs", "Draws of the posterior in pairs: lines round 50% and 90% of them, and the fit. "
-         "Here the fit lies outside them: law `softplus` misses the most trained checkpoints (see "
-         "Fit), the posterior's own check says MISFIT, and its likelihood, which gives every "
-         "checkpoint an effect of its own, weighs them otherwise than the fit does.",
+         "Here the fit lies at their edge or beyond: law `softplus` misses the most trained "
+         "checkpoints (see Fit), and the likelihood, in which the checkpoints of a run share a "
+         "deviation, weighs them otherwise than the fit does.",
          lambda: figures.pairs_figure(posterior)),
         ("traces", "The chains behind them, with R-hat.",
          lambda: figures.trace_figure(posterior)),

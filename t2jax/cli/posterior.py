@@ -25,7 +25,7 @@ class Command(DrawsOptions):
     impossible: Annotated[bool, arg("counts: let a share of the questions be impossible")] = False
     target_accept: Annotated[
         float, arg("acceptance that steps are adapted to; higher where draws diverge", "SHARE")
-    ] = 0.9
+    ] = 0.95
     seed: Annotated[int, arg("of the sampler", "SEED")] = 0
     json: Annotated[bool, arg("print JSON instead of text")] = False
 

@@ -43,7 +43,7 @@ class Ensemble:
       nuisance: draws of coefficients that are not the law's, by name [draws]: of a posterior
         those of its likelihood, of a bootstrap of counts the spread of checkpoints.
       chains: how many chains the draws come from, chain after chain.
-      log_density: of a posterior, minus its potential [draws].
+      log_density: of a posterior, minus its potential, before other questions moved them [draws].
       diverging: of a posterior, whether the sampler diverged at a draw [draws].
     """
 

@@ -44,7 +44,7 @@ def posterior(
     effects: str | None = None,
     impossible: bool = False,
     priors: Mapping[str, Prior] | None = None,
-    target_accept: float = 0.9,
+    target_accept: float = 0.95,
     allow_failed: bool = False,
     progress: bool = True,
 ) -> Ensemble:
@@ -52,9 +52,10 @@ def posterior(
 
     Losses follow a Student-t in log loss, counts a beta-binomial, whatever objective the fit
     minimised. Where losses are means over questions that the table holds, the questions count as
-    drawn from many: every draw is moved as other questions would move the mode. Sampling starts
-    round the mode, in coordinates whitened there, and runs until every chain has its draws;
-    chains that do not agree are refused, not reported.
+    drawn from many: every draw is moved as other questions would move the mode, beyond what
+    noise already counts; diagnostics are those of the chains before. Sampling starts round the
+    mode, in coordinates whitened there, and runs until every chain has its draws; chains that do
+    not agree are refused, not reported.
 
     Args:
       fit: the fit whose law is sampled.
@@ -94,7 +95,7 @@ def posterior(
         )
     if not 0.5 <= target_accept < 1.0:
         raise InputError(
-            f"target_accept={target_accept:g} is no acceptance to aim at", remedy="use 0.9"
+            f"target_accept={target_accept:g} is no acceptance to aim at", remedy="use 0.95"
         )
     prepared = prepare(fit, table, effects=effects, impossible=impossible, priors=priors)
     vectors, stats = _sample(
