@@ -21,7 +21,7 @@ from t2jax.fit.rows import Rows
 from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
-from t2jax.uncertainty.posterior import _judge, _remedy, _Stats
+from t2jax.uncertainty.posterior import _apart, _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import _nest, prepare
 from t2jax.uncertainty.priors import default_priors, log_density
 from t2jax.uncertainty.target import mixed_log_likelihood, nested_t_log_density
@@ -208,6 +208,16 @@ def test_arviz_opens_the_draws_and_judges_them_alike(draws):
         for method in ("bulk", "tail"):
             known = float(arviz.ess(column, method=method))
             assert own[f"ess_{method}"] == pytest.approx(known, rel=1e-6)
+
+
+def test_a_fit_that_is_not_among_its_draws_is_named(draws, fitted):
+    names = tuple(TRUE.coefficients())
+    assert _apart(draws.law, fitted, names) == []
+    astray = dataclasses.replace(TRUE, beta=2 * TRUE.coefficients()["beta"])
+    (note,) = _apart(draws.law, dataclasses.replace(fitted, law=astray), names)
+    assert "outside 98% of the draws of beta: " in note
+    # A coefficient that was held has no draws to lie among.
+    assert _apart(draws.law, dataclasses.replace(fitted, law=astray), names[:-1]) == []
 
 
 def test_short_chains_are_refused_unless_asked_for(fitted):

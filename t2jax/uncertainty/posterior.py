@@ -129,6 +129,7 @@ def posterior(
             * impossible
         ),
         *prepared.notes,
+        *_apart(law, fit, target.names),
         *misfits,
     ]
     return Ensemble(
@@ -237,6 +238,19 @@ def _sample(
     white, *rest = (column[:draws].swapaxes(0, 1) for column in columns)
     vectors = np.asarray(prepared.mode) + white @ np.asarray(prepared.root).T
     return vectors, _Stats(*rest)
+
+
+def _apart(law: Law, fit: FitResult, names: tuple[str, ...]) -> list[str]:
+    """A sentence where the fit is not among the draws of coefficients that were sampled."""
+    drawn, fitted = law.coefficients(), fit.law.coefficients()
+    ends = {n: np.quantile(np.asarray(drawn[n]), [0.01, 0.99]) for n in fitted if n in names}
+    far = [n for n, (low, high) in ends.items() if not low <= float(fitted[n]) <= high]
+    if not far:
+        return []
+    return [
+        f"the fit lies outside 98% of the draws of {', '.join(far)}: likelihood and priors weigh "
+        f"the rows otherwise than objective '{fit.objective}'; look at the residuals"
+    ]
 
 
 def _choices(moves: np.ndarray, draws: int, seed: int) -> np.ndarray:
