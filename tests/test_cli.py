@@ -254,6 +254,7 @@ def test_calibrate_refuses_one_ratio_with_rows_that_repair_it(run):
     assert "cheap rows that repair it" in error
 
 
+@pytest.mark.slow
 def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):
     law = t2.laws.T2Loss.from_paper(
         E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3

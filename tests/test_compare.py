@@ -45,6 +45,7 @@ def compared(table) -> Comparison:
     return compare(table, ["additive", "coupled"], progress=False)
 
 
+@pytest.mark.slow
 def test_a_held_out_part_is_a_fit_without_it(table, additive):
     found = held_out(additive, table, each=False)
     assert found.converged == 1.0
