@@ -32,6 +32,7 @@ from t2jax.fit import FitResult
 from t2jax.fit.problem import Problem
 from t2jax.observations import Observations
 from t2jax.optimum import Budget
+from t2jax.uncertainty.choice import SAME_QUESTIONS
 from t2jax.uncertainty.ensemble import fitted_table
 from t2jax.uncertainty.pareto import RELIABLE
 
@@ -404,7 +405,7 @@ def _notes(
     if np.any(shared > 0):
         notes.append("the choice of questions is part of the intervals")
     elif setup.scores is None:
-        notes.append("intervals hold for these questions: a table of losses says nothing of others")
+        notes.append(SAME_QUESTIONS)
     open_ends = [i.name for i in intervals.values() if not (i.bounded or i.undefined)]
     if open_ends:
         notes.append(f"the rows do not bound {', '.join(open_ends)}")

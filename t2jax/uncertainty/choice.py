@@ -10,7 +10,10 @@ import numpy as np
 from t2jax import passk
 from t2jax.observations import Observations
 
-__all__ = ["question_scores", "question_weight", "shared_moves"]
+__all__ = ["SAME_QUESTIONS", "question_scores", "question_weight", "shared_moves"]
+
+SAME_QUESTIONS = "intervals hold for these questions: a table of losses says nothing of others"
+"""What intervals say whose table does not hold its questions."""
 
 
 def question_scores(
@@ -73,9 +76,11 @@ def shared_moves(
       Moves, a column for each of as many standard normals [coordinates, coordinates].
     """
     left = scores - slopes @ (influence @ scores)
-    remains = np.eye(len(scores)) - slopes @ influence
-    # Residuals are smaller than the noise they come from, on average by what the law follows.
-    correction = len(scores) / np.sum(remains**2)
+    # Residuals are smaller than the noise they come from, on average by what the law follows: the
+    # squares of I - H with H = slopes @ influence, which may be too large to write down.
+    followed = 2.0 * np.sum(slopes.T * influence)
+    followed -= np.sum((influence @ influence.T) * (slopes.T @ slopes))
+    correction = len(scores) / (len(scores) - followed)
     white = np.linalg.solve(root, influence)
     whole = white @ scores
     net = whole @ whole.T

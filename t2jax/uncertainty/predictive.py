@@ -62,8 +62,7 @@ def _states(target: Target, vectors: Floats, inputs: Inputs) -> tuple:
     def one(vector):
         law, others = target.values(target.coordinates(vector, inputs), inputs)
         if not target.problem.objective.counts:
-            centre = jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12))
-            return centre, (*others[:2], *target.deviations(others))
+            return target.centre(law, inputs), (*others[:2], *target.deviations(others))
         effects = None
         if target.effects == "spread":
             effects, _ = target.latent(vector, inputs, others[-1:])

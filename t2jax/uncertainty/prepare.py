@@ -17,7 +17,7 @@ from t2jax.fit.counts import distinct_cells, rising
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.observations import Observations
-from t2jax.uncertainty.choice import question_scores, question_weight, shared_moves
+from t2jax.uncertainty.choice import SAME_QUESTIONS, question_scores, question_weight, shared_moves
 from t2jax.uncertainty.priors import Prior, default_priors
 from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
 
@@ -31,7 +31,6 @@ _DRAWN = (
     "the choice of questions is part of the intervals: every draw is moved as other questions "
     "would move the mode"
 )
-_SAME = "intervals hold for these questions: a table of losses says nothing of others"
 _WIDEST = 5.0  # standard deviation of a whitened coordinate that the data leave open
 
 
@@ -157,6 +156,7 @@ def prepare(
             remedy="fit again, or use a law with fewer coefficients",
         )
     moves = None if counts else _moves(table, stage, target, inputs, mode, root)
+    asked = () if counts else (SAME_QUESTIONS if moves is None else _DRAWN,)
     return Prepared(
         target=target,
         inputs=inputs,
@@ -165,7 +165,7 @@ def prepare(
         root=root,
         unit=sharing.unit,
         moves=moves,
-        notes=(*notes, *sharing.notes, *[_SAME if moves is None else _DRAWN] * (not counts)),
+        notes=(*notes, *sharing.notes, *asked),
     )
 
 
@@ -200,7 +200,6 @@ def _sharing(table: Observations, stage: Stage, effects: str | None) -> _Sharing
     inner = np.arange(table.n_rows) if table.kind != "loss" else checkpoints(table)
     inner = np.unique(inner[row_of], return_inverse=True)[1]
     outer = np.unique(table.cluster(unit)[row_of], return_inverse=True)[1]
-    alone = np.arange(rows)
     if stage.problem.objective.counts:
         if effects == "run":
             raise InputError(
@@ -223,21 +222,20 @@ def _sharing(table: Observations, stage: Stage, effects: str | None) -> _Sharing
         in_runs = False
         notes = (f"checkpoints of one {unit} are taken as independent: the table has {runs} of "
                  "them, too few to tell what they share; intervals are too narrow",)  # fmt: skip
-    nested = effects in (None, "run") and in_runs
-    if effects != "none" and in_checkpoints:
-        own = inner if not nested else outer
-        kind = "nested" if nested else "checkpoint"
-        return _Sharing(_nest(inner, own), unit if nested else "checkpoint", kind, notes)
-    if nested:
-        return _Sharing(_nest(alone, outer), unit, "run", notes)
-    return _Sharing(_nest(alone, alone), "row", "none", notes)
+    in_runs = in_runs and effects in (None, "run")
+    in_checkpoints = in_checkpoints and effects != "none"
+    inner = inner if in_checkpoints else np.arange(rows)
+    if in_runs:
+        kind = "nested" if in_checkpoints else "run"
+        return _Sharing(_nest(inner, outer), unit, kind, notes)
+    kind, unit = ("checkpoint", "checkpoint") if in_checkpoints else ("none", "row")
+    return _Sharing(_nest(inner, inner), unit, kind, notes)
 
 
 def _nest(inner: np.ndarray, outer: np.ndarray) -> Nest:
     """Rows in checkpoints in runs, from the codes of both at every row."""
     first = np.unique(inner, return_index=True)[1]
-    sizes = (jnp.asarray(np.bincount(codes), float) for codes in (inner, outer))
-    inner_rows, outer_rows = sizes
+    inner_rows, outer_rows = (jnp.asarray(np.bincount(x), float) for x in (inner, outer))
     return Nest(jnp.asarray(inner), inner_rows, jnp.asarray(outer[first]), outer_rows)
 
 
@@ -270,7 +268,7 @@ def _influence(target: Target, mode: Floats, root: Floats, inputs: Inputs) -> tu
 
     def logs(vector):
         law, _ = target.values(target.coordinates(vector, inputs), inputs)
-        return jnp.log(jnp.maximum(rows.predict(law), 1e-12))
+        return target.centre(law, inputs)
 
     influence = root @ (root.T @ jax.jacrev(pull)(jnp.log(rows.value)))
     return influence, jax.jacfwd(logs)(mode)

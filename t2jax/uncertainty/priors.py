@@ -99,8 +99,9 @@ def _normal(median: float, spread: float) -> Prior:
 
 _KAPPA = 0.7  # prior median of the coupled law's outer exponent
 
-# Where the exponent of samples may be negative (Box and Cox's form of T2): as wide, 0 inside.
-_SIGNED_GAMMA = Prior(family="normal", first=0.25, second=0.25)
+# Of coefficients that other laws keep positive, where a law has no bound for them: T2's exponent
+# of samples in Box and Cox's form, with the mean of its gamma prior and 0 within a deviation.
+_UNBOUNDED = {"gamma": Prior(family="normal", first=0.25, second=0.25)}
 
 _FIXED = {
     "kappa": _normal(_KAPPA, 0.4),
@@ -163,8 +164,8 @@ def default_priors(
                 f"a prior for '{name}', which is not sampled",
                 remedy=f"sampled are {', '.join(names)}",
             )
-    signed = any(card.name == "gamma" and math.isinf(card.lower) for card in cards)
-    own = {"gamma": _SIGNED_GAMMA} if signed else {}
+    unbounded = {card.name for card in cards if math.isinf(card.lower)}
+    own = {name: prior for name, prior in _UNBOUNDED.items() if name in unbounded}
     known = _FIXED | own | _from_losses(law, rows) | given
     notes = []
     for card in cards:

@@ -234,10 +234,14 @@ class Target:
         score = raw * jnp.exp(-inputs.blend * log_sd)
         return effects, jnp.sum(-0.5 * score**2 - inputs.blend * log_sd)
 
+    def centre(self, law: Law, inputs: Inputs) -> Floats:
+        """Log of the law at every row [rows]."""
+        return jnp.log(jnp.maximum(inputs.data.rows.predict(law), 1e-12))
+
     def deviations(self, others: tuple[Scalar, ...]) -> tuple[Scalar, Scalar]:
         """Standard deviations of what checkpoints and runs share, 0 where they share nothing."""
-        names = [card.name for card in self.own_cards]
-        own = dict(zip(names, others[len(others) - len(names) :], strict=True))
+        # Behind the scale and the tails of the likelihood.
+        own = dict(zip((card.name for card in self.own_cards), others[2:], strict=True))
         none = jnp.zeros_like(others[0])
         return own.get(_CHECKPOINT_SD.name, none), own.get(_RUN_SD.name, none)
 
@@ -255,7 +259,7 @@ class Target:
         law, others = self.values(coordinates, inputs)
         rows = inputs.data.rows
         if not self.problem.objective.counts:
-            residual = jnp.log(rows.value) - jnp.log(jnp.maximum(rows.predict(law), 1e-12))
+            residual = jnp.log(rows.value) - self.centre(law, inputs)
             sigma, nu, *_ = others
             shift_sd, run_sd = self.deviations(others)
             density = nested_t_log_density(residual, inputs.nest, sigma, nu, shift_sd, run_sd)
