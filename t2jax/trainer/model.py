@@ -185,10 +185,28 @@ def loss(
     count = mask.sum(dtype=jnp.int32)
     weights = mask / jnp.maximum(count, 1).astype(jnp.float32)
     normaliser = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    entropy = jnp.sum(weights * (normaliser - chosen))
+    entropy = jnp.sum(weights * (normaliser - _chosen(logits, targets)))
     total = entropy + z_loss * jnp.sum(weights * normaliser**2) if z_loss else entropy
     return total, {"loss": entropy, "tokens": count}
+
+
+def _chosen(
+    logits: Float[Array, "rows seq_len vocab"], targets: Int[Array, "rows seq_len"]
+) -> Float[Array, "rows seq_len"]:
+    """The logit of each target: looked up on a CPU, summed behind a mask elsewhere.
+
+    The gradient of a lookup is a scatter, which accelerators do slowly or in no fixed order.
+    """
+
+    def look_up(logits: Array, targets: Array) -> Array:
+        return jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+
+    def masked(logits: Array, targets: Array) -> Array:
+        words = jnp.arange(logits.shape[-1], dtype=targets.dtype)
+        return jnp.sum(jnp.where(targets[..., None] == words, logits, 0.0), axis=-1)
+
+    default = masked if logits.shape[-1] <= MAX_ONE_HOT else look_up
+    return jax.lax.platform_dependent(logits, targets, cpu=look_up, default=default)
 
 
 def rms_norm(x: Float[Array, "*n d"], gain: Float[Array, " d"]) -> Float[Array, "*n d"]:
