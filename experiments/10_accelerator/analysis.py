@@ -32,14 +32,12 @@ from t2jax.trainer.fleet import Fleet
 OPTIMA = (10_000_000, 200_000, 500)
 REFITS = (100_000, 1_000, 8)
 CHAINS = (64, 8, 2)
-DRAWS = 500  # of each chain
+DRAWS = 300  # of each chain, behind as many steps of warm-up
 # width, layers, head, seeds side by side, rows of a step and seed, steps of a chunk
 MODELS = (
     (64, 4, 32, 3, 32, 32),
-    (64, 4, 32, 32, 32, 32),
-    (64, 4, 32, 32, 128, 16),
-    (96, 4, 32, 3, 32, 32),
-    (96, 4, 32, 32, 128, 16),
+    (64, 4, 32, 32, 128, 8),
+    (96, 4, 32, 32, 128, 8),
     (512, 8, 64, 1, 512, 8),
     (768, 12, 64, 1, 512, 4),
 )
@@ -48,47 +46,64 @@ MATRIX = 8192
 PEAK = 989.4e12  # dense bf16 FLOP/s of an H100 or H200 SXM, by their data sheets
 
 
-def twice(call) -> tuple[float, float, object]:
-    """Seconds of the first call and of the second, and what it gave."""
-    seconds, result = [], None
-    for _ in range(2):
-        begun = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - begun)
-    return seconds[0], seconds[1], result
-
-
-def analysis(place: int):
-    """Rates of optima, refits and draws; `place` picks the units. Yields a row at a time."""
+def tasks(place: int) -> dict:
+    """What is timed, by name: the units, and a call that gives facts about its success."""
     runs = t2.datasets.load_ladder()
     # A fit is a sequence of small steps, which a CPU does best wherever the rest runs.
     with jax.default_device(jax.devices("cpu")[0]):
         fit = t2.fit(runs, law="softplus")
-    units = OPTIMA[place]
-    budgets = t2.Budget(
-        train_flops=np.geomspace(1e10, 1e14, units), inference_flops=np.full(units, 7e5)
-    )
-    first, second, best = twice(lambda: t2.optimum(fit, budgets, progress=False))
-    finite = float(np.mean(np.isfinite(best.params)))
-    yield {"task": "optima of one law, a budget each", "units": units, "first": first,
-           "second": second, "success": finite}  # fmt: skip
-    units = REFITS[place]
-    first, second, draws = twice(lambda: t2.bootstrap(fit, draws=units, progress=False))
-    yield {"task": "bootstrap refits of the built-in ladder, questions resampled", "units": units,
-           "first": first, "second": second,
-           "success": float(draws.diagnostics["converged"])}  # fmt: skip
-    units = CHAINS[place]
+    optima, refits, chains = OPTIMA[place], REFITS[place], CHAINS[place]
     kept = DRAWS if place < 2 else 20
+    budgets = t2.Budget(
+        train_flops=np.geomspace(1e10, 1e14, optima), inference_flops=np.full(optima, 7e5)
+    )
 
-    def sampled():
-        return t2.posterior(fit, chains=units, draws=kept, warmup=500 if place < 2 else 20,
-                            allow_failed=True, progress=False)  # fmt: skip
+    def solve() -> dict:
+        best = t2.optimum(fit, budgets, progress=False)
+        return {"success": float(np.mean(np.isfinite(best.params)))}
 
-    first, second, draws = twice(sampled)
-    yield {"task": f"draws of NUTS, {units} chains", "units": units * kept, "first": first,
-           "second": second, "success": float(not draws.diagnostics["failed"]),
-           "r_hat": float(draws.diagnostics["r_hat"]),
-           "effective_draws": float(draws.diagnostics["ess_bulk"])}  # fmt: skip
+    def refit() -> dict:
+        draws = t2.bootstrap(fit, draws=refits, progress=False)
+        return {"success": float(draws.diagnostics["converged"])}
+
+    def sample() -> dict:
+        draws = t2.posterior(fit, chains=chains, draws=kept, warmup=kept, allow_failed=True,
+                             progress=False)  # fmt: skip
+        found = draws.diagnostics
+        return {"success": float(not found["failed"]), "r_hat": float(found["r_hat"]),
+                "effective_draws": float(found["ess_bulk"]), "chains": chains}  # fmt: skip
+
+    return {
+        "optima of one law, a budget each": (optima, solve),
+        "bootstrap refits of the built-in ladder, questions resampled": (refits, refit),
+        "draws of NUTS": (chains * kept, sample),
+    }
+
+
+def timed(call) -> tuple[float, dict]:
+    """Seconds of a call, and what it gave."""
+    begun = time.perf_counter()
+    facts = call()
+    return time.perf_counter() - begun, facts
+
+
+def analysis(place: int, after: pathlib.Path | None):
+    """Every task once with its compilation, then all of them again. Yields a row at a time.
+
+    Args:
+      place: which of the units.
+      after: file to wait for before the second round, so that nothing else uses the device.
+    """
+    rows = []
+    for name, (units, call) in tasks(place).items():
+        first, facts = timed(call)
+        rows.append(({"task": name, "units": units, "first": first}, call))
+        yield rows[-1][0] | facts
+    while after and not after.exists():
+        time.sleep(0.1)
+    for row, call in rows:
+        second, facts = timed(call)
+        yield row | {"second": second, "units_per_second": row["units"] / second} | facts
 
 
 def matrix_rate(size: int) -> float:
@@ -187,6 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--dry", action="store_true", help="a hundredth of the size")
     parser.add_argument("--cpu", action="store_true", help="the CPU's share alone")
+    parser.add_argument(
+        "--after", type=pathlib.Path, help="file to wait for before the second round"
+    )
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -207,7 +225,8 @@ def main(arguments: list[str] | None = None) -> int:
         told["matrix_flops_per_second"] = matrix_rate(256 if args.dry else MATRIX)
         for fleet in fleets(DRY_MODELS if args.dry else MODELS):
             say("training", utilisation(fleet, told["matrix_flops_per_second"]))
-    for row in analysis(2 if args.dry else int(args.cpu)):
+        (args.out / "trained").touch()
+    for row in analysis(2 if args.dry else int(args.cpu), args.after):
         say("analysis", row)
     if other is not None:
         other.wait()

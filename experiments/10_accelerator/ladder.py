@@ -223,15 +223,17 @@ class Tables:
         self.nll: list[np.ndarray] = []
         self.counts: list[pd.DataFrame] = []
 
-    def add(self, column: Column, point: Point, params, tokens, last) -> None:
-        """Evaluate every seed at a point; in float32, whatever it was trained in."""
+    def measure(self, column: Column, params) -> tuple[np.ndarray, float]:
+        """NLL of the questions and loss of held-out rows; in float32, whatever it trained in."""
         shape = dataclasses.replace(column.config.model, compute_dtype="float32")
-        sizes = count.counts(shape)
+        with jax.default_matmul_precision("highest"):
+            return self.exam.likelihood(params, shape), held_out_loss(params, shape, self.held_out)
+
+    def add(self, column: Column, point: Point, params, tokens, last) -> None:
+        """Evaluate every seed at a point."""
+        shape, sizes = column.config.model, count.counts(column.config.model)
         for place, seed in enumerate(column.fleet.seeds):
-            own = member(params, place)
-            with jax.default_matmul_precision("highest"):
-                nll = self.exam.likelihood(own, shape)
-                held_out = held_out_loss(own, shape, self.held_out)
+            nll, held_out = self.measure(column, member(params, place))
             means = evaluate.task_means(self.questions, nll)
             main = [mean for task, mean in means.items() if not task.startswith("long-")]
             self.nll.append(nll.astype(np.float32))
@@ -259,10 +261,16 @@ class Tables:
                 }
             )
 
-    def sample(self, column: Column, params, samples: int) -> dict:
-        """Sampled successes of the first seed at its last point, beside their exact chances."""
-        run = self.rows[-len(column.fleet.seeds)]["run"]
-        nll = self.nll[-len(column.fleet.seeds)].astype(np.float64)
+    def sample(self, column: Column, params, place: int, samples: int) -> dict:
+        """Sampled successes of a seed at a point, beside their exact chances.
+
+        Args:
+          column: the size.
+          params: of every seed at the point.
+          place: row of the first seed at the point.
+          samples: of each question.
+        """
+        run, nll = self.rows[place]["run"], self.nll[place].astype(np.float64)
         shape = dataclasses.replace(column.config.model, compute_dtype="float32")
         with jax.default_matmul_precision("highest"):
             successes = evaluate.sampled(
@@ -323,6 +331,15 @@ def _replace(path: pathlib.Path, write) -> None:
     os.replace(partial, path)
 
 
+def chosen(scale: Scale, corpus: Corpus, sizes, levels) -> list[Column]:
+    """The columns of a sitting; a column trains alike whatever else is left out."""
+    columns = [Column(scale, rung, corpus) for rung in scale.rungs]
+    for column in columns:
+        if levels:
+            column.points = [p for p in column.points if p.flops in levels]
+    return [c for c in columns if c.points and (not sizes or c.name in sizes)]
+
+
 def levels_that_fit(columns: list[Column], levels, seconds: float, per_point: float):
     """The cheapest levels that all columns together finish in so many seconds."""
     fitting, spent = [], 0.0
@@ -371,21 +388,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--dry", action="store_true", help="a hundredth of the size")
     parser.add_argument("--stop-after", type=float, default=500.0, help="seconds of the sitting")
+    parser.add_argument("--sizes", nargs="*", help="such as d64x4: these alone")
+    parser.add_argument("--levels", nargs="*", type=float, help="training FLOPs: these alone")
+    parser.add_argument("--after", type=pathlib.Path, help="file to wait for before training")
     args = parser.parse_args(arguments)
     scale = DRY if args.dry else FULL
     args.out.mkdir(parents=True, exist_ok=True)
     journal = Journal(args.out)
     journal.say(versions(), versions=versions(), command=" ".join(sys.argv), scale=repr(scale))
     corpus = Corpus("small", seq_len=128)
-    columns = [Column(scale, rung, corpus) for rung in scale.rungs]
+    columns = chosen(scale, corpus, args.sizes, args.levels)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         compiled = pool.map(lambda column: column.fleet.compile(), columns)
         tables = Tables(args.out, corpus, scale)
-        list(compiled)
+        first = pool.map(lambda c: tables.measure(c, member(c.fleet.init().params, 0)), columns)
+        list(compiled), list(first)
     journal.say(
         f"{len(columns)} sizes compiled, {len(tables.questions.task)} questions packed",
         compile_seconds=journal.seconds, corpus=corpus.fingerprint(),
     )  # fmt: skip
+    while args.after and not args.after.exists():
+        time.sleep(0.1)
     for column in columns:
         column.probe(chunks=20)
         n = column.config.model.params
@@ -398,7 +421,7 @@ def main(arguments: list[str] | None = None) -> int:
     exact = resume_is_exact(columns[0], args.out.absolute() / ".resume")
     journal.say(f"a resumed run repeats the bits: {exact}", exact_resume=exact, probe=rates)
     left = args.stop_after - journal.seconds
-    levels, expected = levels_that_fit(columns, scale.levels, left, per_point=1.0)
+    levels, expected = levels_that_fit(columns, scale.levels, left, per_point=0.3)
     journal.say(f"{len(levels)} of {len(scale.levels)} levels fit in {left:.0f} s ({expected:.0f})")
     finish = run_levels(scale, columns, levels, tables, journal, args.stop_after)
     journal.say(finish, finished=finish, total_seconds=journal.seconds, points=len(tables.rows))
@@ -407,17 +430,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_levels(scale, columns, levels, tables, journal, stop_after) -> str:
     """Train level by level, the cheapest first, all trunks staying on the device."""
-    drawn: list[dict] = []
+    last = []
     for level in levels:
         for column in columns:
             for point in (p for p in column.points if p.flops == level):
                 wanted = column.steps_to(point) * column.seconds_per_step
                 if journal.seconds + wanted > stop_after:
                     continue
-                begun = time.monotonic()
-                params, tokens, last = column.train_to(point)
+                begun, place = time.monotonic(), len(tables.rows)
+                params, tokens, losses = column.train_to(point)
                 trained = time.monotonic() - begun
-                tables.add(column, point, params, tokens, last)
+                tables.add(column, point, params, tokens, losses)
+                if level == levels[-1]:
+                    last.append((column, params, place))
                 row = tables.rows[-1]
                 journal.say(
                     f"{row['run']}: {row['tokens'] / 1e6:.1f}M tokens, {point.stop} steps, "
@@ -425,12 +450,14 @@ def run_levels(scale, columns, levels, tables, journal, stop_after) -> str:
                     f"{time.monotonic() - begun - trained:.1f} s; train {row['train_loss']:.4f}, "
                     f"held out {row['held_out_loss']:.4f}, questions {row['nll_mean']:.3f} nats"
                 )
-                last_level = level == levels[-1]
-                if last_level and len(drawn) < scale.sampled and journal.seconds < stop_after:
-                    drawn.append(tables.sample(column, params, scale.samples))
-                    journal.say(f"sampled {drawn[-1]}", sampled=drawn)
         tables.write()
         journal.say(f"level {level:.3g}: tables of {len(tables.rows)} checkpoints written")
+    drawn: list[dict] = []
+    for column, params, place in last[: scale.sampled]:
+        if journal.seconds < stop_after:
+            drawn.append(tables.sample(column, params, place, scale.samples))
+            tables.write()
+            journal.say(f"sampled {drawn[-1]}", sampled=drawn)
     return f"{len(tables.rows)} checkpoints"
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from t2jax._devices import at_once
 from t2jax.trainer.batches import Batch, loss_mask
 from t2jax.trainer.config import ModelConfig
 
@@ -37,8 +38,8 @@ of layers: `attention_norm [d]`, `qkv [d, 3d]`, `query_norm [h]`, `key_norm [h]`
 MATRICES = ("qkv", "out", "up", "down")
 """Leaves of `blocks` that are weight matrices; with `head` they are what ModelConfig counts."""
 
-MAX_UNROLLED = 4
-"""Deeper models loop over their layers: compilation stays short, and costs nothing there."""
+MAX_UNROLLED, MAX_UNROLLED_ACCELERATOR = 4, 8
+"""Deeper models loop over their layers: compilation stays short, and costs a CPU nothing."""
 
 MAX_ONE_HOT = 512
 """Up to this vocabulary the embedding's gradient is a matrix product on accelerators.
@@ -312,7 +313,7 @@ def run_blocks(
 
 def loop(step: Any, carry: Any, blocks: Params, config: ModelConfig) -> tuple[Any, Any]:
     """`jax.lax.scan` over the layers, unrolled where there are few."""
-    unroll = config.n_layers <= MAX_UNROLLED
+    unroll = config.n_layers <= at_once(MAX_UNROLLED, MAX_UNROLLED_ACCELERATOR)
     return jax.lax.scan(step, carry, blocks, unroll=config.n_layers if unroll else 1)
 
 
