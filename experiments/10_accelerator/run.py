@@ -3,7 +3,8 @@
     .venv/bin/python experiments/10_accelerator/run.py
 
 Reads the two ladders of the package and the timings in results/, prints the card and writes
-results/card.txt and its timings to benchmarks/results/accelerator.txt. The larger ladder was trained by `ladder.py` on one accelerator.
+results/card.txt, and the timings to benchmarks/results/accelerator.txt. The larger ladder was
+trained by `ladder.py` on one accelerator.
 """
 
 import json
