@@ -33,8 +33,7 @@ from t2jax.trainer.config import (
 from t2jax.trainer.corpus import Corpus
 from t2jax.trainer.exam import Exam, held_out_loss
 from t2jax.trainer.fleet import Fleet, member
-from t2jax.trainer.ladder.presets import preset
-from t2jax.trainer.ladder.worker import asked
+from t2jax.trainer.ladder import asked, preset
 
 HELD_OUT_SEED = 1_000_003  # of the rows that no model trains on
 COOLDOWN = 0.2  # share of a run over which its rate falls to 0
