@@ -116,9 +116,9 @@ class Fleet:
         first = jax.ShapeDtypeStruct((), jnp.uint32)
         rows = self._rows.lower(self._keys, first)
         batches = jax.eval_shape(self._rows, self._keys, first)
-        number = jax.ShapeDtypeStruct((), jnp.int32)
         peak = jax.ShapeDtypeStruct((), jnp.float32)
-        steps = self._steps.lower(shapes, batches, peak, Plan(number, number, number))
+        course = jax.eval_shape(lambda: Plan(*(jnp.int32(0),) * 3))
+        steps = self._steps.lower(shapes, batches, peak, course)
         self._rows, self._steps = rows.compile(), steps.compile()
         return self
 
