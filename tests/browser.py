@@ -11,10 +11,10 @@ import pytest
 from law_cases import draws_of, written
 
 import t2jax as t2
-from t2jax.fit.result import Certificate
+from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
-from t2jax.report import page
-from t2jax.report.tables import data_section
+from t2jax.reporting import page
+from t2jax.reporting.tables import data_section
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

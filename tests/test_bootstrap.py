@@ -8,7 +8,7 @@ import pytest
 from law_cases import value
 
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
+from t2jax.fitting import FitResult, fit
 from t2jax.laws import Additive
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, bootstrap

@@ -12,13 +12,13 @@ from scipy import optimize, special
 
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
-from t2jax.fit.choose import candidates
-from t2jax.fit.held_out import held_out, thinned
+from t2jax.fitting import FitResult, fit
+from t2jax.fitting.choose import candidates
+from t2jax.fitting.held_out import held_out, thinned
 from t2jax.laws import Additive, BetaMonotone, Coupled, Product
 from t2jax.observations import Observations
-from t2jax.uncertainty import Comparison, compare
-from t2jax.uncertainty.compare import _samples_check, stacking_weights
+from t2jax.validation import Comparison, compare
+from t2jax.validation.compare import _samples_check, stacking_weights
 
 # As many rows as the tests of the posterior have, so that compiled programs are shared.
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)

@@ -9,8 +9,9 @@ from scipy import special
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
-from t2jax.uncertainty import Ensemble, extrapolate
-from t2jax.uncertainty.questions import beta_posterior
+from t2jax.uncertainty import Ensemble
+from t2jax.validation import extrapolate
+from t2jax.validation.question_posterior import beta_posterior
 
 LAW = BetaMonotone(
     loss=Additive(E=0.0, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3),

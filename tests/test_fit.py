@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from law_cases import CASES, RANGES, Ageing, coefficients, written
 
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import BetaBinomial, FitResult, fit
-from t2jax.fit.rows import counts_rows
-from t2jax.fit.starts import nonnegative_least_squares
+from t2jax.fitting import BetaBinomial, FitResult, fit
+from t2jax.fitting.rows import counts_rows
+from t2jax.fitting.starts import nonnegative_least_squares
 from t2jax.laws import Additive, BetaMonotone, T2Accuracy, predict
 from t2jax.observations import Observations
 

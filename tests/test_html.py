@@ -10,14 +10,14 @@ import pytest
 
 import t2jax as t2
 from t2jax import _html
-from t2jax.calibration.profile import Interval
-from t2jax.fit import FitResult
-from t2jax.fit.held_out import HeldOut
-from t2jax.fit.result import Certificate
+from t2jax.decision.design import Pick
+from t2jax.fitting import FitResult
+from t2jax.fitting.held_out import HeldOut
+from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
 from t2jax.laws import Additive
-from t2jax.optimum.design import Pick
-from t2jax.optimum.implicit import Sensitivity
+from t2jax.planning.sensitivity import Sensitivity
+from t2jax.validation.profile import Interval
 
 LAW = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
 SOURCE = "<b>runs & more</b>.csv"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax.calibration.identify import _slopes
 from t2jax.errors import InputError, Refusal
-from t2jax.fit.result import Certificate
+from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
+from t2jax.validation.identify import _slopes
 
 PARAMS = np.repeat(np.geomspace(1e7, 2e9, 4), 4)
 RATIO = np.tile(np.geomspace(5, 500, 4), 4)

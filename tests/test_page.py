@@ -16,7 +16,7 @@ from test_page_solver import FORMS
 import t2jax as t2
 from t2jax import _text, cli
 from t2jax.laws import predict
-from t2jax.report import page
+from t2jax.reporting import page
 
 NAMES = ("params", "tokens", "samples", "tokens_per_param", "value")
 

@@ -17,7 +17,7 @@ from t2jax import _text
 from t2jax.errors import Status
 from t2jax.hull import Hull
 from t2jax.laws import REGISTRY
-from t2jax.report import page
+from t2jax.reporting import page
 from t2jax.uncertainty.ensemble import Ensemble
 
 HERE = pathlib.Path(__file__).resolve().parent

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax.calibration.covariance import coefficients_covariance, in_units, spread
-from t2jax.calibration.model import Setup
-from t2jax.calibration.profile import settled_at
-from t2jax.uncertainty.pareto import RELIABLE, pareto_k
+from t2jax.validation.covariance import coefficients_covariance, in_units, spread
+from t2jax.validation.held_fit import Setup
+from t2jax.validation.pareto import RELIABLE, pareto_k
+from t2jax.validation.profile import settled_at
 
 
 def ratios(seed: int, size: int, power: float) -> np.ndarray:

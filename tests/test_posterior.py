@@ -15,16 +15,16 @@ from scipy import special, stats
 from t2jax._precision import double
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
-from t2jax.fit.counts import rising, rising_log_likelihood
-from t2jax.fit.rows import Rows
+from t2jax.fitting import FitResult, fit
+from t2jax.fitting.count_likelihood import rising, rising_log_likelihood
+from t2jax.fitting.rows import Rows
 from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
+from t2jax.uncertainty.log_posterior import mixed_log_likelihood, nested_t_log_density
 from t2jax.uncertainty.posterior import _apart, _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import _nest, prepare
 from t2jax.uncertainty.priors import default_priors, log_density
-from t2jax.uncertainty.target import mixed_log_likelihood, nested_t_log_density
 
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
 TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)

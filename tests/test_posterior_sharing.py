@@ -12,8 +12,8 @@ from t2jax._precision import double
 from t2jax.errors import InputError
 from t2jax.laws import Additive
 from t2jax.observations import Observations
-from t2jax.uncertainty.choice import question_scores, shared_moves
 from t2jax.uncertainty.prepare import _influence, _likelihood_stage, _minimise, _sharing, prepare
+from t2jax.uncertainty.question_choice import question_scores, shared_moves
 
 TRUE = Additive(E=1.7, A=400.0, B=430.0, alpha=0.34, beta=0.3)
 RUNS, STOPS = 16, 5

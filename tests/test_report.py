@@ -17,10 +17,11 @@ import t2jax as t2
 from t2jax.errors import InputError
 from t2jax.hull import Hull
 from t2jax.laws import Additive, BetaMonotone, Softplus, predict
-from t2jax.optimum.inside import inside
-from t2jax.report import FILES, Companion, check_folder, figures, report, tables
-from t2jax.report.companion import predicted
-from t2jax.report.folder import json_ready
+from t2jax.planner import Companion
+from t2jax.planner.companion import predicted
+from t2jax.planning.rivals.in_range import inside
+from t2jax.reporting import FILES, check_folder, figures, report, tables
+from t2jax.reporting.folder import json_ready
 
 INFERENCE = 1.8e6
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import t2jax as t2
-from t2jax.report import figures
+from t2jax.reporting import figures
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -157,7 +157,7 @@ def page(drawn: list[Drawn]) -> str:
     """The gallery in Markdown; GitHub shows the look that suits the reader's."""
     lines = [
         "# Gallery", "",
-        "Every figure of `t2jax.report.figures`, drawn from the built-in ladder by "
+        "Every figure of `t2jax.reporting.figures`, drawn from the built-in ladder by "
         "[experiments/09_gallery](../experiments/09_gallery/README.md). Panels take `ax=` and give "
         'it back; `with figures.theme("dark"):` draws for a dark page. Each stands here on its '
         "own paper: light, then dark.",

@@ -77,7 +77,7 @@ class PlanOptions:
         values = read_toml(self.budget) if self.budget else {}
         cost = dict(values.pop("cost", {}))
         # A budget named on the command line replaces the file's, not joins it.
-        from t2jax.optimum.budget import GOALS
+        from t2jax.planning.budget import GOALS
 
         if any(getattr(self, name) for name in GOALS):
             values = {name: value for name, value in values.items() if name not in GOALS}

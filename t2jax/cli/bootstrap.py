@@ -27,7 +27,7 @@ class Command(DrawsOptions):
     def run(self) -> None:
         """Read, resample, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import check_design
+        from t2jax.validation.design_check import check_design
 
         fit = t2.FitResult.load(self.model)
         runs = self.read(self.table)

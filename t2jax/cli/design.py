@@ -46,7 +46,7 @@ class Command(PlanOptions):
         """Load, rank, write, print."""
         import t2jax as t2
         from t2jax.cli._defaults import load_model
-        from t2jax.report.folder import json_ready
+        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         if any(isinstance(value, list) for value in description.values()):

@@ -35,8 +35,8 @@ class Command(PlanOptions):
         """Load, optimise, write, print."""
         import t2jax as t2
         from t2jax.cli._defaults import load_model
-        from t2jax.optimum.budget import GOALS
-        from t2jax.report.folder import json_ready
+        from t2jax.planning.budget import GOALS
+        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         for name in GOALS:

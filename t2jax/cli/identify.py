@@ -29,8 +29,8 @@ class Command(FitOptions, TableOptions):
 
     def run(self) -> None:
         """Read, judge the design, fit, profile, resample, print."""
-        from t2jax.calibration.examine import examine
-        from t2jax.cli._defaults import default_law
+        from t2jax.fitting.default import default_law
+        from t2jax.validation.examine import examine
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)

@@ -11,10 +11,10 @@ from t2jax.cli._options import BudgetOptions, FitOptions, TableOptions, arg, pos
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.cli._defaults import Budgets
-    from t2jax.fit import FitResult
+    from t2jax.fitting import FitResult
     from t2jax.observations import Observations
-    from t2jax.report import Companion
+    from t2jax.planner import Companion
+    from t2jax.planner.budgets import Budgets
 
 __all__ = ["Command"]
 
@@ -57,12 +57,15 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import Budgets, check_design, decide, default_law, profiled
+        from t2jax.fitting.default import default_law
         from t2jax.laws import template
-        from t2jax.optimum import measured
-        from t2jax.optimum.inside import inside
-        from t2jax.report import check_folder, report, tables
-        from t2jax.report.folder import json_ready, optimum_dict
+        from t2jax.planner import measured
+        from t2jax.planner.budgets import Budgets
+        from t2jax.planner.optional import decide, profiled
+        from t2jax.planning.rivals.in_range import inside
+        from t2jax.reporting import check_folder, report, tables
+        from t2jax.reporting.folder import json_ready, optimum_dict
+        from t2jax.validation.design_check import check_design
 
         check_folder(self.out)
         runs = self.read(self.table)
@@ -174,7 +177,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
     ) -> "Companion":
         """The accuracy law on the same questions, which turns plans into pass@k."""
         import t2jax as t2
-        from t2jax.report import Companion
+        from t2jax.planner import Companion
 
         fit = self._fit(runs, _COMPANION, samples=samples)
         draws = self._bootstrap(fit, min(self.draws, _COMPANION_DRAWS))

@@ -25,7 +25,7 @@ class Command(IntervalOptions):
     def run(self) -> None:
         """Read, fit, profile, write, print."""
         import t2jax as t2
-        from t2jax.report.folder import json_ready
+        from t2jax.reporting.folder import json_ready
 
         budget, fit = self.budget(), self.fitted()
         _terminal.announce(f"intervals of law '{fit.law.name}'")

@@ -13,7 +13,7 @@ from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.fit import FitResult
+    from t2jax.fitting import FitResult
     from t2jax.uncertainty import Ensemble
 
 __all__ = ["Command", "middle", "paired"]
@@ -46,10 +46,11 @@ class Command(PlanOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import decide
-        from t2jax.optimum.budget import GOALS
-        from t2jax.optimum.inside import inside
-        from t2jax.report import Companion, check_folder, report
+        from t2jax.planner import Companion
+        from t2jax.planner.optional import decide
+        from t2jax.planning.budget import GOALS
+        from t2jax.planning.rivals.in_range import inside
+        from t2jax.reporting import check_folder, report
 
         check_folder(self.out)
         (fit, draws), *others = paired(self.models)

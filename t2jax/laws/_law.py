@@ -108,6 +108,7 @@ class Law:
       uses_samples: whether k enters the formula.
       own_cards: one `Coefficient` per own scalar field, in field order.
       linear: names of the coefficients in which `start_problem` is linear.
+      default_loss: of a law with a field `loss`, the loss law inside it when none is named.
     """
 
     name: ClassVar[str]
@@ -115,6 +116,7 @@ class Law:
     uses_samples: ClassVar[bool] = False
     own_cards: ClassVar[tuple[Coefficient, ...]]
     linear: ClassVar[tuple[str, ...]] = ()
+    default_loss: ClassVar["type[Law] | None"] = None
 
     def __call__(
         self,
@@ -148,8 +150,8 @@ class Law:
     def template(cls, *, loss: "type[Law] | Law | None" = None) -> Self:
         """A law of this form whose coefficients are not known yet (NaN)."""
         values: dict[str, Any] = {card.name: math.nan for card in cls.own_cards}
-        if "loss" in {field.name for field in dataclasses.fields(cls)}:  # pyright: ignore
-            base = loss if loss is not None else cls.default_loss()
+        if cls.default_loss is not None:
+            base = loss if loss is not None else cls.default_loss
             if base.uses_samples or base.kind != "loss":
                 raise InputError(
                     f"'{base.name}' cannot be the inner loss of '{cls.name}'",
@@ -162,13 +164,6 @@ class Law:
                 remedy="inner losses belong to softplus, product, t2_accuracy or beta_monotone",
             )
         return cls(**values)
-
-    @classmethod
-    def default_loss(cls) -> "type[Law]":
-        """The loss law used inside this one when none is named."""
-        from t2jax.laws.additive import Additive
-
-        return Additive
 
     def cards(self) -> tuple[Coefficient, ...]:
         """Cards of all coefficients, those of the inner loss first: the order of the leaves."""

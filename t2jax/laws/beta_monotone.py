@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from t2jax import beta
 from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Coefficient, Law, bounded_exp, final_law
+from t2jax.laws.additive import Additive
 
 __all__ = ["BetaMonotone"]
 
@@ -33,6 +34,7 @@ class BetaMonotone(Law):
     """
 
     name = "beta_monotone"
+    default_loss = Additive
     kind = "accuracy"
     uses_samples = True
     own_cards = (

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
 from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.additive import Additive
 
 __all__ = ["Product"]
 
@@ -27,6 +28,7 @@ class Product(Law):
     """
 
     name = "product"
+    default_loss = Additive
     uses_samples = True
     own_cards = (
         Coefficient(

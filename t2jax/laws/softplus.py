@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.additive import Additive
 
 __all__ = ["Softplus", "inverse_softplus"]
 
@@ -36,6 +37,7 @@ class Softplus(Law):
     """
 
     name = "softplus"
+    default_loss = Additive
     uses_samples = True
     own_cards = (
         Coefficient(

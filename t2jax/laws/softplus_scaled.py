@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
 from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws.additive import Additive
 from t2jax.laws.softplus import inverse_softplus
 
 __all__ = ["SoftplusScaled"]
@@ -29,6 +30,7 @@ class SoftplusScaled(Law):
     """
 
     name = "softplus_scaled"
+    default_loss = Additive
     uses_samples = True
     own_cards = (
         Coefficient(

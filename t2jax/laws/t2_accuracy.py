@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from t2jax import beta
 from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Coefficient, Law, bounded_exp, final_law
+from t2jax.laws.additive import Additive
 
 __all__ = ["T2Accuracy"]
 
@@ -38,6 +39,7 @@ class T2Accuracy(Law):
     """
 
     name = "t2_accuracy"
+    default_loss = Additive
     kind = "accuracy"
     uses_samples = True
     own_cards = (

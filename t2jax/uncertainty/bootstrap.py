@@ -8,12 +8,12 @@ import numpy as np
 from t2jax import passk
 from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult
-from t2jax.fit.refit import Refits, Resample, fitted_stages, refit
-from t2jax.fit.stages import Stage
+from t2jax.fitting import FitResult
+from t2jax.fitting.refit import Refits, Resample, fitted_stages, refit
+from t2jax.fitting.stages import Stage
 from t2jax.observations import Observations
+from t2jax.uncertainty.checkpoint_spread import stray_draws
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
-from t2jax.uncertainty.noise import residual_noise
 from t2jax.uncertainty.resampling import (
     check_scheme,
     levels_of,
@@ -21,7 +21,7 @@ from t2jax.uncertainty.resampling import (
     signed_values,
     unit_weights,
 )
-from t2jax.uncertainty.stray import stray_draws
+from t2jax.uncertainty.run_noise import residual_noise
 
 __all__ = ["bootstrap"]
 

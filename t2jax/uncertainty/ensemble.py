@@ -13,7 +13,7 @@ import numpy as np
 
 from t2jax import _html, _text, laws
 from t2jax.errors import InputError
-from t2jax.fit import FitResult
+from t2jax.fitting import FitResult
 from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.observations import Observations

@@ -12,14 +12,19 @@ import numpy as np
 
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import BetaBinomial, FitResult, StudentT
-from t2jax.fit.counts import distinct_cells, rising
-from t2jax.fit.minimise import newton
-from t2jax.fit.stages import Stage, plan_stages
+from t2jax.fitting import BetaBinomial, FitResult, StudentT
+from t2jax.fitting.count_likelihood import distinct_cells, rising
+from t2jax.fitting.minimise import newton
+from t2jax.fitting.stages import Stage, plan_stages
 from t2jax.observations import Observations
-from t2jax.uncertainty.choice import SAME_QUESTIONS, question_scores, question_weight, shared_moves
+from t2jax.uncertainty.log_posterior import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
 from t2jax.uncertainty.priors import Prior, default_priors
-from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
+from t2jax.uncertainty.question_choice import (
+    SAME_QUESTIONS,
+    question_scores,
+    question_weight,
+    shared_moves,
+)
 
 __all__ = ["Prepared", "checkpoints", "prepare"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
-from t2jax.fit.rows import Rows
+from t2jax.fitting.rows import Rows
 from t2jax.laws import Coefficient, Law
 
 __all__ = ["Prior", "default_priors", "log_density"]

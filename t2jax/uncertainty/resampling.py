@@ -4,9 +4,9 @@ import numpy as np
 
 from t2jax import _text
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult
-from t2jax.fit.paper import isoflop_groups
-from t2jax.fit.stages import Stage
+from t2jax.fitting import FitResult
+from t2jax.fitting.paper import isoflop_groups
+from t2jax.fitting.stages import Stage
 from t2jax.observations import Observations
 
 __all__ = [

@@ -1,0 +1,165 @@
+"""What a fit minimises: one small frozen class per objective, summed over rows, never averaged.
+
+A mean instead of a sum shrinks the gradient with the table and makes optimisers stop early.
+"""
+
+import dataclasses
+import difflib
+import math
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jax.scipy.special import digamma, gammaln
+
+from t2jax._typing import Floats, Scalar
+from t2jax.errors import InputError
+from t2jax.fitting.count_likelihood import log_likelihood
+from t2jax.fitting.rows import Rows
+from t2jax.laws import Coefficient, Law
+
+__all__ = ["SSE", "BetaBinomial", "Huber", "Objective", "StudentT", "objective_by_name"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Base: a sum over rows of the misfit between a law and the observations."""
+
+    name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    log_scale: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
+    likelihood: ClassVar[bool] = False
+    nuisance: ClassVar[tuple[Coefficient, ...]] = ()
+
+    def __call__(self, law: Law, nuisance: tuple[Scalar, ...], rows: Rows) -> Scalar:
+        """The weighted sum over rows."""
+        return jnp.sum(rows.weight * self.per_row(rows.predict(law), nuisance, rows))
+
+    def per_row(self, predicted: Floats, nuisance: tuple[Scalar, ...], rows: Rows) -> Floats:
+        """The misfit of each row [rows]."""
+        raise TypeError(f"{type(self).__name__} does not say how a row misfits")
+
+    def start_nuisance(self, predicted: Floats, rows: Rows) -> tuple[Scalar, ...]:
+        """Nuisance coefficients to start from, given a first prediction."""
+        return ()
+
+
+def _log_residual(predicted: Floats, rows: Rows) -> Floats:
+    # A law may dip below zero on its way; the floor keeps the objective finite there.
+    return jnp.log(rows.value) - jnp.log(jnp.maximum(predicted, 1e-12))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SSE(Objective):
+    """Sum of squared errors (the paper's objective)."""
+
+    name = "sse"
+
+    def per_row(self, predicted, nuisance, rows):
+        """Squared error."""
+        return (predicted - rows.value) ** 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Huber(Objective):
+    """Sum of Huber losses of the residual of log loss (arXiv:2203.15556).
+
+    Args:
+      delta: residual at which squares turn into absolute values.
+    """
+
+    name = "huber"
+    log_scale = True
+    delta: float = 1e-3
+
+    def per_row(self, predicted, nuisance, rows):
+        """Huber's function of the log residual."""
+        size = jnp.abs(_log_residual(predicted, rows))
+        inside = jnp.minimum(size, self.delta)
+        return inside * (size - 0.5 * inside)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudentT(Objective):
+    """Negative log likelihood of Student-t noise on log loss, scale and tails fitted too."""
+
+    name = "student_t"
+    log_scale = True
+    likelihood = True
+    nuisance = (
+        Coefficient(name="sigma", symbol="σ", meaning="scale of the log residual", lower=0.0),
+        Coefficient(name="nu", symbol="ν", meaning="degrees of freedom", lower=1.0, upper=200.0),
+    )
+
+    def per_row(self, predicted, nuisance, rows):
+        """Minus the log density of the observed log loss."""
+        sigma, nu = nuisance
+        score = _log_residual(predicted, rows) / sigma
+        norm = gammaln(nu / 2) - gammaln((nu + 1) / 2) + 0.5 * jnp.log(nu * math.pi)
+        return norm + jnp.log(sigma) + 0.5 * (nu + 1) * jnp.log1p(score**2 / nu)
+
+    def start_nuisance(self, predicted, rows):
+        """Scale from the median absolute log residual, and moderate tails."""
+        spread = jnp.median(jnp.abs(_log_residual(predicted, rows)))
+        return jnp.maximum(1.2 * spread, 1e-8), jnp.asarray(5.0, spread.dtype)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BetaBinomial(Objective):
+    """Negative log likelihood of success counts under a law's Beta spread of questions.
+
+    Counts say nothing of the zero and the unit of the inner loss L: shifting or stretching L
+    can be undone in the law's own coefficients. A convention fixes both and costs the
+    likelihood nothing: E = 0, and L agrees on average over checkpoints, in logs, with the
+    mean of -log p under the spread, `psi(a + b) - psi(a)`.
+
+    Args:
+      anchor: weight of the convention, which vanishes at the minimum.
+    """
+
+    name = "beta_binomial"
+    kinds = ("accuracy",)
+    counts = True
+    likelihood = True
+    anchor: float = 1.0
+
+    def __call__(self, law, nuisance, rows):
+        """Minus the log likelihood, and the squared distance from the convention."""
+        point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
+        assert rows.successes is not None
+        assert rows.trials is not None
+        assert rows.question_weight is not None
+        a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
+        cells = (rows.successes, rows.trials, rows.question_weight)
+        misfit = -jnp.sum(rows.weight * log_likelihood(a, b, *cells))
+        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(law.base(**point)))
+        shift = law.base.coefficients().get("E", 0.0)
+        return misfit + self.anchor * (stretch**2 + shift**2)
+
+
+_OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}
+
+
+def objective_by_name(name: str | Objective, *, delta: float | None = None) -> Objective:
+    """The objective of that name.
+
+    Raises:
+      InputError: unknown name, or a `delta` for an objective that has none.
+    """
+    if isinstance(name, Objective):
+        return name
+    if name not in _OBJECTIVES:
+        close = difflib.get_close_matches(str(name), _OBJECTIVES, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise InputError(
+            f"unknown objective '{name}'",
+            remedy=f"{hint}the objectives are {', '.join(_OBJECTIVES)}",
+        )
+    if delta is None:
+        return _OBJECTIVES[name]()
+    if name != "huber" or not delta > 0:
+        raise InputError(
+            f"delta={delta!r} does not go with objective '{name}'",
+            remedy="delta > 0 is the bend of objective='huber'",
+        )
+    return Huber(delta=float(delta))
