@@ -7,7 +7,7 @@ runs, resample it, and find the optimum under a training and an inference budget
 
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs, law="softplus")
-    draws = t2.bootstrap(fit, draws=1000)
+    draws = t2.bootstrap(fit, n_draws=1000)
     best = t2.optimum(draws, t2.Budget(train_flops=1e12, inference_flops=1e6))
     print(best.summary())
 
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
     from t2jax.errors import Refusal as Refusal
     from t2jax.errors import Status as Status
     from t2jax.fitting import FitResult as FitResult
+    from t2jax.fitting import Huber as Huber
     from t2jax.fitting import fit as fit
     from t2jax.observations import Observations as Observations
     from t2jax.observations import read as read
     from t2jax.passk import pass_at_k as pass_at_k
+    from t2jax.planner import load as load
     from t2jax.planning import Budget as Budget
     from t2jax.planning import Demand as Demand
     from t2jax.planning import Frontier as Frontier
     from t2jax.planning import Optimum as Optimum
+    from t2jax.planning import Rival as Rival
+    from t2jax.planning import Sensitivity as Sensitivity
     from t2jax.planning import frontier as frontier
     from t2jax.planning import optimum as optimum
     from t2jax.planning import sensitivity as sensitivity
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from t2jax.validation import Comparison as Comparison
     from t2jax.validation import Extrapolation as Extrapolation
     from t2jax.validation import Identification as Identification
+    from t2jax.validation import Interval as Interval
     from t2jax.validation import Profile as Profile
     from t2jax.validation import calibrate as calibrate
     from t2jax.validation import compare as compare
@@ -72,14 +77,18 @@ _ROOMS = {
     "Extrapolation": "validation",
     "FitResult": "fitting",
     "Frontier": "planning",
+    "Huber": "fitting",
     "Identification": "validation",
     "InputError": "errors",
+    "Interval": "validation",
     "Observations": "observations",
     "Optimum": "planning",
     "Prior": "uncertainty",
     "Profile": "validation",
     "Purchase": "decision",
     "Refusal": "errors",
+    "Rival": "planning",
+    "Sensitivity": "planning",
     "Status": "errors",
     "bootstrap": "uncertainty",
     "calibrate": "validation",
@@ -91,6 +100,7 @@ _ROOMS = {
     "frontier": "planning",
     "identify": "validation",
     "laws": "",
+    "load": "planner",
     "optimum": "planning",
     "pass_at_k": "passk",
     "posterior": "uncertainty",

@@ -6,12 +6,15 @@ its 32-bit arrays.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 from jax.core import Tracer
+
+from t2jax.errors import InputError
 
 __all__ = ["double", "to_numpy"]
 
@@ -35,14 +38,23 @@ def double(driver: Callable[P, R]) -> Callable[P, R]:
 
     Raises:
       TypeError: when called on tracers, inside `jax.jit`, `jax.vmap` or `jax.grad`.
+      InputError: when called with arguments that the driver does not have, or without one.
 
     >>> import jax.numpy as jnp
     >>> double(lambda x: jnp.sum(jnp.asarray(x)))([0.5, 0.25]).dtype
     dtype('float64')
     """
+    signature = inspect.signature(driver)
 
     @functools.wraps(driver)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            known = ", ".join(signature.parameters)
+            raise InputError(
+                f"{driver.__name__}() {error}", remedy=f"its arguments are {known}"
+            ) from None
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             name = getattr(driver, "__name__", "this function")
             raise TypeError(

@@ -18,8 +18,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 
-FLOOR_0 = ("_html", "_precision", "_progress", "_text", "_typing", "beta", "cost", "errors", "hull",
-           "passk")  # fmt: skip
+FLOOR_0 = ("_arguments", "_html", "_precision", "_progress", "_text", "_typing", "beta", "cost",
+           "errors", "hull", "passk")  # fmt: skip
 DATA = ("observations", "importers", "datasets")
 
 
@@ -62,8 +62,8 @@ ROOMS = {
         only_in=(("numpyro", "posterior"),),
     ),
     "planning": Room(ours=(*LAWS_AND_DATA, "uncertainty.ensemble"), third_party=(*JAX, "optax")),
-    "validation": Room(ours=UP_TO_PLANNING, third_party=JAX),
-    "decision": Room(ours=UP_TO_PLANNING, third_party=JAX),
+    "validation": Room(ours=UP_TO_PLANNING, third_party=(*JAX, "scipy")),
+    "decision": Room(ours=UP_TO_PLANNING, third_party=(*JAX, "scipy")),
     "planner": Room(ours=(*UP_TO_PLANNING, "validation", "decision"), third_party=JAX),
     "reporting": Room(
         ours=UP_TO_PLANNER,

@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -12,10 +11,10 @@ from scipy import optimize, stats
 import t2jax as t2
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive
-from t2jax.validation.covariance import student_cdf, student_quantile
+from t2jax.validation.covariance import student_quantile
 from t2jax.validation.coverage import judged
 from t2jax.validation.held_fit import Setup
-from t2jax.validation.profile import Interval, _lost, _unequal
+from t2jax.validation.profile import Interval, _follow, _lost, _unequal
 
 PARAMS = np.repeat(np.geomspace(1e7, 2e9, 4), 4)
 TOKENS = PARAMS * np.tile(np.geomspace(5, 500, 4), 4)
@@ -39,7 +38,7 @@ def fitted() -> t2.FitResult:
 
 @pytest.fixture(scope="module")
 def profiled(fitted) -> t2.Profile:
-    return t2.profile(fitted, budget=BUDGET)
+    return t2.profile(fitted, budget=BUDGET, level=0.95)
 
 
 def sum_of_squares(fitted, held=None, size=None):
@@ -108,7 +107,7 @@ def test_a_quantity_at_its_bound_can_be_held_off_it():
     value = (loss(PARAMS, TOKENS) - 1.7) * np.exp(noise)
     runs = t2.Observations(kind="loss", run=RUN, params=PARAMS, tokens=TOKENS, loss=value)
     fit = t2.fit(runs, law="additive", objective="huber", n_starts=2)
-    found = t2.profile(fit, "E")["E"]
+    found = t2.profile(fit, "E", level=0.95)["E"]
     assert found.estimate == 0.0
     assert 0 < found.high < np.min(value)
 
@@ -188,13 +187,28 @@ def test_ends_that_were_not_found_are_said_in_words():
     assert _lost({"alpha": alpha}, []) == []
 
 
-def test_students_t_is_scipys():
+def test_what_follows_from_n_is_as_unknown_as_n():
+    known = {"name": "params", "level": 0.9, "dof": 7.0, "standard_error": 0.1}
+    budget = t2.Budget(train_flops=6e20, inference_flops=2e12)
+    size = Interval(estimate=1e9, low=0.5e9, high=np.nan, **known)
     with jax.enable_x64(True):
-        for dof in (1.0, 4.0, 11.3, 250.0):
-            for level in (0.5, 0.9, 0.95, 0.999):
-                ours = float(student_quantile(jnp.asarray(level), jnp.asarray(dof)))
-                assert ours == pytest.approx(stats.t.ppf(0.5 + level / 2, dof), rel=1e-9)
-                assert float(student_cdf(ours, dof)) == pytest.approx(level, rel=1e-9)
+        found = _follow(size, budget)
+    for name in ("tokens", "samples", "tokens_per_param"):
+        assert np.isnan(found[name].low)  # it goes with the upper end of N, which is not known
+        assert np.isfinite(found[name].high)
+        assert found[name].undefined
+    assert found["tokens"].high == pytest.approx(1e20 / 0.5e9)
+    with jax.enable_x64(True):
+        wide = _follow(Interval(estimate=1e9, low=0.0, high=np.inf, **known), budget)
+    for name in ("tokens", "samples", "tokens_per_param"):
+        assert (wide[name].low, wide[name].high) == (0.0, np.inf)
+
+
+def test_students_t_is_scipys():
+    for dof in (1.0, 4.0, 11.3, 250.0):
+        for level in (0.5, 0.9, 0.95, 0.999):
+            ours = float(student_quantile(level, dof))
+            assert ours == pytest.approx(stats.t.ppf(0.5 + level / 2, dof), rel=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +269,7 @@ def test_bad_questions_are_named(fitted):
     runs = fitted.observations
     with pytest.raises(InputError, match="no method 'wild'"):
         t2.calibrate(runs, TRUE, methods=["wild"])
-    with pytest.raises(InputError, match="cannot show a 95% interval"):
+    with pytest.raises(InputError, match="tables = 0"):
         t2.calibrate(runs, TRUE, tables=0)
     with pytest.raises(InputError, match="give both, or neither"):
         t2.calibrate(runs, TRUE, run_noise=0.1)

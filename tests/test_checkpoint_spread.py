@@ -77,7 +77,7 @@ def test_the_bootstrap_of_counts_covers_checkpoints_that_were_not_seen():
     table, truth = simulate(0.6, 8, 6, 80)
     known = np.arange(48) % 3 > 0
     fitted = fit(table.select(known), law="beta_monotone", n_starts=2)
-    draws = bootstrap(fitted, draws=60, progress=False)
+    draws = bootstrap(fitted, n_draws=60, progress=False)
     found = extrapolate(draws, [1, 10, 40], runs=table.select(~known), level=0.8)
     assert 0.6 <= found.coverage(truth[~known]) <= 0.98
     assert not any("leave out" in note for note in found.notes)

@@ -187,10 +187,10 @@ def test_a_design_that_answers_is_described(run):
     assert code == 0
     told = json.loads(printed, parse_constant=pytest.fail)
     found = t2.fit(runs, "additive", objective="huber")
-    known = t2.profile(found, "alpha")["alpha"]
+    known = t2.profile(found, "alpha", level=0.95)["alpha"]
     ends = told["exponents"]["alpha"]
     assert (ends["low"], ends["high"]) == pytest.approx((known.low, known.high))
-    draws = t2.bootstrap(found, draws=64, progress=False)
+    draws = t2.bootstrap(found, n_draws=64, progress=False)
     many = draws.law.coefficients()
     share = np.corrcoef(many["E"], many["beta"])[0, 1]
     assert told["correlation"]["beta"] == pytest.approx(share)

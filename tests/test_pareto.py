@@ -70,12 +70,12 @@ def quiet() -> t2.FitResult:
 
 
 def test_laplace_intervals_say_how_quadratic_the_squares_are(quiet):
-    sharp = t2.profile(quiet, "alpha", method="laplace")
+    sharp = t2.profile(quiet, "alpha", level=0.95, method="laplace")
     assert sharp.k_hat is not None
     assert sharp.k_hat < 0.5
     assert "Pareto k-hat of draws from it: 0." in sharp.summary()
     assert not any("k-hat" in note for note in sharp.notes)
-    vague = t2.profile(simulated(0.05), "alpha", method="laplace")
+    vague = t2.profile(simulated(0.05), "alpha", level=0.95, method="laplace")
     assert vague.k_hat is not None
     assert vague.k_hat > RELIABLE
     assert any("far from quadratic" in note for note in vague.notes)

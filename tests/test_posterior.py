@@ -48,7 +48,7 @@ def fitted(table) -> FitResult:
 
 @pytest.fixture(scope="module")
 def draws(fitted) -> Ensemble:
-    return posterior(fitted, draws=600, warmup=300, progress=False)
+    return posterior(fitted, n_draws=600, warmup=300, progress=False)
 
 
 def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
@@ -222,7 +222,7 @@ def test_a_fit_that_is_not_among_its_draws_is_named(draws, fitted):
 
 def test_short_chains_are_refused_unless_asked_for(fitted):
     short = {"draws": 40, "warmup": 20, "progress": False}
-    with pytest.raises(Refusal, match=r"effective draws.*use draws=80"):
+    with pytest.raises(Refusal, match=r"effective draws.*use n_draws=80"):
         posterior(fitted, **short)
     kept = posterior(fitted, allow_failed=True, **short)
     assert kept.diagnostics["failed"]

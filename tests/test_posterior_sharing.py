@@ -178,7 +178,7 @@ def test_the_posterior_of_likelihoods_is_as_wide_as_the_bootstrap():
     """Two accounts of the same noise, of runs and of questions: within a third of each other."""
     fit = t2.fit(t2.datasets.load_ladder(), law="softplus", samples=(1, 16, 256))
     chains = t2.posterior(fit, target_accept=0.98, progress=False)
-    refits = t2.bootstrap(fit, draws=300, progress=False)
+    refits = t2.bootstrap(fit, n_draws=300, progress=False)
     assert chains.unit == "trunk"
     budget = t2.Budget(train_flops=1e12, inference_flops=1e6)
     spread = []

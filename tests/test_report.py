@@ -31,7 +31,7 @@ def ladder():
     """One fit of the built-in ladder, with what follows from it."""
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs, law="softplus", n_starts=2, samples=[1, 16, 256])
-    draws = t2.bootstrap(fit, draws=24)
+    draws = t2.bootstrap(fit, n_draws=24)
     budget = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
     best = t2.optimum(draws, budget)
     flops = np.geomspace(*fit.hull.train_flops, 9)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from t2jax.cli._options import arg
 from t2jax.errors import InputError
 
-__all__ = ["PlanOptions", "read_toml", "sweep"]
+__all__ = ["BudgetOptions", "read_toml", "sweep"]
 
 _PLAIN = (
     "train_flops", "inference_flops", "total_flops", "dollars", "target_loss", "target_pass_at_k",
@@ -22,8 +22,8 @@ _COST = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PlanOptions:
-    """Everything that a budget can hold."""
+class BudgetOptions:
+    """What may be spent or must be reached, and what it costs: everything a budget can hold."""
 
     train_flops: Annotated[str, arg("training compute, 6ND", "FLOPS")] = ""
     inference_flops: Annotated[

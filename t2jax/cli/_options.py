@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from t2jax.planning import Budget
 
 __all__ = [
-    "BudgetOptions",
+    "CapOptions",
     "DrawsOptions",
     "FitOptions",
     "IntervalOptions",
@@ -138,7 +138,7 @@ class IntervalOptions(FitOptions, TableOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BudgetOptions:
+class CapOptions:
     """Caps on a plan."""
 
     max_params: Annotated[float | None, arg("cap on parameters", "N")] = None

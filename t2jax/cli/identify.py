@@ -35,5 +35,5 @@ class Command(FitOptions, TableOptions):
         runs = self.read(self.table)
         law = self.law or default_law(runs)
         _terminal.announce(f"what the rows tell of law '{law}'")
-        found = examine(runs, law, draws=self.draws, seed=self.seed, **self.fit_arguments())
+        found = examine(runs, law, n_draws=self.draws, seed=self.seed, **self.fit_arguments())
         _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._options import BudgetOptions, FitOptions, TableOptions, arg, positional
+from t2jax.cli._models import CertifiedOptions
+from t2jax.cli._options import CapOptions, FitOptions, TableOptions, arg, positional
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _COMPANION_DRAWS = 300  # enough for a 90% interval, at a third of the time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(BudgetOptions, FitOptions, TableOptions):
+class Command(CertifiedOptions, CapOptions, FitOptions, TableOptions):
     """Plan a training run: its size, its tokens, and the samples to draw of it per question.
 
     Fits a law, resamples it, finds the optimum beside Chinchilla's choice, writes a report.
@@ -86,6 +87,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         )
         budget = self._budget(budgets)
         fit = self._fit(runs, law, **arguments)
+        self.certified(fit)
         draws = self._bootstrap(fit, self.draws)
         _terminal.announce("finding the optimum", quiet=self.quiet)
         best = t2.optimum(draws, budget, progress=not self.quiet)
@@ -169,7 +171,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
 
         _terminal.announce(f"{draws} refits of law '{fit.law.name}'", quiet=self.quiet)
         return t2.bootstrap(
-            fit, draws=draws, unit=self.unit or None, seed=self.seed, progress=not self.quiet
+            fit, n_draws=draws, unit=self.unit or None, seed=self.seed, progress=not self.quiet
         )
 
     def _companion(

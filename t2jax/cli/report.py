@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._budget import PlanOptions
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
@@ -23,7 +24,7 @@ _REACH = 31.6  # of a sweep about a lifetime budget: a decade and a half to eith
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(PlanOptions):
+class Command(CertifiedOptions, BudgetOptions):
     """Write the report of a fit: tables, figures, and a page whose planner needs no network.
 
     Without a budget it plans in the middle of the table.
@@ -54,6 +55,9 @@ class Command(PlanOptions):
 
         check_folder(self.out)
         (fit, draws), *others = paired(self.models)
+        for one, drawn in ((fit, draws), *others):
+            self.certified(one)
+            self.certified(drawn)
         given = self.description()
         if any(isinstance(value, list) for value in given.values()):
             raise InputError("a report has one budget", remedy="sweep with `t2jax frontier`")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from t2jax import _html, _text
+from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double
 from t2jax._typing import Floats
 from t2jax.decision.purchase import Purchase, evaluations, runs_to_buy, training_run
@@ -58,6 +59,7 @@ class Design:
       simulated: for the most promising candidates, by index: the fall when every draw takes a
         turn as the truth, and its standard error.
       kind: "loss" or "accuracy".
+      status: what must be said beside it, in sentences.
     """
 
     candidates: tuple[Purchase, ...]
@@ -66,6 +68,7 @@ class Design:
     picks: tuple[Pick, ...]
     simulated: dict[int, tuple[float, float]]
     kind: str
+    status: tuple[str, ...] = ()
 
     @property
     def flops(self) -> np.ndarray:
@@ -96,6 +99,7 @@ class Design:
             if better:
                 lines.append(f"note: by simulation {self.candidates[better[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
+        lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 
     _repr_html_ = _html.of_summary
@@ -104,6 +108,7 @@ class Design:
         """A JSON-ready description."""
         return {
             "format": "t2jax.design/1", "kind": self.kind, "regret": self.regret,
+            "status": list(self.status),
             "picks": [{**p.purchase.to_dict(), "fall": p.fall, "left": p.left}
                       for p in self.picks],
             "candidates": [{**c.to_dict(), "fall": float(f)}
@@ -163,8 +168,8 @@ def design(
 
     Source: preposterior analysis, Raiffa and Schlaifer 1961, Applied Statistical Decision Theory.
     """
-    if purchases < 1:
-        raise InputError(f"purchases = {purchases} leaves nothing to pick", remedy="use 3")
+    check_whole("purchases", purchases, usual=3)
+    check_seed(seed)
     if not 0 <= worth < 1:
         raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.5")
     table = lattice(draws, budget)
@@ -205,7 +210,8 @@ def design(
         for at in order[:_CHECKED]:
             simulated[int(at)] = _simulated(table, fine, shown[at], wanted[at], seed)
     return Design(candidates=tuple(wanted), fall=first, regret=regret, picks=tuple(picks),
-                  simulated=simulated, kind=draws.point.kind)  # fmt: skip
+                  simulated=simulated, kind=draws.point.kind,
+                  status=tuple(draws.code.sentences()))  # fmt: skip
 
 
 def _noise(draws: Ensemble, noise: float | tuple[float, float] | None) -> tuple[float, float]:

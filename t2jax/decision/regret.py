@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import gammaincinv
 
 from t2jax import _html, _text
+from t2jax._arguments import check_level
 from t2jax._precision import double, to_numpy
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
@@ -80,6 +82,7 @@ class Decision:
       covariance: of the same [3, 3].
       kind: "loss" or "accuracy".
       open_ended: whether the region runs into an end of the sizes judged: (low, high).
+      status: what must be said beside it, in sentences.
     """
 
     params: np.ndarray
@@ -96,6 +99,7 @@ class Decision:
     covariance: np.ndarray
     kind: str
     open_ended: tuple[bool, bool] = (False, False)
+    status: tuple[str, ...] = ()
 
     def inside(self, *, params: float, tokens: float, samples: float) -> bool:
         """Whether a plan lies in the joint region of (N*, D*, k*), an ellipsoid in logs.
@@ -111,7 +115,10 @@ class Decision:
         if np.any(np.abs(along[flat]) > 1e-3 * math.sqrt(scale) + 1e-6):
             return False
         distance = float(np.sum(along[~flat] ** 2 / values[~flat]))
-        return distance <= _chi2(self.level, int(np.sum(~flat)))
+        if np.all(flat):
+            return True  # no direction is left in which a plan could be far
+        # The quantile of chi-squared with as many degrees of freedom as there are directions.
+        return distance <= 2.0 * float(gammaincinv(np.sum(~flat) / 2, self.level))
 
     def words(self) -> list[str]:
         """The decision in sentences."""
@@ -130,7 +137,7 @@ class Decision:
             f"{_text.number(self.plug_in['expected'], 2)} at the optimum of the estimate, "
             f"N {_text.count(self.plug_in['params'])}",
         ]
-        return lines
+        return lines + [f"note: {sentence}" for sentence in self.status]
 
     def summary(self) -> str:
         """The two plans side by side, and what the draws say about them, as text."""
@@ -190,8 +197,7 @@ def regret(
     """
     if not (math.isfinite(within) and within > 0):
         raise InputError(f"within = {within!r} is not a positive number", remedy="e.g. 0.005")
-    if not 0 < level < 1:
-        raise InputError(f"level = {level!r} is no share", remedy="e.g. 0.9")
+    check_level(level)
     table = lattice(draws, budget)
     fine = table.fine
     gaps = table.cost[fine] - table.least[fine, None]
@@ -229,6 +235,7 @@ def regret(
         kind=draws.point.kind,
         open_ended=(bool(len(inner) and inner[0] == 0),
                     bool(len(inner) and inner[-1] == len(n) - 1)),
+        status=tuple(draws.code.sentences()),
     )  # fmt: skip
 
 
@@ -329,15 +336,3 @@ def _crossing(n: np.ndarray, curve: np.ndarray, level: float, at: int, step: int
         return float(n[at])
     share = (level - curve[at]) / (curve[other] - curve[at])
     return float(n[at] + share * (n[other] - n[at]))
-
-
-def _chi2(level: float, freedom: int) -> float:
-    """Quantile of chi-squared, by bisection on the regularised gamma function."""
-    if freedom == 0:
-        return 0.0
-    low, high = 0.0, 200.0
-    for _ in range(100):
-        middle = 0.5 * (low + high)
-        below = float(jax.scipy.special.gammainc(freedom / 2, middle / 2)) < level
-        low, high = (middle, high) if below else (low, middle)
-    return 0.5 * (low + high)

@@ -1,6 +1,7 @@
 """`fit`: from a table of runs to a fitted law with its certificate."""
 
 import dataclasses
+import functools
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -8,9 +9,11 @@ from importlib import metadata
 import jax
 import numpy as np
 
+from t2jax._arguments import check_whole
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
-from t2jax.fitting.choose import candidates, choose
+from t2jax.fitting.default import candidates, default_law
+from t2jax.fitting.judge import choose
 from t2jax.fitting.minimise import Minimum
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
@@ -29,7 +32,7 @@ _AGREE = 1e-6  # starts agree when their objectives differ by less than this sha
 @double
 def fit(
     runs: Observations,
-    law: str | type[Law] | Law = "additive",
+    law: str | type[Law] | Law | None = None,
     *,
     objective: str | Objective | None = None,
     delta: float | None = None,
@@ -45,7 +48,8 @@ def fit(
     Args:
       runs: the table.
       law: a registry name such as `"additive"`, `"softplus"`, `"softplus(coupled)"`, a law
-        class, or a law whose form is wanted; `"auto"` fits all that the table can tell apart
+        class, or a law whose form is wanted; unless given, the one for this kind of table
+        (`default_law`). `"auto"` fits all that the table can tell apart
         and keeps the one with the least error at held-out checkpoints and k, and says so in
         `message`.
       objective: `"student_t"` (default for losses), `"huber"`, `"sse"` (default for pass@k),
@@ -80,12 +84,11 @@ def fit(
                 "a recipe is followed for its own law", remedy="name the law, or leave recipe out"
             )
         options = {"objective": objective, "delta": delta, "n_starts": n_starts}
-        return choose(
-            runs, candidates(runs), lambda name: fit(runs, name, samples=samples, **options)
-        )
-    wanted = template(law)
-    if n_starts < 1:
-        raise InputError(f"n_starts = {n_starts} leaves nothing to minimise", remedy="use 8")
+        every = {name: functools.partial(fit, runs, name, samples=samples, **options)
+                 for name in candidates(runs)}  # fmt: skip
+        return choose(runs, every)
+    wanted = template(default_law(runs) if law is None else law)
+    check_whole("n_starts", n_starts, usual=8)
     if recipe is not None:
         if recipe != "paper":
             raise InputError(f"unknown recipe '{recipe}'", remedy="the only recipe is 'paper'")

@@ -39,7 +39,7 @@ class HeldOut:
     """What a law made of rows it was not fitted to.
 
     Attributes:
-      law: name of the law.
+      law_name: name of the law.
       quantity: what `error` measures: "relative error" of losses, or "error of pass@k".
       points: parameters and tokens of each checkpoint [points, 2].
       point_error: mean absolute error at each checkpoint when it is held out [points].
@@ -49,7 +49,7 @@ class HeldOut:
       converged: share of refits that converged.
     """
 
-    law: str
+    law_name: str
     quantity: str
     points: np.ndarray
     point_error: np.ndarray
@@ -119,7 +119,7 @@ def held_out(
     single = range(len(ends), folds)
     accuracy = fit.law.kind == "accuracy"
     return HeldOut(
-        law=_name(fit),
+        law_name=_name(fit),
         quantity="error of pass@k" if accuracy else "relative error",
         points=points,
         point_error=np.array([np.mean(error[i][out[i]]) for i in single]),

@@ -5,11 +5,11 @@ A mean instead of a sum shrinks the gradient with the table and makes optimisers
 
 import dataclasses
 import difflib
-import math
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma
+from jax.scipy.stats import t as student_t
 
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
@@ -94,9 +94,7 @@ class StudentT(Objective):
     def per_row(self, predicted, nuisance, rows):
         """Minus the log density of the observed log loss."""
         sigma, nu = nuisance
-        score = _log_residual(predicted, rows) / sigma
-        norm = gammaln(nu / 2) - gammaln((nu + 1) / 2) + 0.5 * jnp.log(nu * math.pi)
-        return norm + jnp.log(sigma) + 0.5 * (nu + 1) * jnp.log1p(score**2 / nu)
+        return -student_t.logpdf(_log_residual(predicted, rows), nu, scale=sigma)
 
     def start_nuisance(self, predicted, rows):
         """Scale from the median absolute log residual, and moderate tails."""

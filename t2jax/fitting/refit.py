@@ -68,7 +68,7 @@ def refit(
     fit: FitResult,
     stages: tuple[Stage, ...],
     resamples: list[Resample],
-    draws: int,
+    n_draws: int,
     *,
     title: str,
     progress: bool,
@@ -79,12 +79,12 @@ def refit(
       fit: the fit.
       stages: its minimisations, from `fitted_stages`.
       resamples: per stage, what changes from draw to draw.
-      draws: number of refits.
+      n_draws: number of refits.
       title: of the progress bar.
       progress: whether to draw one on a terminal.
     """
     problems, data, starts, _ = _warm_start(fit, stages)
-    entry = [jnp.broadcast_to(start, (draws, len(start))) for start in starts]
+    entry = [jnp.broadcast_to(start, (n_draws, len(start))) for start in starts]
     law, fall, pinned, frees = _refit_all(problems, entry, data, resamples, title, progress)
     nuisance = jax.vmap(problems[-1].nuisance)(jnp.asarray(frees[-1]))
     return Refits(to_numpy(law), to_numpy(nuisance), fall < _CONVERGED, pinned, problems)

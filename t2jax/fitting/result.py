@@ -95,6 +95,11 @@ class FitResult:
     observations: Observations | None = None
 
     @property
+    def uncertified(self) -> str:
+        """Why the minimum is not certified; empty where it is."""
+        return "" if self.success else self.message
+
+    @property
     def residuals(self) -> np.ndarray:
         """Observed minus predicted [rows]."""
         return self.observed - self.predicted

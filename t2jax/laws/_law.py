@@ -6,6 +6,7 @@ JSON, flat names. Laws know nothing of tables (they never import `observations`)
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 from collections.abc import Mapping
@@ -234,6 +235,7 @@ class Law:
 def final_law(cls):
     """Make a class a law: a frozen keyword-only dataclass, registered as a pytree."""
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    cls.__call__ = _on_arrays(cls.__call__)
     names = tuple(field.name for field in dataclasses.fields(cls))
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in names)
 
@@ -250,6 +252,25 @@ def final_law(cls):
     # there (jaxlib 0.10.2), and a program compiled for one law would serve another.
     jax.tree_util.register_pytree_with_keys(cls, leaves_with_keys, build, leaves)
     return cls
+
+
+def _on_arrays(formula):
+    """A law's formula that takes lists, as NumPy does, and refuses words in one line."""
+
+    @functools.wraps(formula)
+    def call(self, **point):
+        for name, value in point.items():
+            if isinstance(value, list | tuple | str) or value is None:
+                try:
+                    point[name] = jnp.asarray(value, float)
+                except (TypeError, ValueError):
+                    raise InputError(
+                        f"{self.name}: {name} = {value!r} is no number, nor a list of them",
+                        remedy=f"e.g. {name}=1e9, or a list or an array",
+                    ) from None
+        return formula(self, **point)
+
+    return call
 
 
 def bounded_exp(exponent: ArrayLike, share: float = 0.45) -> Floats:

@@ -81,7 +81,7 @@ def optimum(
     point = _solve(law, None, budget, box, memory, progress=False, runner_up=True, **options)
     if budget.mode == "target":
         _refuse_unreachable(point, law, budget, box, method)
-    point = _with_hull(point, ensemble)
+    point = _with_flags(point, ensemble)
     if budget.shape == ():
         if rivals is not None:
             comparisons = against(law, box, point, rivals, method)
@@ -244,20 +244,21 @@ def _refuse_unreachable(point: Optimum, law: Law, budget: Budget, box: Box, meth
 
 
 def _solve(
-    law: Law, draws: int | None, budget: Budget, box: Box, memory: float, *,
+    law: Law, n_draws: int | None, budget: Budget, box: Box, memory: float, *,
     progress: bool, **options: Any,
 ) -> Optimum:  # fmt: skip
     """Optima of shape [draws, *budget.shape]."""
     axes = len(budget.shape)
     flat = jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[axes:])), box)
-    found = solve_all(law, draws, flat, progress=progress, memory=memory, **options)
-    shape = budget.shape if draws is None else (draws, *budget.shape)
+    found = solve_all(law, n_draws, flat, progress=progress, memory=memory, **options)
+    shape = budget.shape if n_draws is None else (n_draws, *budget.shape)
 
     def pack(certified):
         if certified is None:
             return None
         shaped = jax.tree.map(lambda x: np.asarray(x).reshape(shape), certified)
-        return Optimum.of(shaped, kind=law.kind, law=law.name, goal=budget.goal,
+        return Optimum.of(shaped, kind=law.kind, law_name=law.name, goal=budget.goal,
+                          uses_samples=law.uses_samples,
                           unit=budget.cost.unit)  # fmt: skip
 
     best, second, other = map(pack, found)
@@ -265,8 +266,10 @@ def _solve(
     return dataclasses.replace(best, runner_up=second, chinchilla=other)
 
 
-def _with_hull(point: Optimum, ensemble: Ensemble) -> Optimum:
-    point = dataclasses.replace(point, code=point.code | hull_flags(point, ensemble.hull))
+def _with_flags(point: Optimum, ensemble: Ensemble) -> Optimum:
+    """The optimum with flags for what the model says: its data's ranges, its certificate."""
+    flags = hull_flags(point, ensemble.hull) | int(ensemble.code)
+    point = dataclasses.replace(point, code=point.code | flags)
     if point.chinchilla is None:
         return point
     other = point.chinchilla

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from t2jax import _html, _text
+from t2jax._arguments import check_level
 from t2jax.errors import Status
 from t2jax.planning.result import QUANTITIES, Optimum
 
@@ -42,6 +43,7 @@ class Frontier:
 
     def band(self, name: str, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Central interval of a quantity at every budget: two arrays [budgets]."""
+        check_level(level)
         missing = np.full(np.shape(self.train_flops), np.nan)
         if self.optimum.draws is None:
             return missing, missing
@@ -96,7 +98,10 @@ class Frontier:
             shown = [_text.count(float(value)) for value in counts]
             rows.append([_text.number(float(row[self.axis]), 3), *shown,
                          _text.number(float(row["value"]))])  # fmt: skip
-        lines = [_text.underline(f"Frontier of law '{self.optimum.law}'"), _text.table(head, rows)]
+        title = f"Frontier of law '{self.optimum.law_name}'"
+        lines = [_text.underline(title), _text.table(head, rows)]
+        codes = np.bitwise_or.reduce(np.asarray(self.optimum.code, int), axis=None)
+        lines += [f"note: {s}" for s in Status(int(codes) & int(Status.UNCERTIFIED)).sentences()]
         if self.saturation is not None:
             limits = np.unique(np.asarray(self.saturation))
             if np.all(np.isfinite(limits)):

@@ -6,22 +6,32 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
 
 from t2jax import _html, _text, cost
-from t2jax.errors import Status
+from t2jax._arguments import check_level
+from t2jax.errors import InputError, Status
 from t2jax.hull import Hull
 from t2jax.planning.rivals.rival import Rival
 from t2jax.planning.solvers.certify import Certified
 from t2jax.uncertainty.ensemble import central_interval
 
-__all__ = ["QUANTITIES", "Optimum", "hull_flags", "words"]
+__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "words"]
+
+FORMAT = "t2jax.optimum/1"
+"""The first entry of a saved optimum."""
 
 QUANTITIES = ("params", "tokens", "samples", "tokens_per_param", "value")
 """What every table of optima shows."""
+
+_NUMBERS = ("params", "tokens", "samples", "value", "spent", "train_price", "inference_price",
+            "total_price", "kkt_residual")  # fmt: skip
+_WITH_INTERVALS = (*QUANTITIES, "spent", "train_flops", "inference_flops", "train_price",
+                   "inference_price", "total_price")  # fmt: skip
+_BESIDE = ("chinchilla", "runner_up", "plain")
 
 
 @jax.tree_util.register_dataclass
@@ -42,7 +52,8 @@ class Optimum:
       kkt_residual: violation of the first-order conditions, relative to the largest slope.
       code: flags of `Status`, as integers.
       kind: "loss" or "accuracy".
-      law: name of the law.
+      law_name: name of the law.
+      uses_samples: whether the law knows k, so that its loss is that of the best of k samples.
       goal: which budget was given, such as "train_flops".
       unit: of costs, "FLOPs" or "dollars".
       draws: the optimum of every draw, a leading draws axis; None without draws.
@@ -64,7 +75,8 @@ class Optimum:
     kkt_residual: np.ndarray
     code: np.ndarray
     kind: str = dataclasses.field(metadata={"static": True})
-    law: str = dataclasses.field(metadata={"static": True})
+    law_name: str = dataclasses.field(metadata={"static": True})
+    uses_samples: bool = dataclasses.field(default=False, metadata={"static": True})
     goal: str = dataclasses.field(default="train_flops", metadata={"static": True})
     unit: str = dataclasses.field(default="FLOPs", metadata={"static": True})
     draws: "Optimum | None" = None
@@ -74,7 +86,7 @@ class Optimum:
     comparisons: tuple[Rival, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     @classmethod
-    def of(cls, certified: Certified, **names: str) -> "Optimum":
+    def of(cls, certified: Certified, **names: Any) -> "Optimum":
         """An optimum from the numbers of `certify`."""
         numbers = certified._asdict()
         return cls(code=numbers.pop("status"), **names, **numbers)
@@ -101,7 +113,15 @@ class Optimum:
         return tuple(Status(int(codes)).sentences())
 
     def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
-        """Central interval of a quantity of one optimum over its draws; NaN without draws."""
+        """Central interval of a quantity of one optimum over its draws; NaN without draws.
+
+        Raises:
+          InputError: a quantity that an optimum does not have, or a level that is no share.
+        """
+        if name not in _WITH_INTERVALS:
+            raise InputError(f"an optimum has no interval of '{name}'",
+                             remedy=f"one of {', '.join(_WITH_INTERVALS)}")  # fmt: skip
+        check_level(level)
         if self.draws is None:
             return math.nan, math.nan
         return central_interval(np.asarray(getattr(self.draws, name)), level)
@@ -142,7 +162,7 @@ class Optimum:
             if self.chinchilla is not None:
                 row.append(show(float(getattr(self.chinchilla, name))))
             rows.append(row)
-        title = f"Optimum of law '{self.law}'"
+        title = f"Optimum of law '{self.law_name}'"
         lines = [_text.underline(title), _text.table(head, rows), "", *words(self, level)]
         return "\n".join(lines)
 
@@ -152,10 +172,10 @@ class Optimum:
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """A JSON-ready description, intervals included."""
-        names = (*QUANTITIES, "spent", "train_price", "inference_price", "total_price",
-                 "kkt_residual")  # fmt: skip
-        out: dict[str, Any] = {"format": "t2jax.optimum/1", "law": self.law, "kind": self.kind,
-                               "goal": self.goal, "unit": self.unit}  # fmt: skip
+        out: dict[str, Any] = {"format": FORMAT, "law": self.law_name, "kind": self.kind,
+                               "goal": self.goal, "unit": self.unit,
+                               "uses_samples": self.uses_samples}  # fmt: skip
+        names = (*_NUMBERS, "tokens_per_param", "code")
         out |= {name: np.asarray(getattr(self, name)).tolist() for name in names}
         out["status"] = list(self.status)
         if self.draws is not None:
@@ -174,6 +194,28 @@ class Optimum:
             out["comparisons"] = [rival.to_dict() for rival in self.comparisons]
         return out
 
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote; draws are not written, and so there are none.
+
+        Raises:
+          InputError: it is no optimum.
+        """
+        values = dict(description)
+        if values.get("format") != FORMAT:
+            raise InputError(
+                "not an optimum written by t2jax", remedy="make one with t2jax.optimum"
+            )
+        # JSON that was made for other programs holds null where there is no number.
+        numbers = {name: np.asarray(values[name], float) for name in _NUMBERS}
+        beside = {name: cls.from_dict(values[name]) for name in _BESIDE if name in values}
+        rivals = tuple(Rival.from_dict(rival) for rival in values.get("comparisons", ()))
+        return cls(
+            **numbers, **beside, code=np.asarray(values["code"], int), comparisons=rivals,
+            law_name=values["law"], uses_samples=values["uses_samples"],
+            **{name: values[name] for name in ("kind", "goal", "unit")},
+        )  # fmt: skip
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the optimum as JSON."""
         text = json.dumps(self.to_dict(), indent=1)
@@ -181,7 +223,9 @@ class Optimum:
 
 
 def _value_label(optimum: Optimum) -> str:
-    return "mean -log pass@k, nats" if optimum.kind == "loss" else "mean pass@k"
+    if optimum.kind == "accuracy":
+        return "mean pass@k"
+    return "mean -log pass@k, nats" if optimum.uses_samples else "loss, nats"
 
 
 def words(optimum: Optimum, level: float = 0.9) -> list[str]:

@@ -93,11 +93,13 @@ class Sensitivity:
       table: for each budget, price or coefficient by name: the derivatives of log N (`params`),
         log D (`tokens`), log k (`samples`), the value and log cost (`spent`), in the log of a
         budget or price and in a coefficient itself.
-      law: name of the law.
+      law_name: name of the law.
+      status: what must be said beside them, in sentences.
     """
 
     table: Mapping[str, Mapping[str, float]]
-    law: str
+    law_name: str
+    status: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, dict[str, float]]:
         """A JSON-ready description."""
@@ -108,8 +110,9 @@ class Sensitivity:
         head = ["d / d", "log N", "log D", "log k", "value", "log cost"]
         rows = [[name, *(_text.number(row[q], 3) for q in _QUANTITIES)]
                 for name, row in self.table.items()]  # fmt: skip
-        return "\n".join([_text.underline(f"Sensitivity of law '{self.law}'", "-"),
-                          _text.table(head, rows)])  # fmt: skip
+        return "\n".join([_text.underline(f"Sensitivity of law '{self.law_name}'", "-"),
+                          _text.table(head, rows),
+                          *(f"note: {sentence}" for sentence in self.status)])  # fmt: skip
 
     _repr_html_ = _html.of_summary
 
@@ -144,7 +147,7 @@ def sensitivity(model: Model, budget: Budget, *, method: str = "auto") -> Sensit
     law = jax.tree.map(lambda x: jnp.asarray(x, float), ensemble.point)
     box = jax.tree.map(lambda x: jnp.asarray(x, float), box_of(law, budget))
     method_for(method, ensemble, box)
-    best = optimum(law, budget, method=method, chinchilla=False)
+    best = optimum(ensemble.alone(), budget, method=method, chinchilla=False)
     if budget.integer_samples:
         box = dataclasses.replace(box, floor=jnp.log(best.samples), pinned=True)
     point = tuple(jnp.log(jnp.asarray(getattr(best, q), float)) for q in _QUANTITIES[:3])
@@ -179,7 +182,7 @@ def sensitivity(model: Model, budget: Budget, *, method: str = "auto") -> Sensit
         add(f"log {name}", column)
     for name, column in slopes["law"].coefficients().items():
         add(name, column)
-    return Sensitivity(table=table, law=law.name)
+    return Sensitivity(table=table, law_name=law.name, status=best.status)
 
 
 @jax.jit

@@ -49,13 +49,13 @@ def _program(law, box, cells, *, mesh, **options):
 
 
 def solve_all(
-    law: Law, draws: int | None, box: Box, *, progress: bool, memory: float, **options: Any
+    law: Law, n_draws: int | None, box: Box, *, progress: bool, memory: float, **options: Any
 ) -> Any:
     """The results of `solve_one` for every draw and budget.
 
     Args:
       law: one law, or one with a leading axis of draws.
-      draws: their number, None for one law.
+      n_draws: their number, None for one law.
       box: budgets with one leading axis.
       progress: whether to draw a bar.
       memory: bytes that the sweep may take on the devices.
@@ -66,10 +66,10 @@ def solve_all(
     """
     if not memory > 0:
         raise InputError(f"memory = {memory!r} is no number of bytes", remedy="e.g. 2**30")
-    if draws is None:
+    if n_draws is None:
         law = jax.tree.map(lambda x: jnp.asarray(x, float)[None], law)
     law = jax.tree.map(lambda x: jnp.asarray(x, float), law)
-    total = (draws or 1) * len(box.train)
+    total = (n_draws or 1) * len(box.train)
     devices = jax.local_devices()
     method = options["method"]
     lanes = min(_LANES[method], 1 << (total - 1).bit_length())

@@ -320,7 +320,9 @@ def doubts(
     companion: Companion | None,
 ) -> list[str]:
     """Everything that the intervals leave out, a sentence each."""
-    said = [f"The plan: {s}." for s in best.status if not s.endswith(_OUTSIDE)]
+    # Of a fit that is not certified more is said below: why it is not.
+    dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
+    said = [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
     if _has_rival(best) and best.chinchilla is not None:
         if any(sentence.endswith(_OUTSIDE) for sentence in best.chinchilla.status):
             said.append("Chinchilla's choice lies outside the table too: this is extrapolation.")

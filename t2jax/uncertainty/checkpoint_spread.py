@@ -16,7 +16,7 @@ _LEAST, _MOST = 0.01, 4.0  # deviations that are weighed
 _SCALE = 0.5  # of the half-normal prior, as in the posterior with effects of checkpoints
 
 
-def stray_draws(law: Law, rows: Rows, draws: int, rng: np.random.Generator) -> np.ndarray:
+def stray_draws(law: Law, rows: Rows, n_draws: int, rng: np.random.Generator) -> np.ndarray:
     """Draws of the standard deviation of log b of a checkpoint round the law [draws].
 
     Each checkpoint has `log b = log b(N, D) + normal(0, tau)`, integrated out on a grid, with the
@@ -26,7 +26,7 @@ def stray_draws(law: Law, rows: Rows, draws: int, rng: np.random.Generator) -> n
     Args:
       law: the fitted law, which has a spread over questions.
       rows: successes and trials, a row for each checkpoint.
-      draws: how many.
+      n_draws: how many.
       rng: the generator.
     """
     cells = distinct_cells(np.asarray(rows.successes), np.asarray(rows.trials))
@@ -44,7 +44,7 @@ def stray_draws(law: Law, rows: Rows, draws: int, rng: np.random.Generator) -> n
     share = np.exp(log_density - log_density.max())
     checkpoints = len(like[0])
     charge = np.sqrt(checkpoints / max(checkpoints - len(law.cards()), 1))
-    return charge * rng.choice(tau, draws, p=share / share.sum())
+    return charge * rng.choice(tau, n_draws, p=share / share.sum())
 
 
 @jax.jit

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double
 from t2jax._progress import track
 from t2jax._typing import Floats
@@ -25,6 +26,7 @@ from t2jax.fitting.rows import sample_grid
 from t2jax.laws import Law, template
 from t2jax.observations import Observations
 from t2jax.planning import Budget
+from t2jax.planning.solvers.root import falling_root
 from t2jax.planning.solvers.scan import path_cost
 from t2jax.uncertainty.ensemble import fitted_table
 from t2jax.uncertainty.resampling import question_weights
@@ -45,7 +47,7 @@ _REFIT_STEPS = 15
 
 @double
 def calibrate(
-    table: Observations | FitResult,
+    runs: Observations | FitResult,
     law: str | Law | None = None,
     *,
     budget: Budget | None = None,
@@ -53,7 +55,7 @@ def calibrate(
     seed: int = 0,
     unit: str | None = None,
     methods: Sequence[str] = METHODS,
-    draws: int = 199,
+    n_draws: int = 199,
     run_noise: float | None = None,
     row_noise: float | None = None,
     progress: bool = True,
@@ -67,7 +69,7 @@ def calibrate(
     whose fit with the true value held does not settle counts as a miss.
 
     Args:
-      table: rows, or a fit of them.
+      runs: rows, or a fit of them.
       law: name of the law to fit first, or a law with its coefficients, which is then the truth.
       budget: 6ND and 2Nk apart; without it only coefficients are judged.
       tables: number of simulated tables.
@@ -76,7 +78,7 @@ def calibrate(
       methods: of "profile", "laplace", "bootstrap" (percentile, by unit and crossed with
         questions, as `t2jax.bootstrap` does) and "row bootstrap" (percentile, every row for
         itself: the naive one).
-      draws: refits of each bootstrap.
+      n_draws: refits of each bootstrap.
       run_noise: standard deviation of the log loss shared by a unit, instead of the residuals'.
       row_noise: that of each row, instead of the residuals'.
       progress: whether to draw a progress bar on a terminal.
@@ -98,8 +100,9 @@ def calibrate(
     >>> 0.0 <= found.coverage["laplace"]["alpha"][1] <= 1.0
     True
     """
-    _check(tables, draws, methods, run_noise, row_noise)
-    runs, truth, objective, samples = _begin(table, law)
+    _check(tables, n_draws, methods, run_noise, row_noise)
+    check_seed(seed)
+    runs, truth, objective, samples = _begin(runs, law)
     how = {"objective": objective, "samples": samples, "unit": unit}
     setup = Setup.of(truth, runs, box=None, plan=None, **how)
     if not isinstance(law, Law):
@@ -120,7 +123,7 @@ def calibrate(
         )
     simulated = _values(setup, noise)
 
-    covered, sound = _judge(setup, aims, simulated, rng, methods, draws, progress)
+    covered, sound = _judge(setup, aims, simulated, rng, methods, n_draws, progress)
     names = [q.name for q in asked]
     coverage = {}
     for method, hits in covered.items():
@@ -135,18 +138,15 @@ def calibrate(
     if sound < 1:
         notes.append(f"{1 - sound:.1%} of refits did not come to rest and count as misses")
     return Calibration(
-        coverage=coverage, recommended=recommended, law=truth.name, truth=truth, tables=tables,
+        coverage=coverage, recommended=recommended, law=truth, tables=tables,
         units=setup.units, unit=setup.unit, rows=int(setup.case.data.rows.value.size),
         noise=levels, seed=seed, source=runs.source, notes=tuple(notes),
     )  # fmt: skip
 
 
-def _check(tables: int, draws: int, methods: Sequence[str], *noise: float | None) -> None:
-    if tables < 1 or draws < 39:
-        raise InputError(
-            f"tables={tables}, draws={draws} cannot show a 95% interval",
-            remedy="use tables=400, draws=199",
-        )
+def _check(tables: int, n_draws: int, methods: Sequence[str], *noise: float | None) -> None:
+    check_whole("tables", tables, usual=400)
+    check_whole("n_draws", n_draws, least=39, usual=199)  # fewer cannot show a 95% interval
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
         raise InputError(
@@ -245,7 +245,7 @@ def _values(setup: Setup, noise: np.ndarray) -> np.ndarray:
 
 def _judge(
     setup: Setup, aims: Aim, values: np.ndarray, rng: np.random.Generator,
-    methods: Sequence[str], draws: int, progress: bool,
+    methods: Sequence[str], n_draws: int, progress: bool,
 ) -> tuple[dict[str, np.ndarray], float]:  # fmt: skip
     """Whether each interval holds the truth, by method [tables, quantities, levels]."""
     tables = len(values)
@@ -266,7 +266,7 @@ def _judge(
         count = len(batch)
         parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], seen))
         for name in share:
-            weight = _weights(rng, setup.places, values.shape[1], name, (size, draws))
+            weight = _weights(rng, setup.places, values.shape[1], name, (size, n_draws))
             shift = _shifts(rng, setup, name, weight.shape)
             lower = _below(
                 setup.problem, setup.case, seen.free, aims, picked, jnp.asarray(weight),
@@ -276,15 +276,14 @@ def _judge(
     seen = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     level = np.asarray(LEVELS)
     reach, worth_reach = (
-        np.asarray(student_quantile(jnp.asarray(level), jnp.asarray(dof)[..., None]))
-        for dof in (seen.dof, seen.worth_dof)
+        student_quantile(level, np.asarray(dof)[..., None]) for dof in (seen.dof, seen.worth_dof)
     )
     covered = {}
     for name in methods:
         if name in share:
             rank = np.concatenate(below[name])[..., None]
-            edge = (1 - level) / 2 * (draws + 1)
-            covered[name] = (rank >= edge) & (rank < draws + 1 - edge)
+            edge = (1 - level) / 2 * (n_draws + 1)
+            covered[name] = (rank >= edge) & (rank < n_draws + 1 - edge)
         else:
             profiled = name == "profile"
             found = (seen.root if profiled else seen.wald)[..., None]
@@ -350,18 +349,14 @@ def _with_rows(case: Case, **columns: Floats) -> Case:
 
 
 def _size(problem: Problem, free: Floats, case: Case, near: Floats) -> Floats:
-    """Log N* under the budget, by halving where the loss stops falling."""
+    """Log N* under the budget, where the loss stops falling."""
     assert case.box is not None
     along = path_cost(problem.law(free, case.data), case.box)
 
-    def halve(_, ends):
-        low, high = ends
-        middle = 0.5 * (low + high)
-        slope = jax.jvp(lambda n: along(n, jnp.zeros(())), (middle,), (jnp.ones(()),))[1]
-        return jnp.where(slope < 0, middle, low), jnp.where(slope < 0, high, middle)
+    def slope(n):
+        return jax.jvp(lambda n: along(n, jnp.zeros(())), (n,), (jnp.ones(()),))[1], ()
 
-    low, high = jax.lax.fori_loop(0, 45, halve, (near - _REACH, near + _REACH))
-    return 0.5 * (low + high)
+    return falling_root(slope, near - _REACH, near + _REACH)[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,6 +1,7 @@
 """`compare`: laws judged by what they were not fitted to, side by side."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 
 from t2jax import _html, _text
 from t2jax._precision import double
-from t2jax.errors import InputError, Refusal, T2Error
+from t2jax.errors import InputError
 from t2jax.fitting import FitResult, fit
-from t2jax.fitting.choose import candidates
-from t2jax.fitting.held_out import HeldOut, held_out
+from t2jax.fitting.default import candidates
+from t2jax.fitting.held_out import HeldOut
+from t2jax.fitting.judge import judge
 from t2jax.laws import Law, predict, template
 from t2jax.observations import Observations
 
@@ -30,18 +32,21 @@ class SamplesCheck:
       measured: slope of the exponent per unit of log N and of log D, each with its standard
         error, by "params" and "tokens".
       residual: the same of measured minus law.
-      law: the law whose exponents were taken off.
+      law_name: the law whose exponents were taken off.
     """
 
     exponent: float
     measured: Mapping[str, tuple[float, float]]
     residual: Mapping[str, tuple[float, float]]
-    law: str
+    law_name: str
 
     def sentences(self) -> list[str]:
         """What was found."""
         out = [f"the exponent of samples is {self.exponent:.3f} on average over checkpoints"]
-        for what, slopes in (("measured", self.measured), (f"left by {self.law}", self.residual)):
+        for what, slopes in (
+            ("measured", self.measured),
+            (f"left by {self.law_name}", self.residual),
+        ):
             told = ", ".join(
                 f"{slope:+.4f} (se {error:.4f}) per unit of log {name}"
                 for name, (slope, error) in slopes.items()
@@ -82,7 +87,7 @@ class Comparison:
             density = float(np.sum(judged.point_density))
             out.append(
                 {
-                    "law": judged.law,
+                    "law": judged.law_name,
                     "coefficients": self.fits[i].n_free,
                     "checkpoints": float(np.mean(judged.point_error)),
                     **judged.axis_error,
@@ -108,7 +113,7 @@ class Comparison:
             body.append([row["law"], str(row["coefficients"]), *errors, *more])
         title = f"{len(self.fits)} laws on {self.source}: {self.held_out[0].quantity}, held out"
         notes = [
-            f"{judged.law}: {1 - judged.converged:.0%} of the refits did not converge"
+            f"{judged.law_name}: {1 - judged.converged:.0%} of the refits did not converge"
             for judged in self.held_out
             if judged.converged < 1
         ]
@@ -121,7 +126,10 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
-        check = None if self.samples is None else dataclasses.asdict(self.samples)
+        check = None
+        if self.samples is not None:
+            check = dataclasses.asdict(self.samples)
+            check["law"] = check.pop("law_name")
         return {
             "source": self.source,
             "quantity": self.held_out[0].quantity,
@@ -172,23 +180,13 @@ def compare(
             "these laws describe different rows: loss or pass@k, one k or several",
             remedy="compare laws of one kind, such as laws=['softplus', 'product']",
         )
-    found: list[tuple[FitResult, HeldOut]] = []
-    failed: dict[str, str] = {}
-    for name, form in zip(names, forms, strict=True):
-        label = name if isinstance(name, str) else form.name
-        try:
-            fitted = fit(runs, name, objective=objective, samples=samples)
-            found.append((fitted, held_out(fitted, runs, progress=progress)))
-        except T2Error as error:
-            if isinstance(error, InputError):
-                raise
-            failed[label] = str(error)
-    if not found:
-        raise Refusal(
-            f"no law could be judged on {runs.source} ({'; '.join(failed.values())})",
-            remedy="add checkpoints, or use laws with fewer coefficients",
+    every = {
+        name if isinstance(name, str) else form.name: functools.partial(
+            fit, runs, name, objective=objective, samples=samples
         )
-    found.sort(key=lambda pair: pair[1].score)
+        for name, form in zip(names, forms, strict=True)
+    }
+    found, failed = judge(runs, every, progress=progress)
     fits, judged = zip(*found, strict=True)
     density = np.stack([each.point_density for each in judged], axis=1)
     return Comparison(
@@ -248,7 +246,7 @@ def _samples_check(runs: Observations, fitted: FitResult) -> SamplesCheck | None
         exponent=float(own[sound].mean()),
         measured=_slopes(matrix, own[sound]),
         residual=_slopes(matrix, (own - law)[sound]),
-        law=fitted.law.name,
+        law_name=fitted.law.name,
     )
 
 

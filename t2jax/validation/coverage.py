@@ -6,10 +6,10 @@ import math
 import os
 import pathlib
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Self
 
 from t2jax import _html, _text
-from t2jax.laws import Law
+from t2jax.laws import Law, from_dict
 
 __all__ = ["LEVELS", "METHODS", "Calibration", "judged"]
 
@@ -30,8 +30,7 @@ class Calibration:
       coverage: share of simulated tables whose 90% and 95% intervals hold the truth, by method
         and quantity.
       recommended: the method to trust on this design, None where none holds.
-      law: name of the law.
-      truth: the law that tables were simulated from.
+      law: the law that tables were simulated from: the truth.
       tables: number of simulated tables.
       units: units that share noise.
       unit: what they are.
@@ -44,8 +43,7 @@ class Calibration:
 
     coverage: Coverage
     recommended: str | None
-    law: str
-    truth: Law
+    law: Law
     tables: int
     units: int
     unit: str
@@ -62,7 +60,7 @@ class Calibration:
         for name in names:
             shown = [f"{own[name][1]:.1%} ({own[name][0]:.1%})" for own in self.coverage.values()]
             rows.append([name, *shown])
-        title = f"Coverage of law '{self.law}' in {self.tables} simulated tables"
+        title = f"Coverage of law '{self.law.name}' in {self.tables} simulated tables"
         noise = ", ".join(f"{k} {_text.number(v, 3)}" for k, v in self.noise.items())
         lines = [
             _text.underline(title),
@@ -79,12 +77,13 @@ class Calibration:
         """A JSON-ready description."""
         plain = {
             name: getattr(self, name)
-            for name in ("recommended", "law", "tables", "units", "unit", "rows", "seed", "source")
+            for name in ("recommended", "tables", "units", "unit", "rows", "seed", "source")
         }
         return {
             "format": "t2jax.calibration/1",
+            "law": self.law.name,
             **plain,
-            "truth": self.truth.to_dict(),
+            "truth": self.law.to_dict(),
             "noise": dict(self.noise),
             "levels": list(LEVELS),
             "coverage": {
@@ -93,6 +92,19 @@ class Calibration:
             },
             "notes": list(self.notes),
         }
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote."""
+        values = dict(description)
+        for name in ("format", "law", "levels"):
+            values.pop(name)
+        coverage = {
+            method: {name: (low, high) for name, (low, high) in own.items()}
+            for method, own in values.pop("coverage").items()
+        }
+        notes = tuple(values.pop("notes"))
+        return cls(law=from_dict(values.pop("truth")), coverage=coverage, notes=notes, **values)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the description as JSON."""

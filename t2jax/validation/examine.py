@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from t2jax import _text
-from t2jax.errors import InputError, Refusal
+from t2jax._arguments import check_seed, check_whole
+from t2jax.errors import Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.laws import Law
 from t2jax.observations import Observations
@@ -96,23 +97,23 @@ def _shares(what: str, count: int, shares: dict[str, float]) -> str:
 
 
 def examine(
-    table: Observations,
+    runs: Observations,
     law: str | Law,
     *,
     objective: str | None = None,
     samples: Sequence[float] | None = None,
-    draws: int = 200,
+    n_draws: int = 200,
     seed: int = 0,
     progress: bool = True,
 ) -> Examination:
     """Whether the rows of a table identify a law: the design first, then a fit of them.
 
     Args:
-      table: rows.
+      runs: rows.
       law: name of a law of loss, or a law.
       objective: as in `t2jax.fit`.
       samples: k grid of a table of questions, as in `t2jax.fit`.
-      draws: bootstrap refits.
+      n_draws: bootstrap refits.
       seed: of the resampling.
       progress: whether to draw a progress bar on a terminal.
 
@@ -120,10 +121,10 @@ def examine(
       InputError: an accuracy law.
       Refusal: the design cannot answer; the remedy names cheap rows that would.
     """
-    design = identify(table, law, samples=samples)
-    if draws < 1:
-        raise InputError(f"draws = {draws} leaves no replicates", remedy="use draws=200")
-    found = fit(table, law, objective=objective, samples=samples)
+    design = identify(runs, law, samples=samples)
+    check_whole("n_draws", n_draws, usual=200)
+    check_seed(seed)
+    found = fit(runs, law, objective=objective, samples=samples)
     notes = [] if found.success else [f"NOT CERTIFIED: {found.message}"]
     exponents, more = _widths(found)
     notes += more
@@ -134,7 +135,7 @@ def examine(
     replicates: dict[str, float] = {}
     done = 0
     try:
-        many = bootstrap(found, draws=draws, seed=seed, progress=progress)
+        many = bootstrap(found, n_draws=n_draws, seed=seed, progress=progress)
         correlation, replicates = _tradeoffs(many), many.diagnostics["at_bound"]
         done = many.n_draws
         notes += many.diagnostics["notes"][:1]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from t2jax import _html, _text, beta, passk
+from t2jax._arguments import check_level, check_seed, check_whole
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
@@ -115,7 +116,7 @@ def extrapolate(
     method: str = "beta_binomial",
     impossible: bool = False,
     level: float = 0.9,
-    draws: int = 1000,
+    n_draws: int = 1000,
     seed: int = 0,
 ) -> Extrapolation:
     """Predict mean pass@k at k beyond the trials, or at checkpoints that were not sampled.
@@ -136,7 +137,7 @@ def extrapolate(
       method: with a table, "beta_binomial" or "regression".
       impossible: with a table, whether a share of its questions may be impossible.
       level: of the intervals.
-      draws: of the predictive law.
+      n_draws: of the predictive law.
       seed: of these draws.
 
     Returns:
@@ -152,11 +153,9 @@ def extrapolate(
     grid = np.atleast_1d(np.asarray(samples, float))
     if grid.ndim != 1 or not np.all(np.isfinite(grid) & (grid >= 1)):
         raise InputError(f"samples is {samples}", remedy="give numbers of at least 1")
-    if not 0.0 < level < 1.0 or draws < 1:
-        raise InputError(
-            f"level={level:g} and draws={draws} give no interval",
-            remedy="use level=0.9, draws=1000",
-        )
+    check_level(level)
+    check_whole("n_draws", n_draws, usual=1000)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     if isinstance(source, Observations):
         if runs is not None or params is not None or tokens is not None or questions is not None:
@@ -170,7 +169,7 @@ def extrapolate(
             )
         table = _counts(source)
         work = _by_regression if method == "regression" else _by_spread
-        values, notes = work(table, grid, impossible, draws, rng)
+        values, notes = work(table, grid, impossible, n_draws, rng)
         if method == "beta_binomial":
             notes += _other_answer(values, _by_regression(table, grid, False, 1, None)[0], grid)
         place, trials = (source.run, source.params, source.tokens), np.asarray(source.trials)
@@ -179,7 +178,7 @@ def extrapolate(
         place, questions = _places(runs, params, tokens, questions)
         if runs is not None and runs.trials is not None:
             trials = np.asarray(runs.trials)
-        values, notes = _by_law(source, place, grid, questions, draws, rng)
+        values, notes = _by_law(source, place, grid, questions, n_draws, rng)
     run, params, tokens = (np.asarray(column) for column in place)
     least = np.zeros(len(run)) if trials is None else trials.min(axis=1)
     beyond = grid[None, :] > least[:, None]
@@ -226,7 +225,7 @@ def _places(runs: Observations | None, params, tokens, questions: int | None):
     return (names, params, tokens), questions
 
 
-def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, draws: int, rng):
+def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, n_draws: int, rng):
     if not isinstance(source, Ensemble) or not hasattr(source.point, "spread"):
         found = source.point.name if isinstance(source, Ensemble) else type(source).__name__
         raise Refusal(
@@ -235,7 +234,7 @@ def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, dr
         )
     if not source.n_draws:
         raise InputError("a point estimate has no draws", remedy="make some with t2jax.posterior")
-    picked = rng.choice(source.n_draws, draws, replace=draws > source.n_draws)
+    picked = rng.choice(source.n_draws, n_draws, replace=n_draws > source.n_draws)
     law = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[picked], float), source.law)
     _, params, tokens = place
 
@@ -252,7 +251,7 @@ def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, dr
         b = b * np.exp(rng.normal(size=b.shape) * nuisance["sd_log_b"][:, None])
     else:
         notes.append("intervals leave out how far a checkpoint strays from the law")
-    share = nuisance.get("impossible", np.zeros(draws))
+    share = nuisance.get("impossible", np.zeros(n_draws))
     if source.hull is not None:
         for name, column, (low, high) in (
             ("params", params, source.hull.params),
@@ -275,12 +274,12 @@ def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, dr
     return np.stack(columns, axis=1), notes
 
 
-def _by_spread(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
+def _by_spread(counts, grid: np.ndarray, impossible: bool, n_draws: int, rng):
     columns, doubted = [], 0
     for successes, trials in zip(*counts, strict=True):
         seed = int(rng.integers(2**32))
         spread, effective = beta_posterior(
-            successes, trials, impossible=impossible, draws=draws, seed=seed
+            successes, trials, impossible=impossible, n_draws=n_draws, seed=seed
         )
         doubted += effective < _FEW
         columns.append(pass_draws(spread, grid, successes, trials, rng))
@@ -303,7 +302,7 @@ def _other_answer(values: np.ndarray, line: np.ndarray, grid: np.ndarray) -> lis
     ]
 
 
-def _by_regression(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
+def _by_regression(counts, grid: np.ndarray, impossible: bool, n_draws: int, rng):
     """Straight lines of log(-log pass@k) on log k, questions resampled where `rng` is given."""
     if impossible:
         raise InputError(
@@ -317,7 +316,7 @@ def _by_regression(counts, grid: np.ndarray, impossible: bool, draws: int, rng):
         each = passk.pass_at_k(successes[:, None], trials[:, None], k)
         weight = np.ones((1, len(each)))
         if rng is not None:
-            weight = rng.multinomial(len(each), weight[0] / len(each), size=draws)
+            weight = rng.multinomial(len(each), weight[0] / len(each), size=n_draws)
         rate = weight @ each / len(each)
         sound = (rate > 0) & (rate < 1)
         y = np.log(-np.log(np.where(sound, rate, 0.5)))

@@ -19,6 +19,7 @@ from t2jax import _html, _text
 from t2jax._precision import double
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
+from t2jax.fitting.default import default_law
 from t2jax.fitting.rows import DEFAULT_SAMPLES, sample_grid
 from t2jax.laws import Centre, Law, template
 from t2jax.observations import Observations
@@ -49,7 +50,7 @@ class Identification:
       rows: number of rows.
     """
 
-    law: str
+    law_name: str
     rank: int
     coefficients: int
     condition: float
@@ -59,7 +60,7 @@ class Identification:
 
     def summary(self) -> str:
         """The numbers as fixed-width text."""
-        title = f"What {self.rows} rows tell of law '{self.law}'"
+        title = f"What {self.rows} rows tell of law '{self.law_name}'"
         rows = [
             [name, _text.number(wide, 3),
              _text.number(self.correlation[name], 2) if name in self.correlation else ""]
@@ -76,18 +77,20 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
-        return {"format": "t2jax.identification/1", **dataclasses.asdict(self)}
+        out = dataclasses.asdict(self)
+        return {"format": "t2jax.identification/1", "law": out.pop("law_name"), **out}
 
 
 @double
 def identify(
-    table: Observations, law: str | Law = "additive", *, samples: Sequence[float] | None = None
+    runs: Observations, law: str | Law | None = None, *, samples: Sequence[float] | None = None
 ) -> Identification:
     """Whether the rows of a table can identify a law, before it is fitted.
 
     Args:
-      table: rows.
-      law: name of a law of loss, or a law.
+      runs: rows.
+      law: name of a law of loss, or a law; unless given, the default of the table, or the loss
+        inside it where that is a law of accuracy.
       samples: k grid of a table of questions, as in `t2jax.fit`.
 
     Returns:
@@ -106,13 +109,15 @@ def identify(
     >>> found.rank == found.coefficients
     True
     """
-    form = template(law) if isinstance(law, str) else law
+    form = template(default_law(runs) if law is None else law)
+    if law is None and form.kind != "loss":
+        form = form.base
     if form.kind != "loss":
         raise InputError(
             f"law '{form.name}' predicts accuracy, and identify judges laws of loss",
             remedy=f"identify its loss first: law='{form.base.name}'",
         )
-    rows = _rows(table, form, samples)
+    rows = _rows(runs, form, samples)
     centre = Centre(
         params=float(np.mean(np.log(rows[:, 0]))), tokens=float(np.mean(np.log(rows[:, 1]))),
         samples=float(np.mean(np.log(rows[:, 2]))), loss=1.5,
@@ -123,7 +128,7 @@ def identify(
     values = np.linalg.svd(scaled, compute_uv=False)
     rank = int(np.sum(values > values[0] / 1e8))
     condition = _condition(slopes)
-    problem = _problem(table, form, rows, rank, condition, count)
+    problem = _problem(runs, form, rows, rank, condition, count)
     if problem:
         raise Refusal(problem, remedy=_remedy(form, rows, centre))
     inverse = np.linalg.inv(scaled.T @ scaled)
@@ -137,25 +142,25 @@ def identify(
             n: float(shares[i]) for i, n in enumerate(names) if n in ("alpha", "beta", "gamma")
         }
     return Identification(
-        law=form.name, rank=rank, coefficients=count, condition=condition,
+        law_name=form.name, rank=rank, coefficients=count, condition=condition,
         correlation=correlation, rows=len(rows),
         inflation=dict(zip(names, map(float, spread), strict=True)),
     )  # fmt: skip
 
 
-def _rows(table: Observations, law: Law, samples: Sequence[float] | None) -> np.ndarray:
+def _rows(runs: Observations, law: Law, samples: Sequence[float] | None) -> np.ndarray:
     """N, D, k and unique tokens of every row that a fit of the law would see [rows, 4]."""
-    grid = sample_grid(table, law, samples)
-    unique = table.unique_tokens
-    unique = np.full(table.n_rows, np.inf) if unique is None else np.asarray(unique)
-    if table.kind == "loss" or not law.uses_samples:
-        k = np.ones(table.n_rows) if table.samples is None else np.asarray(table.samples)
-        rows = np.stack([table.params, table.tokens, k, unique], axis=1)
+    grid = sample_grid(runs, law, samples)
+    unique = runs.unique_tokens
+    unique = np.full(runs.n_rows, np.inf) if unique is None else np.asarray(unique)
+    if runs.kind == "loss" or not law.uses_samples:
+        k = np.ones(runs.n_rows) if runs.samples is None else np.asarray(runs.samples)
+        rows = np.stack([runs.params, runs.tokens, k, unique], axis=1)
         return rows if law.uses_samples else rows[k == k.min()]
     assert grid is not None
     count = len(grid)
-    columns = [np.repeat(x, count) for x in (table.params, table.tokens, unique)]
-    return np.stack([*columns[:2], np.tile(grid, table.n_rows), columns[2]], axis=1)
+    columns = [np.repeat(x, count) for x in (runs.params, runs.tokens, unique)]
+    return np.stack([*columns[:2], np.tile(grid, runs.n_rows), columns[2]], axis=1)
 
 
 def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
@@ -187,26 +192,26 @@ def _slopes_at(structure: Any, free: Floats, rows: Floats, centre: Centre) -> Fl
 
 
 def _problem(
-    table: Observations, law: Law, rows: np.ndarray, rank: int, condition: float, count: int
+    runs: Observations, law: Law, rows: np.ndarray, rank: int, condition: float, count: int
 ) -> str:
     """Why the design cannot answer, or nothing."""
     try:
-        table.check_identifies()
+        runs.check_identifies()
     except Refusal as refusal:
         return refusal.problem
     sizes = len(np.unique(rows[:, 0]))
     if sizes < 3:
         return (
-            f"{table.source} holds {sizes} model sizes, which give a term in N and the floor E "
+            f"{runs.source} holds {sizes} model sizes, which give a term in N and the floor E "
             "no curve to tell them apart by"
         )
     ks = np.unique(rows[:, 2])
     if law.uses_samples and len(ks) < 3:
         shown = ", ".join(f"{k:g}" for k in ks)
-        return f"{table.source} holds k = {shown} only, and law '{law.name}' needs three or more"
+        return f"{runs.source} holds k = {shown} only, and law '{law.name}' needs three or more"
     if rank < count or condition >= LIMIT:
         return (
-            f"{table.source} cannot tell the {count} coefficients of law '{law.name}' apart "
+            f"{runs.source} cannot tell the {count} coefficients of law '{law.name}' apart "
             f"(rank {rank}, condition {condition:.3g} of its design; refused from {LIMIT:.0f})"
         )
     return ""

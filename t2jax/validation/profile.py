@@ -7,13 +7,14 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from t2jax import _html, _text
+from t2jax._arguments import check_level
 from t2jax._precision import double
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
@@ -75,7 +76,7 @@ class Profile:
 
     Attributes:
       intervals: by name; along spent budgets N, D, k and D/N follow from one another.
-      law: name of the law.
+      law_name: name of the law.
       method: "profile" or "laplace".
       covariance: "pooled" or "robust": how the noise of a unit was measured.
       unit: what shares noise.
@@ -87,7 +88,7 @@ class Profile:
     """
 
     intervals: dict[str, Interval]
-    law: str
+    law_name: str
     method: str
     covariance: str
     unit: str
@@ -121,7 +122,9 @@ class Profile:
             show = _text.count if i.name in ("params", "tokens", "samples") else _text.number
             band = _text.interval(i.low, i.high, show)
             rows.append([i.name, show(i.estimate), band, _text.number(i.dof, 3)])
-        title = f"Intervals of law '{self.law}'" + (f" on {self.source}" if self.source else "")
+        title = f"Intervals of law '{self.law_name}'" + (
+            f" on {self.source}" if self.source else ""
+        )
         lines = [_text.underline(title), _text.table(head, rows), self.sentence() + "."]
         if self.k_hat is not None:
             lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
@@ -130,10 +133,18 @@ class Profile:
     _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description."""
+        """A JSON-ready description; `from_dict` reads it back."""
         out = dataclasses.asdict(self)
         out["notes"] = list(self.notes)
-        return {"format": "t2jax.profile/1", **out}
+        return {"format": "t2jax.profile/1", "law": out.pop("law_name"), **out}
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote."""
+        values = {name: value for name, value in description.items() if name != "format"}
+        intervals = {name: Interval(**own) for name, own in values.pop("intervals").items()}
+        notes = tuple(values.pop("notes"))
+        return cls(law_name=values.pop("law"), intervals=intervals, notes=notes, **values)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the description as JSON."""
@@ -161,7 +172,7 @@ def profile(
     quantities: Sequence[str] | str | None = None,
     *,
     budget: Budget | None = None,
-    level: float = 0.95,
+    level: float = 0.9,
     unit: str | None = None,
     covariance: str | None = None,
     method: str = "profile",
@@ -206,8 +217,7 @@ def profile(
     >>> found["alpha"].low < found["alpha"].estimate < found["alpha"].high
     True
     """
-    if not 0 < level < 1:
-        raise InputError(f"level = {level} is no probability", remedy="use level=0.95")
+    check_level(level)
     if method not in ("profile", "laplace"):
         raise InputError(f"no method '{method}'", remedy="use profile or laplace")
     table = fitted_table(fit, runs, "the profile")
@@ -258,8 +268,9 @@ def profile(
             "quadratic where these intervals reach; use method='profile' or t2jax.bootstrap"
         )
     return Profile(
-        intervals=intervals, law=law.name, method=method, covariance=covariance, unit=setup.unit,
-        units=setup.units, level=level, source=table.source, notes=tuple(notes), k_hat=k_hat,
+        intervals=intervals, law_name=law.name, method=method, covariance=covariance,
+        unit=setup.unit, units=setup.units, level=level, source=table.source, notes=tuple(notes),
+        k_hat=k_hat,
     )  # fmt: skip
 
 
@@ -353,9 +364,10 @@ def _follow(size: Interval, budget: Budget) -> dict[str, Interval]:
     out = {}
 
     def at(params: float, name: str) -> float:
+        if math.isnan(params):
+            return math.nan  # an end that is not known for N is not known for what follows it
         if not 0 < params < math.inf:
-            extremes = (math.inf, 0.0)
-            return extremes[params > 1]
+            return 0.0 if params > 1 else math.inf
         n = jnp.log(jnp.asarray(params))
         d, x = box.split(None, n, 0.0)  # pyright: ignore[reportArgumentType]
         found = {"tokens": d, "samples": x, "tokens_per_param": d - n}[name]
@@ -376,7 +388,7 @@ def _notes(
     setup: Setup, base: Settled, fit: FitResult, law: Any, intervals: dict[str, Interval],
     shared: np.ndarray,
 ) -> list[str]:  # fmt: skip
-    notes = []
+    notes = [] if fit.success else [f"NOT CERTIFIED: {fit.message}"]
     if not bool(base.done):
         notes.append("THE LEAST-SQUARES FIT DID NOT COME TO REST: do not use these intervals")
     names = [c.name for c in setup.problem.cards]

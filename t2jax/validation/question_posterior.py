@@ -21,7 +21,7 @@ _PRIORS = ((-1.0, 2.0), (4.0, 5.0))  # of log a and log b: normal mean and stand
 
 
 def beta_posterior(
-    successes: np.ndarray, trials: np.ndarray, *, impossible: bool, draws: int, seed: int
+    successes: np.ndarray, trials: np.ndarray, *, impossible: bool, n_draws: int, seed: int
 ) -> tuple[np.ndarray, float]:
     """Draws of the spread of one checkpoint's questions, by adaptive importance resampling.
 
@@ -29,7 +29,7 @@ def beta_posterior(
       successes: solved attempts [questions].
       trials: attempts [questions].
       impossible: whether a share of the questions may be impossible.
-      draws: how many.
+      n_draws: how many.
       seed: of the proposals.
 
     Returns:
@@ -63,8 +63,8 @@ def beta_posterior(
         offset = proposals - centre
         covariance = (offset * learned[:, None]).T @ offset
         root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(centre)))
-    picked = proposals[rng.choice(_PROPOSALS, draws, p=weight)]  # pyright: ignore
-    share = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(draws)
+    picked = proposals[rng.choice(_PROPOSALS, n_draws, p=weight)]  # pyright: ignore
+    share = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(n_draws)
     return np.stack([*np.exp(picked[:, :2].T), share]), effective  # pyright: ignore
 
 

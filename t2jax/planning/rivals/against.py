@@ -18,7 +18,7 @@ from t2jax.planning.rivals.rules import RATIO, chinchilla_choice, judge, ratio_c
 from t2jax.planning.solvers.best import best_point
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.objective import cost_of
-from t2jax.planning.solvers.scan import falling_root
+from t2jax.planning.solvers.root import falling_root
 
 __all__ = ["against"]
 

@@ -71,7 +71,8 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
         inference_price=none,
         total_price=none,
         kkt_residual=none,
-        code=np.asarray(0),
+        code=np.asarray(int(ensemble.code)),
         kind=law.kind,
-        law=law.name,
+        law_name=law.name,
+        uses_samples=law.uses_samples,
     )

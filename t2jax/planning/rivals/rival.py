@@ -1,7 +1,8 @@
 """`Rival`: one choice of somebody else, beside the plan."""
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, Self
 
 from t2jax.errors import Status
 
@@ -44,5 +45,11 @@ class Rival:
         """A JSON-ready description."""
         out = dataclasses.asdict(self)
         out["status"] = list(self.status)
-        out.pop("code")
         return out
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote."""
+        values: dict[str, Any] = {n: math.nan if v is None else v for n, v in description.items()}
+        values.pop("status")
+        return cls(**values)

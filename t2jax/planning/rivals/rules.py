@@ -11,7 +11,8 @@ from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.certify import Certified
 from t2jax.planning.solvers.closed_form import applies, power_optimum
 from t2jax.planning.solvers.objective import cost_of, value_of
-from t2jax.planning.solvers.scan import falling_root, polish, scan
+from t2jax.planning.solvers.root import falling_root
+from t2jax.planning.solvers.scan import polish, scan
 
 __all__ = ["RATIO", "chinchilla_choice", "judge", "ratio_choice"]
 

@@ -11,7 +11,8 @@ from t2jax.laws import Law
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.closed_form import exact
 from t2jax.planning.solvers.objective import cost_of
-from t2jax.planning.solvers.scan import descend, falling_root, polish, scan
+from t2jax.planning.solvers.root import falling_root
+from t2jax.planning.solvers.scan import descend, polish, scan
 
 __all__ = ["Point", "best_point"]
 

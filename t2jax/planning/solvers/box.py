@@ -146,6 +146,7 @@ class Box:
             above = excess(middle) > 0
             return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
+        # Halving, not `falling_root`: for many N at once, and a fixed loop that `grad` can reverse.
         low = jnp.maximum(jax.lax.stop_gradient(drawn), 0.0)
         ends = jax.lax.fori_loop(0, _STOP_STEPS, halve, (low, jnp.full_like(low, _MOST_SAMPLES)))
         x = jax.lax.stop_gradient(0.5 * (ends[0] + ends[1]))

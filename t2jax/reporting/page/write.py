@@ -84,7 +84,7 @@ def headline(best: Optimum) -> str:
 def lede(best: Optimum, level: float = 0.9) -> str:
     """What the headline leaves out: the law's value there, and what it gains."""
     unit = "a loss of {} nats" if best.kind == "loss" else "mean pass@k of {}"
-    line = f"Law '{best.law}' predicts {unit.format(_text.number(float(best.value)))}"
+    line = f"Law '{best.law_name}' predicts {unit.format(_text.number(float(best.value)))}"
     if best.draws is not None:
         low, high = best.interval("value", level)
         band = f"{_text.number(low)} to {_text.number(high)}"
