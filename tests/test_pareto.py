@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax.validation.covariance import coefficients_covariance, in_units, spread
+from t2jax.validation.covariance import coefficients_covariance, in_units, variance_of
 from t2jax.validation.held_fit import Setup
 from t2jax.validation.pareto import RELIABLE, pareto_k
 from t2jax.validation.profile import settled_at
@@ -82,7 +82,7 @@ def test_laplace_intervals_say_how_quadratic_the_squares_are(quiet):
     assert t2.profile(quiet, "alpha").k_hat is None
 
 
-def test_the_covariance_is_the_spread_in_every_direction(quiet):
+def test_the_covariance_is_the_variance_in_every_direction(quiet):
     with jax.enable_x64(True):
         setup = Setup.of(
             quiet.law, quiet.observations, objective="huber", samples=None, box=None, plan=None,
@@ -92,5 +92,5 @@ def test_the_covariance_is_the_spread_in_every_direction(quiet):
             units = in_units(settled_at(setup), jnp.asarray(setup.places), method)
             whole = coefficients_covariance(units, method)
             for way in np.random.default_rng(0).normal(size=(3, 5)):
-                one = spread(units, jnp.asarray(way), method).variance
+                one = variance_of(units, jnp.asarray(way), method).variance
                 assert float(way @ np.asarray(whole) @ way) == pytest.approx(float(one), rel=1e-9)

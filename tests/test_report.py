@@ -114,7 +114,7 @@ def test_the_isoflop_minima_lie_on_their_curves_and_below_them(ladder):
 
 def points(fit, inference):
     """The measured points, which there must be."""
-    found = figures.measured(fit, inference)
+    found = figures.measured_points(fit, inference)
     assert found is not None
     return found
 
@@ -157,8 +157,8 @@ def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):
     n, _, _ = points(fit, 2 * 20_000.0)
     assert n.max() <= 20_000 < runs.params.max()
     assert len(n) == np.sum(runs.params <= 20_000)
-    assert figures.measured(fit, 2.0) is None
-    assert figures.measured(dataclasses.replace(fit, observations=None), None) is None
+    assert figures.measured_points(fit, 2.0) is None
+    assert figures.measured_points(dataclasses.replace(fit, observations=None), None) is None
 
 
 def test_no_tick_labels_overlap(ladder):

@@ -56,7 +56,7 @@ class Command(CertifiedOptions, BudgetOptions):
         if not isinstance(model, t2.Ensemble):
             raise InputError("a design needs draws", source=self.model,
                              remedy="make them with `t2jax bootstrap`")  # fmt: skip
-        plan = t2.design(
+        found = t2.design(
             model,
             budget,
             candidates=candidate_runs(self.candidates),
@@ -67,11 +67,11 @@ class Command(CertifiedOptions, BudgetOptions):
             most=self.most,
             seed=self.seed,
         )
-        text = json.dumps(json_ready(plan.to_dict()))
+        text = json.dumps(json_ready(found.to_dict()))
         if self.out:
             _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
         if self.out != "-":
-            _terminal.say(text if self.json else plan.summary())
+            _terminal.say(text if self.json else found.summary())
 
 
 def candidate_runs(text: str) -> list[tuple[float, float]] | None:

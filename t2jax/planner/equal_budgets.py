@@ -46,7 +46,7 @@ class Measured:
 
     Args:
       train_flops: 6ND of the level, geometric mean over its checkpoints.
-      spread: largest over smallest 6ND of the level.
+      unevenness: largest over smallest 6ND of the level.
       sizes: how many sizes were measured there and afford a sample.
       single: the best size at one sample, Chinchilla's choice, with the samples it affords.
       repeated: the best size at the samples that each affords, T2's choice.
@@ -57,7 +57,7 @@ class Measured:
     """
 
     train_flops: float
-    spread: float
+    unevenness: float
     sizes: int
     single: Choice
     repeated: Choice
@@ -138,7 +138,7 @@ def measured(
     flops = runs.train_flops[rows]
     return Measured(
         train_flops=float(np.exp(np.log(flops).mean())),
-        spread=float(flops.max() / flops.min()),
+        unevenness=float(flops.max() / flops.min()),
         sizes=len(sizes),
         single=choice(single),
         repeated=choice(repeated),

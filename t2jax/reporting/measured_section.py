@@ -10,8 +10,8 @@ __all__ = ["measured_section"]
 
 def measured_section(found: Measured) -> Section:
     """The measured comparison as a table and a verdict."""
-    spread = found.spread - 1
-    within = "" if spread < 0.005 else f" (equal to within {spread:.0%})"
+    uneven = found.unevenness - 1
+    within = "" if uneven < 0.005 else f" (equal to within {uneven:.0%})"
     start = (
         f"Measured, without a law: {found.sizes} sizes trained with {found.train_flops:.3g} "
         f"FLOPs{within}, each with the samples that the inference budget affords it."

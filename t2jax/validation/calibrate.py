@@ -36,7 +36,7 @@ from t2jax.validation.held_fit import SIZE, Aim, Case, Setup, held, settle
 from t2jax.validation.identify import identify
 from t2jax.validation.profile import settled_at, statistic
 from t2jax.validation.quantities import PLAN, aims_of, budget_plan, quantities_of
-from t2jax.validation.variances import measured
+from t2jax.validation.variances import known_quantities
 
 __all__ = ["calibrate"]
 
@@ -330,7 +330,7 @@ def _look(
             return jnp.where(aim.kind == SIZE, _size(problem, base.free, own, aim.value), plain)
 
         here = aims._replace(value=jax.vmap(estimated)(aims))
-        known = measured(problem, covariance, base, own, here, places, questions)
+        known = known_quantities(problem, covariance, base, own, here, places, questions)
         wald = jnp.abs(known.aims.value - aims.value) / jnp.sqrt(known.variance)
         root = wald
         if profiled:

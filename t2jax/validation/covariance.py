@@ -23,10 +23,18 @@ from scipy.special import stdtrit
 from t2jax._typing import ArrayLike, Floats, Scalar
 
 __all__ = [
-    "METHODS", "Questions", "Spread", "Units", "coefficients_covariance", "in_units", "meat",
-    "question_blocks", "spread", "student_quantile",
+    "METHODS",
+    "Questions",
+    "Units",
+    "Variance",
+    "coefficients_covariance",
+    "in_units",
+    "meat",
+    "question_blocks",
+    "student_quantile",
+    "variance_of",
     "with_questions",
-]  # fmt: skip
+]
 
 METHODS = ("pooled", "robust")
 
@@ -48,7 +56,7 @@ class Units(NamedTuple):
     root: Floats
 
 
-class Spread(NamedTuple):
+class Variance(NamedTuple):
     """The variance of one quantity.
 
     Attributes:
@@ -101,7 +109,7 @@ def meat(units: Units) -> Floats:
     return units.root @ (units.residual.T @ units.residual) @ units.root
 
 
-def spread(units: Units, direction: Floats, method: str) -> Spread:
+def variance_of(units: Units, direction: Floats, method: str) -> Variance:
     """The variance of `direction' u` at the minimum.
 
     Args:
@@ -116,18 +124,18 @@ def spread(units: Units, direction: Floats, method: str) -> Spread:
         outer = lever.T @ lever
         variance = jnp.sum(pooled * outer)
         dof = variance / jnp.maximum(jnp.sum(pooled * (weight @ outer @ weight)), 1e-300)
-        return Spread(variance, naive, dof)
+        return Variance(variance, naive, dof)
     reach = jnp.einsum("ukl,ul->uk", units.root, lever)
     variance = jnp.sum(jnp.sum(reach * units.residual, axis=1) ** 2)
     # Moments of that sum when rows are white: a quadratic form in the residuals.
     through = jnp.einsum("ukp,uk->up", units.slope, reach)
     form = jnp.diag(jnp.sum(reach**2, axis=1)) - through @ units.bread @ through.T
     dof = jnp.trace(form) ** 2 / jnp.maximum(jnp.sum(form**2), 1e-300)
-    return Spread(variance, naive, dof)
+    return Variance(variance, naive, dof)
 
 
 def coefficients_covariance(units: Units, method: str) -> Floats:
-    """The covariance of the free vector [coordinates, coordinates]: `spread` in all directions.
+    """The covariance of the free vector [coordinates, coordinates], as `variance_of` has it.
 
     Args:
       units: the minimum by unit.
@@ -183,10 +191,10 @@ def question_blocks(units: Units, places: ArrayLike, covariance: Floats) -> Floa
 
 
 def with_questions(
-    units: Units, places: ArrayLike, direction: Floats, method: str, found: Spread,
+    units: Units, places: ArrayLike, direction: Floats, method: str, found: Variance,
     questions: Questions, blocks: Floats,
-) -> tuple[Spread, Scalar]:  # fmt: skip
-    """The spread with the choice of questions in it, and the questions' share of the variance.
+) -> tuple[Variance, Scalar]:  # fmt: skip
+    """The variance with the choice of questions in it, and the questions' share of the variance.
 
     The questions move all units together: the fit follows, and little of that is left in the
     residuals. Their variance is therefore that of the quantity itself from question to question,
@@ -199,7 +207,7 @@ def with_questions(
       places: row of each member of each unit [units, members].
       direction: gradient of the quantity [coordinates].
       method: "pooled" or "robust".
-      found: spread by the residuals.
+      found: variance by the residuals.
       questions: deviations and weights.
       blocks: from `question_blocks`.
     """
@@ -217,10 +225,10 @@ def with_questions(
     run, doubt = _beyond(found, twice)
     total = run + share
     dof = 2.0 * total**2 / (doubt + noise)
-    return Spread(total, found.naive, dof), share
+    return Variance(total, found.naive, dof), share
 
 
-def _beyond(found: Spread, known: Scalar) -> tuple[Scalar, Scalar]:
+def _beyond(found: Variance, known: Scalar) -> tuple[Scalar, Scalar]:
     """What a variance holds beyond a part that is known, at least zero; and that number's variance.
 
     The variance is that of a normal number cut off at zero, so that a part that came out negative
@@ -237,7 +245,7 @@ def _beyond(found: Spread, known: Scalar) -> tuple[Scalar, Scalar]:
 def student_quantile(level: ArrayLike, dof: ArrayLike) -> np.ndarray:
     """The value that |T| stays below with that probability, for Student's t.
 
-    >>> student_quantile(0.95, 4.0).round(3), student_quantile(0.9, 30.0).round(3)
-    (2.776, 1.697)
+    >>> student_quantile([0.9, 0.95], 4.0).round(3).tolist()
+    [2.132, 2.776]
     """
     return stdtrit(np.asarray(dof), 0.5 * (1.0 + np.asarray(level)))

@@ -29,7 +29,7 @@ from t2jax.validation.held_fit import COEFFICIENT, Aim, Case, Settled, Setup, se
 from t2jax.validation.laplace_check import laplace_k
 from t2jax.validation.pareto import RELIABLE
 from t2jax.validation.quantities import Quantity, aims_of, budget_plan, chosen, quantities_of
-from t2jax.validation.variances import measured
+from t2jax.validation.variances import known_quantities
 
 __all__ = ["Interval", "Profile", "profile"]
 
@@ -236,7 +236,7 @@ def profile(
     setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)
     aims = aims_of(asked, law)
-    known = measured(
+    known = known_quantities(
         setup.problem, covariance, base, setup.case, aims, jnp.asarray(setup.places),
         setup.questions,
     )  # fmt: skip

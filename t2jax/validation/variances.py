@@ -10,17 +10,17 @@ from t2jax._typing import Floats
 from t2jax.fitting.problem import Problem
 from t2jax.validation.covariance import (
     Questions,
-    Spread,
     Units,
+    Variance,
     in_units,
     question_blocks,
-    spread,
+    variance_of,
     with_questions,
 )
 from t2jax.validation.held_fit import Aim, Case, Settled
 from t2jax.validation.quantities import oriented
 
-__all__ = ["Known", "measured"]
+__all__ = ["Known", "known_quantities"]
 
 _NEAR = 2.0  # standard errors within which a bound plays a part
 
@@ -46,7 +46,7 @@ class Known(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def measured(
+def known_quantities(
     problem: Problem, covariance: str, base: Settled, case: Case, aims: Aim, places: Floats,
     questions: Questions | None,
 ) -> Known:  # fmt: skip
@@ -70,7 +70,7 @@ def measured(
     lower, upper = problem.bounds()
     axes = jnp.eye(len(base.free))
     units = in_units(base, places, covariance)
-    own = jnp.sqrt(jax.vmap(lambda way: spread(units, way, covariance).variance)(axes))
+    own = jnp.sqrt(jax.vmap(lambda way: variance_of(units, way, covariance).variance)(axes))
     room = jnp.minimum(base.free - lower, upper - base.free)
     # Coordinates with an open bound end far away, at a limit of rounding, not of meaning.
     closed = jnp.asarray([card.closed for card in problem.cards])
@@ -98,9 +98,9 @@ def measured(
 def _spreads(
     units: Units, ways: Floats, covariance: str, places: Floats,
     questions: Questions | None,
-) -> tuple[Spread, Floats]:  # fmt: skip
-    """Spread in every direction, and the questions' share of it."""
-    found = jax.vmap(lambda way: spread(units, way, covariance))(ways)
+) -> tuple[Variance, Floats]:  # fmt: skip
+    """Variance in every direction, and the questions' share of it."""
+    found = jax.vmap(lambda way: variance_of(units, way, covariance))(ways)
     if questions is None:
         return found, jnp.zeros(len(ways))
     blocks = question_blocks(units, places, questions.covariance())

@@ -14,7 +14,7 @@ from t2jax.errors import InputError, Status
 from t2jax.laws import Law
 from t2jax.planning.result import Optimum
 from t2jax.planning.rivals.rival import Rival
-from t2jax.planning.rivals.rules import RATIO, chinchilla_choice, judge, ratio_choice
+from t2jax.planning.rivals.rules import RATIO, chinchilla_choice, ratio_choice, serve
 from t2jax.planning.solvers.best import best_point
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.objective import cost_of
@@ -93,7 +93,7 @@ def _by_rule(law, box, n, d, x, *, rule):
 
 @jax.jit
 def _named(law, box, n, d):
-    return judge(law, box, n, d)
+    return serve(law, box, n, d)
 
 
 @functools.partial(jax.jit, static_argnames="method")

@@ -14,7 +14,7 @@ from t2jax.planning.solvers.objective import cost_of, value_of
 from t2jax.planning.solvers.root import falling_root
 from t2jax.planning.solvers.scan import polish, scan
 
-__all__ = ["RATIO", "chinchilla_choice", "judge", "ratio_choice"]
+__all__ = ["RATIO", "chinchilla_choice", "ratio_choice", "serve"]
 
 RATIO = 20.0
 """Tokens per parameter of the rule of thumb."""
@@ -75,7 +75,7 @@ def _on_line(law: Law, box: Box, n, d, x, line) -> Certified:
     if box.mode != "target":
         train = box.train if box.separate else box.log_train(n, d)
         size, data = line(law, box, train)
-        return judge(law, box, size, data)
+        return serve(law, box, size, data)
     cost = cost_of(law, box)
     goal = box.target if law.kind == "loss" else -box.target
     low = box.log_train(jnp.zeros_like(n), 0.0)
@@ -85,10 +85,10 @@ def _on_line(law: Law, box: Box, n, d, x, line) -> Certified:
         return goal - cost(point[0], point[1], x), point
 
     size, data = falling_root(rise, low, low + _REACH)[1]
-    return judge(law, box, size, data)
+    return serve(law, box, size, data)
 
 
-def judge(law: Law, box: Box, n: Scalar, d: Scalar) -> Certified:
+def serve(law: Law, box: Box, n: Scalar, d: Scalar) -> Certified:
     """A model of given N and D, served with the samples that the budget leaves it.
 
     At a target: with the samples that it needs to get there. A budget that leaves less than the

@@ -24,7 +24,7 @@ from t2jax.reporting.figures.frontier import frontier_figure as frontier_figure
 from t2jax.reporting.figures.frontier import frontier_panel as frontier_panel
 from t2jax.reporting.figures.isoflop import isoflop_figure as isoflop_figure
 from t2jax.reporting.figures.isoflop import isoflop_panel as isoflop_panel
-from t2jax.reporting.figures.isoflop import measured as measured
+from t2jax.reporting.figures.isoflop import measured_points as measured_points
 from t2jax.reporting.figures.posterior import pair_panel as pair_panel
 from t2jax.reporting.figures.posterior import pairs_figure as pairs_figure
 from t2jax.reporting.figures.posterior import trace_figure as trace_figure

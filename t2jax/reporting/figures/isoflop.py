@@ -27,7 +27,7 @@ from t2jax.reporting.figures._style import (
 )
 from t2jax.reporting.figures.frontier import FLOPS
 
-__all__ = ["isoflop_figure", "isoflop_panel", "measured"]
+__all__ = ["isoflop_figure", "isoflop_panel", "measured_points"]
 
 
 @styled
@@ -119,7 +119,7 @@ def isoflop_panel(
             ax.plot(size, least, "D", ms=6, mfc=palette().paper, mec=color, mew=1.6, zorder=6,
                     label="optimum")  # fmt: skip
             drawn.append(np.asarray([least]))
-    points = measured(fit, inference_flops)
+    points = measured_points(fit, inference_flops)
     if points is not None:
         n, c, y = points
         ax.scatter(n, y, c=c, cmap=ramp(), norm=norm, s=26, lw=0.6,
@@ -137,7 +137,7 @@ def isoflop_panel(
     return ax
 
 
-def measured(
+def measured_points(
     fit: FitResult, inference_flops: float | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Params, training FLOPs and measured value of the checkpoints, at each one's own k.
