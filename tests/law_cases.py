@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from t2jax import laws
-from t2jax.laws import Coefficient, Law, final_law
+from t2jax.laws import Coefficient, Law, Role, final_law
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card
 
 
@@ -26,7 +26,12 @@ class Ageing(Law):
         dataclasses.replace(B_CARD, centre=None),
         exponent_card("alpha", "α", "exponent of parameters"),
         Coefficient(
-            name="T", symbol="T", meaning="1e9 tokens of one age", lower=0.0, grid=(1.0, 10.0)
+            name="T",
+            symbol="T",
+            meaning="1e9 tokens of one age",
+            role=Role.ONSET,
+            lower=0.0,
+            grid=(1.0, 10.0),
         ),
     )
     linear = ("E", "A", "B")
@@ -37,7 +42,7 @@ class Ageing(Law):
     alpha: Any
     T: Any
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """The formula of the class."""
         size = jnp.exp(-self.alpha * jnp.log(params))
         return self.E + self.A * size + self.B * jnp.log1p(1e9 * self.T / jnp.asarray(tokens))

@@ -23,6 +23,7 @@ from t2jax.fit.refit import Resample, fitted_stages, refit, resettled
 from t2jax.fit.result import FitResult
 from t2jax.fit.rows import Rows
 from t2jax.fit.stages import Stage
+from t2jax.laws import spread_law
 from t2jax.observations import Observations
 
 __all__ = ["AXES", "HeldOut", "held_out", "thinned"]
@@ -132,7 +133,7 @@ def held_out(
 def _name(fit: FitResult) -> str:
     """The law as `t2jax.fit` would be asked for it."""
     inner = fit.law.base
-    usual = inner is fit.law or isinstance(inner, fit.law.default_loss())
+    usual = inner is fit.law or isinstance(inner, type(type(fit.law).template().base))
     return fit.law.name if usual else f"{fit.law.name}({inner.name})"
 
 
@@ -245,6 +246,6 @@ def _counts_error(law, rows: Rows, k: Floats, measured: Floats) -> tuple[Floats,
     assert rows.trials is not None
     assert rows.question_weight is not None
     point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
-    a, b = law.spread(**point)
+    a, b = spread_law(law, "be judged on counts").spread(**point)
     error = jnp.mean(jnp.abs(beta.pass_at_k(a[:, None], b[:, None], k) - measured), axis=1)
     return error, log_likelihood(a, b, rows.successes, rows.trials, rows.question_weight)

@@ -15,7 +15,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fit.counts import log_likelihood
 from t2jax.fit.rows import Rows
-from t2jax.laws import Coefficient, Law
+from t2jax.laws import Coefficient, Law, Prior, Role, spread_law
 
 __all__ = ["SSE", "BetaBinomial", "Huber", "Objective", "StudentT", "objective_by_name"]
 
@@ -87,9 +87,15 @@ class StudentT(Objective):
     log_scale = True
     likelihood = True
     nuisance = (
-        Coefficient(name="sigma", symbol="σ", meaning="scale of the log residual", lower=0.0),
-        Coefficient(name="nu", symbol="ν", meaning="degrees of freedom", lower=1.0, upper=200.0),
-    )
+        Coefficient(
+            name="sigma", symbol="σ", meaning="scale of the log residual", role=Role.NOISE,
+            lower=0.0, prior=Prior(family="half_normal", first=0.02),
+        ),
+        Coefficient(
+            name="nu", symbol="ν", meaning="degrees of freedom", role=Role.NOISE,
+            lower=1.0, upper=200.0, prior=Prior(family="gamma", first=2.0, second=0.1),
+        ),
+    )  # fmt: skip
 
     def per_row(self, predicted, nuisance, rows):
         """Minus the log density of the observed log loss."""
@@ -129,12 +135,12 @@ class BetaBinomial(Objective):
         assert rows.successes is not None
         assert rows.trials is not None
         assert rows.question_weight is not None
-        a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
+        a, b = spread_law(law, "be fitted to counts").spread(**point)
         cells = (rows.successes, rows.trials, rows.question_weight)
         misfit = -jnp.sum(rows.weight * log_likelihood(a, b, *cells))
         stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(law.base(**point)))
-        shift = law.base.coefficients().get("E", 0.0)
-        return misfit + self.anchor * (stretch**2 + shift**2)
+        floors = law.base.having(Role.FLOOR).values()
+        return misfit + self.anchor * (stretch**2 + sum(floor**2 for floor in floors))
 
 
 _OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}

@@ -13,14 +13,13 @@ from t2jax._progress import track
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import FitResult
-from t2jax.laws import Law
+from t2jax.laws import Law, Prior
 from t2jax.observations import Observations
 from t2jax.uncertainty import diagnostics
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.noise import residual_noise
 from t2jax.uncertainty.predictive import check
 from t2jax.uncertainty.prepare import Prepared, prepare
-from t2jax.uncertainty.priors import Prior
 from t2jax.uncertainty.target import Inputs, Target
 
 __all__ = ["posterior"]

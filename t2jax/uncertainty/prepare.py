@@ -16,9 +16,10 @@ from t2jax.fit import BetaBinomial, FitResult, StudentT
 from t2jax.fit.counts import distinct_cells, rising
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
+from t2jax.laws import Prior, Role
 from t2jax.observations import Observations
 from t2jax.uncertainty.choice import SAME_QUESTIONS, question_scores, question_weight, shared_moves
-from t2jax.uncertainty.priors import Prior, default_priors
+from t2jax.uncertainty.priors import default_priors
 from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
 
 __all__ = ["Prepared", "checkpoints", "prepare"]
@@ -121,7 +122,7 @@ def prepare(
     law = jax.tree.map(jnp.asarray, fit.law)
     start = [*stage.problem.free(law, data, _nuisance(stage, law))]
     start += [jnp.asarray(-2.0)] * impossible + _effect_starts(kind)
-    held = [counts and card.name == "E" for card in cards]
+    held = [counts and card.role is Role.FLOOR for card in cards]
     coordinates = [
         jnp.asarray(_NOWHERE) if fixed else jnp.log(jnp.maximum(x, 0.02)) if card.closed else x
         for card, x, fixed in zip(cards, start, held, strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 from t2jax._typing import Floats
 from t2jax.fit.counts import distinct_cells, log_likelihood
 from t2jax.fit.rows import Rows
-from t2jax.laws import Law
+from t2jax.laws import Law, spread_law
 
 __all__ = ["stray_draws"]
 
@@ -30,7 +30,7 @@ def stray_draws(law: Law, rows: Rows, draws: int, rng: np.random.Generator) -> n
       rng: the generator.
     """
     cells = distinct_cells(np.asarray(rows.successes), np.asarray(rows.trials))
-    spread = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
+    spread = spread_law(law, "say how far checkpoints stray").spread(
         params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
     )
     offset = np.arange(-_REACH, _REACH + _STEP / 2, _STEP)

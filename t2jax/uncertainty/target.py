@@ -13,7 +13,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.fit.counts import Rising, log_likelihood, rising_log_likelihood
 from t2jax.fit.objectives import Objective
 from t2jax.fit.problem import Data, Problem
-from t2jax.laws import Coefficient, Law
+from t2jax.laws import Coefficient, Law, Prior, Role, spread_law
 from t2jax.uncertainty.priors import log_density
 
 __all__ = [
@@ -27,11 +27,13 @@ __all__ = [
 ]
 
 _CHECKPOINT_SD = Coefficient(
-    name="checkpoint_sd", symbol="τ", lower=0.0,
+    name="checkpoint_sd", symbol="τ", role=Role.NOISE, lower=0.0,
+    prior=Prior(family="half_normal", first=0.1),
     meaning="spread of checkpoints round the law, in log loss",
 )  # fmt: skip
 _RUN_SD = Coefficient(
-    name="run_sd", symbol="τ_r", lower=0.0,
+    name="run_sd", symbol="τ_r", role=Role.NOISE, lower=0.0,
+    prior=Prior(family="half_normal", first=0.1),
     meaning="spread of runs round the law, shared by their checkpoints, in log loss",
 )  # fmt: skip
 
@@ -42,7 +44,8 @@ EFFECT_CARDS = {
     "nested": (_CHECKPOINT_SD, _RUN_SD),
     "spread": (
         Coefficient(
-            name="sd_log_b", symbol="τ_b", lower=0.0,
+            name="sd_log_b", symbol="τ_b", role=Role.NOISE, lower=0.0,
+            prior=Prior(family="half_normal", first=0.5),
             meaning="spread of checkpoints round the law, in log b",
         ),
     ),
@@ -50,7 +53,8 @@ EFFECT_CARDS = {
 """Coefficients of the effects, by kind: `spread` is that of counts, the others are of losses."""
 
 IMPOSSIBLE = Coefficient(
-    name="impossible", symbol="π₀", lower=0.0, upper=1.0,
+    name="impossible", symbol="π₀", role=Role.SPREAD, lower=0.0, upper=1.0,
+    prior=Prior(family="flat"),
     meaning="share of questions that no number of samples solves",
 )  # fmt: skip
 
@@ -248,7 +252,7 @@ class Target:
     def spread(self, law: Law, inputs: Inputs, effects: Floats | None) -> tuple[Floats, Floats]:
         """Beta parameters of every checkpoint [checkpoints], effects included."""
         rows = inputs.data.rows
-        a, b = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
+        a, b = spread_law(law, "be fitted to counts").spread(
             params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
         )
         return (a, b) if effects is None else (a, b * jnp.exp(effects[0]))
