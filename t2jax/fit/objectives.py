@@ -15,7 +15,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fit.counts import log_likelihood
 from t2jax.fit.rows import Rows
-from t2jax.laws import Coefficient, Law, Prior, Role, spread_law
+from t2jax.laws import Coefficient, Law, Prior, Role
 
 __all__ = ["SSE", "BetaBinomial", "Huber", "Objective", "StudentT", "objective_by_name"]
 
@@ -131,16 +131,16 @@ class BetaBinomial(Objective):
 
     def __call__(self, law, nuisance, rows):
         """Minus the log likelihood, and the squared distance from the convention."""
-        point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
-        assert rows.successes is not None
-        assert rows.trials is not None
-        assert rows.question_weight is not None
-        a, b = spread_law(law, "be fitted to counts").spread(**point)
-        cells = (rows.successes, rows.trials, rows.question_weight)
-        misfit = -jnp.sum(rows.weight * log_likelihood(a, b, *cells))
-        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(law.base(**point)))
+        assert rows.tally is not None
+        each = log_likelihood(*rows.spread(law), rows.tally)
+        return self.convention(law, rows) - jnp.sum(rows.weight * each)
+
+    def convention(self, law: Law, rows: Rows) -> Scalar:
+        """How far zero and unit of the inner loss are from the convention, squared and weighed."""
+        (a, b), loss = rows.spread(law), rows.predict(law.base)
+        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(loss))
         floors = law.base.having(Role.FLOOR).values()
-        return misfit + self.anchor * (stretch**2 + sum(floor**2 for floor in floors))
+        return self.anchor * (stretch**2 + sum(floor**2 for floor in floors))
 
 
 _OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}

@@ -113,7 +113,7 @@ def posterior(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
             remedy=_remedy(stats, warmup, draws, target_accept, target.effects),
         )
-    checks, misfits = check(target, prepared.whole, vectors, seed=seed)
+    checks, misfits = check(target, inputs, vectors, seed=seed)
     law = sampled
     if prepared.moves is not None:
         moved = vectors + _choices(prepared.moves, len(vectors), seed)

@@ -13,7 +13,6 @@ import numpy as np
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fit import BetaBinomial, FitResult, StudentT
-from t2jax.fit.counts import distinct_cells, rising
 from t2jax.fit.minimise import newton
 from t2jax.fit.stages import Stage, plan_stages
 from t2jax.laws import Prior, Role
@@ -42,7 +41,6 @@ class Prepared:
     Attributes:
       target: the log posterior.
       inputs: its numbers.
-      whole: the same with every question in its own cell, which the sampler need not see.
       mode: where the density is highest [coordinates].
       root: lower triangle whose square is the covariance of the normal law there.
       unit: what the likelihood takes as independent.
@@ -53,7 +51,6 @@ class Prepared:
 
     target: Target
     inputs: Inputs
-    whole: Inputs
     mode: Floats
     root: Floats
     unit: str
@@ -102,14 +99,7 @@ def prepare(
             f"unknown effects '{effects}'", remedy="use effects='run', 'checkpoint' or 'none'"
         )
     stage = _likelihood_stage(fit, table)
-    data = whole = stage.data(None)
-    quick = None
-    if stage.rows.successes is not None and stage.rows.trials is not None:
-        both = np.asarray(stage.rows.successes), np.asarray(stage.rows.trials)
-        kept, quick = distinct_cells(*both), rising(*both, apart=impossible)
-        names = ("successes", "trials", "question_weight")
-        cells = {name: jnp.asarray(x) for name, x in zip(names, kept, strict=True)}
-        data = dataclasses.replace(data, rows=dataclasses.replace(data.rows, **cells))
+    data = stage.data(None)
     counts = stage.problem.objective.counts
     if impossible and not counts:
         raise InputError(
@@ -143,7 +133,6 @@ def prepare(
         held=jnp.stack(coordinates),
         nest=sharing.nest,
         blend=jnp.ones((1, len(sharing.nest.inner_rows))) if kind == "spread" else None,
-        rising=quick,
     )
     vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
     if kind == "spread":
@@ -161,7 +150,6 @@ def prepare(
     return Prepared(
         target=target,
         inputs=inputs,
-        whole=dataclasses.replace(inputs, data=whole),
         mode=mode,
         root=root,
         unit=sharing.unit,

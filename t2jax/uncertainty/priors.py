@@ -81,7 +81,7 @@ def default_priors(
                 remedy=f"sampled are {', '.join(names)}",
             )
     # Counts fix E = 0 by convention, so that the terms carry the whole loss.
-    counts, losses = rows.successes is not None, _losses(law, rows)
+    counts, losses = rows.tally is not None, _losses(law, rows)
     chosen, notes = [], []
     for card in cards:
         own = (card.prior_without_floor if counts else None) or card.prior
@@ -101,7 +101,7 @@ def default_priors(
 
 def _losses(law: Law, rows: Rows) -> dict[Scale, float]:
     """The losses of the table that priors count in."""
-    if law.base is law and rows.successes is None:
+    if law.base is law and rows.tally is None:
         samples = np.asarray(rows.samples)
         loss = np.asarray(rows.value)[samples == samples.min()]
     else:

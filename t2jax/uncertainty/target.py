@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from t2jax import beta
 from t2jax._typing import Floats, Scalar
-from t2jax.fit.counts import Rising, log_likelihood, rising_log_likelihood
-from t2jax.fit.objectives import Objective
+from t2jax.fit.counts import log_likelihood
+from t2jax.fit.objectives import BetaBinomial, Objective
 from t2jax.fit.problem import Data, Problem
-from t2jax.laws import Coefficient, Law, Prior, Role, spread_law
+from t2jax.laws import Coefficient, Law, Prior, Role
 from t2jax.uncertainty.priors import log_density
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Inputs",
     "Nest",
     "Target",
-    "mixed_log_likelihood",
     "nested_t_log_density",
 ]
 
@@ -87,7 +85,6 @@ class Inputs:
       nest: which rows share a deviation.
       blend: per latent effect, 1 to sample the effect itself and 0 to sample it in units of its
         standard deviation; in between the geometry is the mildest [1, checkpoints].
-      rising: the counts once more, in the form that is quick where no question has many trials.
     """
 
     data: Data
@@ -95,7 +92,6 @@ class Inputs:
     held: Floats
     nest: Nest
     blend: Floats | None = None
-    rising: Rising | None = None
 
 
 def nested_t_log_density(
@@ -134,32 +130,6 @@ def nested_t_log_density(
     rows = nest.outer_rows
     norm = gammaln((nu + rows) / 2) - gammaln(nu / 2) - 0.5 * rows * jnp.log(nu * math.pi)
     return norm - 0.5 * log_det - 0.5 * (nu + rows) * jnp.log1p(form / nu)
-
-
-def mixed_log_likelihood(
-    a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats, share: Floats
-) -> Floats:
-    """Log likelihood of each checkpoint's counts, some questions being impossible.
-
-    Args:
-      a: first Beta parameter of the questions that are possible [checkpoints].
-      b: second Beta parameter [checkpoints].
-      successes: solved attempts [checkpoints, questions].
-      trials: attempts [checkpoints, questions]; zero where a question was not asked.
-      weight: weight of each question [questions], or of each cell [checkpoints, questions].
-      share: of impossible questions, a number or [checkpoints].
-
-    Returns:
-      Sums over questions [checkpoints].
-    """
-    solved = successes > 0
-    some = log_likelihood(a, b, successes, jnp.where(solved, trials, 0.0), weight)
-    unsolved = (trials > 0) & ~solved
-    missed = beta.log_beta_ratio(a[:, None], b[:, None], jnp.where(unsolved, trials, 1.0))
-    share = jnp.broadcast_to(share, a.shape)[:, None]
-    possible = jnp.log1p(-share)
-    cells = jnp.where(unsolved, jnp.logaddexp(jnp.log(share), possible + missed), 0.0)
-    return some + jnp.sum(weight * (cells + jnp.where(solved, possible, 0.0)), axis=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -251,10 +221,7 @@ class Target:
 
     def spread(self, law: Law, inputs: Inputs, effects: Floats | None) -> tuple[Floats, Floats]:
         """Beta parameters of every checkpoint [checkpoints], effects included."""
-        rows = inputs.data.rows
-        a, b = spread_law(law, "be fitted to counts").spread(
-            params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
-        )
+        a, b = inputs.data.rows.spread(law)
         return (a, b) if effects is None else (a, b * jnp.exp(effects[0]))
 
     def log_likelihood(self, vector: Floats, inputs: Inputs) -> tuple[Scalar, Scalar]:
@@ -262,7 +229,8 @@ class Target:
         coordinates = self.coordinates(vector, inputs)
         law, others = self.values(coordinates, inputs)
         rows = inputs.data.rows
-        if not self.problem.objective.counts:
+        objective = self.problem.objective
+        if not isinstance(objective, BetaBinomial):
             residual = jnp.log(rows.value) - self.centre(law, inputs)
             sigma, nu, *_ = others
             shift_sd, run_sd = self.deviations(others)
@@ -272,19 +240,9 @@ class Target:
         if self.effects == "spread":
             effects, weight = self.latent(vector, inputs, others[-1:])
         a, b = self.spread(law, inputs, effects)
-        assert rows.successes is not None
-        assert rows.trials is not None
-        assert rows.question_weight is not None
-        cells = (rows.successes, rows.trials, rows.question_weight)
-        convention = self.problem.objective(law, (), _nothing_asked(rows))
-        if inputs.rising is not None:
-            share = others[0] if self.impossible else None
-            each = rising_log_likelihood(a, b, inputs.rising, share)
-        elif self.impossible:
-            each = mixed_log_likelihood(a, b, *cells, others[0])
-        else:
-            each = log_likelihood(a, b, *cells)
-        return jnp.sum(each) - convention, weight
+        assert rows.tally is not None
+        each = log_likelihood(a, b, rows.tally, others[0] if self.impossible else None)
+        return jnp.sum(each) - objective.convention(law, rows), weight
 
     def value(self, vector: Floats, inputs: Inputs) -> Scalar:
         """Minus the log posterior density at a vector, up to a constant."""
@@ -306,9 +264,3 @@ class Target:
             if sampled
         )
         return -(likelihood + latent + prior)
-
-
-def _nothing_asked(rows):
-    """The rows without their cells: what is left of the objective is its convention."""
-    empty = jnp.zeros((rows.params.shape[0], 1))
-    return dataclasses.replace(rows, successes=empty, trials=empty, question_weight=jnp.zeros(1))
