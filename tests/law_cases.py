@@ -11,8 +11,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 from t2jax import laws
-from t2jax.laws import Coefficient, Law, Role, final_law
-from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card
+from t2jax.laws import (
+    A_CARD,
+    B_CARD,
+    E_CARD,
+    Coefficient,
+    Law,
+    Role,
+    exponent_card,
+    final_law,
+    power,
+)  # fmt: skip
 
 
 @final_law
@@ -44,8 +53,8 @@ class Ageing(Law):
 
     def formula(self, params, tokens, samples, unique_tokens):
         """The formula of the class."""
-        size = jnp.exp(-self.alpha * jnp.log(params))
-        return self.E + self.A * size + self.B * jnp.log1p(1e9 * self.T / jnp.asarray(tokens))
+        size = power(self.A, self.alpha, params)
+        return self.E + size + self.B * jnp.log1p(1e9 * self.T / tokens)
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in E, A and B."""

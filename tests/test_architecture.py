@@ -88,7 +88,7 @@ ROOMS = {
             "trainer",
             "front door",
         ),
-        third_party=("tyro", "rich"),
+        third_party=("tyro",),
         lazily=("numpy", "jax"),
         lazy_ours=True,
     ),

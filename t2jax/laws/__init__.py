@@ -21,7 +21,12 @@ from t2jax.laws._predict import predict as predict
 from t2jax.laws._prior import Prior as Prior
 from t2jax.laws._prior import Scale as Scale
 from t2jax.laws._prior import log_normal as log_normal
+from t2jax.laws.additive import A_CARD as A_CARD
+from t2jax.laws.additive import B_CARD as B_CARD
+from t2jax.laws.additive import E_CARD as E_CARD
 from t2jax.laws.additive import Additive as Additive
+from t2jax.laws.additive import exponent_card as exponent_card
+from t2jax.laws.additive import power as power
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
 from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
