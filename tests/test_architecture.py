@@ -77,7 +77,7 @@ ROOMS = {
     "front door": Room(ours=(*UP_TO_PLANNER, "reporting")),
     "cli": Room(
         ours=(*UP_TO_PLANNER, "reporting", "trainer", "front door"),
-        third_party=("tyro", "rich"),
+        third_party=("tyro",),
         lazily=("numpy", "jax"),
         lazy_ours=True,
     ),

@@ -60,8 +60,6 @@ WRONG = {
     ),
     "no budget": (lambda f: t2.frontier(f), "'budget'", "are model, budget"),
     "an old word": (lambda f: t2.bootstrap(f, draws=40), "'draws'", "are fit, n_draws"),
-    "words for a law": (lambda f: LAW(params="big", tokens=1e9), "params = 'big'", "params=1e9"),
-    "nothing for a law": (lambda f: LAW(params=1e9, tokens=None), "tokens = None", "tokens=1e9"),
 }  # fmt: skip
 
 
@@ -72,12 +70,6 @@ def test_a_wrong_argument_is_refused_in_one_line(name, fitted):
         call(fitted)
     assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_law_takes_lists():
-    sizes, tokens = [1e8, 1e9], [2e9, 2e10]
-    listed = LAW(params=sizes, tokens=tokens)
-    np.testing.assert_array_equal(listed, LAW(params=np.array(sizes), tokens=np.array(tokens)))
 
 
 def test_whole_numbers_of_numpy_are_whole(fitted):

@@ -1,8 +1,13 @@
-"""The beta-binomial log likelihood of each checkpoint, with derivatives summed over questions.
+"""The beta-binomial likelihood of each checkpoint's counts, written once for fit and posterior.
 
-A checkpoint's questions share one a and one b, so the cells are differentiated in these two
-alone and summed before the chain rule meets the law's coefficients: a Hessian in nine
-coefficients costs as many passes over the cells as one in two.
+`prod_q B(a + c_q, b + n_q - c_q)/B(a, b)` over the questions q of a checkpoint is a product of
+powers of `a + i`, of `b + i` and of `1/(a + b + i)`: with the exponents tallied beforehand its cost
+grows with the largest number of trials and not with the number of questions, and no difference of
+log-gammas is taken. Questions without a success stay apart, since they alone may be impossible.
+
+A checkpoint's questions share one a and one b, so the terms are differentiated in these two alone
+and summed before the chain rule meets the law's coefficients: a Hessian in nine coefficients costs
+as many passes over the terms as one in two.
 """
 
 import dataclasses
@@ -10,189 +15,158 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import gammaln
 
 from t2jax import beta
-from t2jax._typing import Floats
+from t2jax._typing import Floats, Scalar
 
-__all__ = ["Rising", "distinct_cells", "log_likelihood", "rising", "rising_log_likelihood"]
-
-
-def distinct_cells(
-    successes: np.ndarray, trials: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of each checkpoint without repetition: equal cells have equal likelihoods.
-
-    Args:
-      successes: solved attempts [checkpoints, questions].
-      trials: attempts [checkpoints, questions].
-
-    Returns:
-      Successes, trials and how many questions have them, three arrays [checkpoints, cells],
-      padded with cells of no trials to a multiple of 16, so that few programs are compiled.
-
-    >>> distinct_cells(np.array([[0, 0, 3]]), np.array([[9, 9, 9]]))[2][0, :3].tolist()
-    [2.0, 1.0, 0.0]
-    """
-    found = [
-        np.unique(np.stack(pair, axis=1), axis=0, return_counts=True)
-        for pair in zip(successes, trials, strict=True)
-    ]
-    size = -(-max(len(pairs) for pairs, _ in found) // 16) * 16
-    out = np.zeros((3, len(found), size))
-    for i, (pairs, count) in enumerate(found):
-        out[:2, i, : len(pairs)], out[2, i, : len(pairs)] = pairs.T, count
-    return out[0], out[1], out[2]
-
-
-_MOST = 4096  # trials up to which products are written out
+__all__ = ["Tally", "log_likelihood", "tally", "tally_of"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rising:
-    """Counts as exponents of the factors of rising factorials: a whole checkpoint in a few sums.
-
-    `prod_q B(a + c_q, b + n_q - c_q)/B(a, b)` is a product of powers of `a + i`, of `b + i` and of
-    `1/(a + b + i)`, so its cost does not grow with the number of questions.
+class Tally:
+    """The counts of every checkpoint, as exponents of the factors of its likelihood.
 
     Attributes:
       solved: questions with more than i successes [checkpoints, i].
-      failed: questions with more than i failures [checkpoints, i].
-      asked: questions with more than i trials [checkpoints, i].
-      lost: trials of questions without a success that are counted apart [checkpoints, kinds].
-      lost_count: how many questions have those [checkpoints, kinds].
-      apart_count: questions with a success, where the others are counted apart [checkpoints].
+      failed: questions with a success and more than i failures [checkpoints, i].
+      rest: questions with a success and more than i trials, but not failures [checkpoints, i].
+      unsolved: questions without a success and more than i trials [checkpoints, i].
+      some: questions with a success [checkpoints].
+      lost: questions without a success, by their trials [checkpoints, kinds].
+      kinds: those numbers of trials [kinds].
+      steps: the numbers i [steps].
+      constant: sum of the logs of the binomial coefficients [checkpoints].
     """
 
     solved: Floats
     failed: Floats
-    asked: Floats
+    rest: Floats
+    unsolved: Floats
+    some: Floats
     lost: Floats
-    lost_count: Floats
-    apart_count: Floats
+    kinds: Floats
+    steps: Floats
+    constant: Floats
 
 
-def rising(successes: np.ndarray, trials: np.ndarray, *, apart: bool) -> Rising | None:
-    """Counts as exponents; None where a question has too many trials for it.
-
-    Args:
-      successes: solved attempts [checkpoints, questions].
-      trials: attempts [checkpoints, questions].
-      apart: leave out the questions without a success and list them by their trials.
-    """
-    if trials.max() > _MOST:
-        return None
-    inside = successes > 0 if apart else np.ones(successes.shape, bool)
-    failures = trials - successes
-
-    def above(counts):
-        kept = np.where(inside, counts, 0)
-        steps = np.arange(max(int(kept.max()), 1))
-        return np.stack([(row[:, None] > steps).sum(axis=0) for row in kept]).astype(float)
-
-    kinds = [np.unique(t[(c == 0) & (t > 0)], return_counts=True)
-             for c, t in zip(successes, trials, strict=True)]  # fmt: skip
-    width = max(max(len(n) for n, _ in kinds), 1)
-    lost, count = np.ones((2, len(kinds), width))
-    count[:] = 0.0
-    if apart:
-        for i, (n, many) in enumerate(kinds):
-            lost[i, : len(n)], count[i, : len(n)] = n, many
-    columns = (above(successes), above(failures), above(trials), lost, count)
-    return Rising(
-        **{f.name: jnp.asarray(x, float) for f, x in zip(
-            dataclasses.fields(Rising), (*columns, (inside & (trials > 0)).sum(axis=1)), strict=True
-        )}
-    )  # fmt: skip
-
-
-def rising_log_likelihood(a: Floats, b: Floats, counts: Rising, share: Floats | None) -> Floats:
-    """Log likelihood of each checkpoint's counts, binomial coefficients left out.
+@jax.jit
+def tally(successes: Floats, trials: Floats, weight: Floats, steps: Floats, kinds: Floats) -> Tally:
+    """Count up the questions of every checkpoint; pure, so that a bootstrap can weigh them anew.
 
     Args:
-      a: first Beta parameter [checkpoints].
-      b: second Beta parameter [checkpoints].
-      counts: from `rising`, apart where `share` is given.
-      share: of impossible questions, or None.
-
-    Returns:
-      Sums over questions [checkpoints].
-    """
-
-    def powers(base, exponent):
-        return jnp.sum(exponent * jnp.log(base[:, None] + jnp.arange(exponent.shape[1])), axis=1)
-
-    total = powers(a, counts.solved) + powers(b, counts.failed) - powers(a + b, counts.asked)
-    if share is None:
-        return total
-    missed = beta.log_beta_ratio(a[:, None], b[:, None], counts.lost)
-    possible = jnp.log1p(-share)
-    lost = jnp.logaddexp(jnp.log(share), possible + missed)
-    return total + counts.apart_count * possible + jnp.sum(counts.lost_count * lost, axis=1)
-
-
-def _cells(a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats) -> Floats:
-    """Weighted log probability of every cell [checkpoints, questions]."""
-    log_mass = beta.beta_binomial_log_pmf(successes, jnp.maximum(trials, 1.0), a, b)
-    asked = jnp.where(trials > 0, weight, 0.0)
-    return jnp.where(asked > 0, asked * log_mass, 0.0)
-
-
-def _spread(a: Floats, b: Floats, like: Floats) -> tuple[Floats, Floats]:
-    return jnp.broadcast_to(a[:, None], like.shape), jnp.broadcast_to(b[:, None], like.shape)
-
-
-@jax.custom_jvp
-def log_likelihood(
-    a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats
-) -> Floats:
-    """Log likelihood of each checkpoint's counts.
-
-    Args:
-      a: first Beta parameter [checkpoints].
-      b: second Beta parameter [checkpoints].
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
-      weight: weight of each question [questions], or of each cell [checkpoints, questions].
+      weight: how often a question counts [questions].
+      steps: 0, 1, ... up to the largest number of trials less one [steps].
+      kinds: the numbers of trials that occur, rising [kinds].
+    """
+    weight = jnp.broadcast_to(weight, successes.shape)
+    solved = successes > 0
+    asked = jnp.where(trials > 0, weight, 0.0)
+    some, lost = jnp.where(solved, asked, 0.0), jnp.where(solved, 0.0, asked)
+    place = jnp.searchsorted(kinds, trials)
+
+    def above(counts: Floats, weight: Floats) -> Floats:
+        """Weight of the questions whose count exceeds each step."""
+        each = _binned(counts.astype(int), weight, len(steps) + 1)
+        return jnp.flip(jnp.cumsum(jnp.flip(each, 1), 1), 1)[:, 1:]
+
+    failed = above(trials - successes, some)
+    choices = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
+    return Tally(
+        solved=above(successes, some),
+        failed=failed,
+        rest=above(trials, some) - failed,
+        unsolved=above(trials, lost),
+        some=jnp.sum(some, axis=1),
+        lost=_binned(place, lost, len(kinds)),
+        kinds=kinds,
+        steps=steps,
+        constant=jnp.sum(asked * choices, axis=1),
+    )
+
+
+def tally_of(successes: np.ndarray, trials: np.ndarray) -> Tally:
+    """The tally of a table's counts, every question counted once.
+
+    Args:
+      successes: solved attempts [checkpoints, questions].
+      trials: attempts [checkpoints, questions]; zero where a question was not asked.
+
+    >>> tally_of(np.array([[0, 0, 3]]), np.array([[9, 9, 9]])).lost.tolist()
+    [[2.0]]
+    """
+    solved, asked = jnp.asarray(successes, float), jnp.asarray(trials, float)
+    kinds = jnp.asarray(np.unique(trials[trials > 0]), float)
+    steps = jnp.arange(max(int(np.max(trials)), 1), dtype=float)
+    return tally(solved, asked, jnp.ones(solved.shape[1]), steps, kinds)
+
+
+def _binned(place: Floats, weight: Floats, bins: int) -> Floats:
+    """Sums of the weights that share a place, row by row [rows, bins]."""
+    rows = jnp.arange(len(place))[:, None]
+    return jnp.zeros((len(place), bins), weight.dtype).at[rows, place].add(weight)
+
+
+def log_likelihood(a: Floats, b: Floats, counts: Tally, impossible: Scalar | None = None) -> Floats:
+    """Log likelihood of each checkpoint's counts, binomial coefficients included.
+
+    Args:
+      a: first Beta parameter of the questions that are possible [checkpoints].
+      b: second Beta parameter [checkpoints].
+      counts: from `tally`.
+      impossible: share of questions that no number of samples solves; none unless given.
 
     Returns:
       Sums over questions [checkpoints].
     """
-    return jnp.sum(_cells(*_spread(a, b, successes), successes, trials, weight), axis=1)
+    if impossible is None:
+        counts = dataclasses.replace(counts, failed=counts.failed + counts.unsolved)
+        return counts.constant + _factors(a, b, counts)
+    possible = jnp.log1p(-impossible)
+    missed = beta.log_beta_ratio(a[:, None], b[:, None], counts.kinds)
+    lost = counts.lost * jnp.logaddexp(jnp.log(impossible), possible + missed)
+    total = counts.constant + _factors(a, b, counts) + counts.some * possible
+    return total + jnp.sum(lost, axis=1)
 
 
 @jax.custom_jvp
-def _gradient(a, b, successes, trials, weight):
-    """Derivatives in a and b, summed over questions: two arrays [checkpoints]."""
-    point = _spread(a, b, successes)
-    one, zero = jnp.ones_like(successes), jnp.zeros_like(successes)
-
-    def along(da, db):
-        slope = jax.jvp(lambda a, b: _cells(a, b, successes, trials, weight), point, (da, db))[1]
-        return jnp.sum(slope, axis=1)
-
-    return along(one, zero), along(zero, one)
+def _factors(a: Floats, b: Floats, counts: Tally) -> Floats:
+    """Log of the product of all factors [checkpoints]."""
+    a, b, i = a[:, None], b[:, None], counts.steps
+    # A failure's factor (b + i)/(a + b + i) is close to one where b is large: never as a
+    # difference of two logs.
+    failures = counts.failed * jnp.log1p(a / (b + i))
+    terms = counts.solved * jnp.log(a + i) - failures - counts.rest * jnp.log(a + b + i)
+    return jnp.sum(terms, axis=1)
 
 
-def _hessian(a, b, successes, trials, weight):
-    """Second derivatives aa, ab, bb, summed over questions: three arrays [checkpoints]."""
-    point = _spread(a, b, successes)
-    one, zero = jnp.ones_like(successes), jnp.zeros_like(successes)
-
-    def along(first, second):
-        def slope(a, b):
-            return jax.jvp(lambda a, b: _cells(a, b, successes, trials, weight), (a, b), first)[1]
-
-        return jnp.sum(jax.jvp(slope, point, second)[1], axis=1)
-
-    by_a, by_b = (one, zero), (zero, one)
-    return along(by_a, by_a), along(by_a, by_b), along(by_b, by_b)
+@jax.custom_jvp
+def _gradient(a, b, counts):
+    """Derivatives of `_factors` in a and in b: two arrays [checkpoints]."""
+    a, b, i = a[:, None], b[:, None], counts.steps
+    both = 1.0 / (a + b + i)
+    by_a = counts.solved / (a + i) - (counts.failed + counts.rest) * both
+    by_b = counts.failed * a / (b + i) * both - counts.rest * both
+    return jnp.sum(by_a, axis=1), jnp.sum(by_b, axis=1)
 
 
-@log_likelihood.defjvp
-def _log_likelihood_jvp(primals, tangents):
+def _hessian(a, b, counts):
+    """Second derivatives of `_factors`, aa, ab and bb: three arrays [checkpoints]."""
+    a, b, i = a[:, None], b[:, None], counts.steps
+    own, both = 1.0 / (b + i), 1.0 / (a + b + i)
+    mixed = (counts.failed + counts.rest) * both**2
+    by_aa = mixed - counts.solved / (a + i) ** 2
+    by_bb = counts.rest * both**2 - counts.failed * a * own * both * (own + both)
+    return jnp.sum(by_aa, axis=1), jnp.sum(mixed, axis=1), jnp.sum(by_bb, axis=1)
+
+
+@_factors.defjvp
+def _factors_jvp(primals, tangents):
     by_a, by_b = _gradient(*primals)
-    return log_likelihood(*primals), by_a * tangents[0] + by_b * tangents[1]
+    return _factors(*primals), by_a * tangents[0] + by_b * tangents[1]
 
 
 @_gradient.defjvp

@@ -97,10 +97,6 @@ def held_out(
             keep[s] += [~_at(stage.rows, point) for point in points]
     folds = len(keep[-1])
     resamples = [Resample(weight=np.stack(masks).astype(float)) for masks in keep]
-    questions = rows.question_weight
-    if questions is not None:
-        ones = np.ones((folds, questions.shape[0]))
-        resamples = [dataclasses.replace(r, question_weight=ones) for r in resamples]
     done = refit(
         fit, stages, resamples, folds, title=f"held out: {fit.law.name}", progress=progress
     )
@@ -132,7 +128,7 @@ def held_out(
 def _name(fit: FitResult) -> str:
     """The law as `t2jax.fit` would be asked for it."""
     inner = fit.law.base
-    usual = fit.law.default_loss is None or isinstance(inner, fit.law.default_loss)
+    usual = inner is fit.law or isinstance(inner, type(type(fit.law).template().base))
     return fit.law.name if usual else f"{fit.law.name}({inner.name})"
 
 
@@ -241,10 +237,7 @@ def _measured(runs: Observations, grid: tuple[float, ...] | None) -> tuple[Float
 
 def _counts_error(law, rows: Rows, k: Floats, measured: Floats) -> tuple[Floats, Floats]:
     """Error of mean pass@k, averaged over k, and log likelihood, of every checkpoint."""
-    assert rows.successes is not None
-    assert rows.trials is not None
-    assert rows.question_weight is not None
-    point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
-    a, b = law.spread(**point)
+    assert rows.tally is not None
+    a, b = rows.spread(law)
     error = jnp.mean(jnp.abs(beta.pass_at_k(a[:, None], b[:, None], k) - measured), axis=1)
-    return error, log_likelihood(a, b, rows.successes, rows.trials, rows.question_weight)
+    return error, log_likelihood(a, b, rows.tally)

@@ -15,7 +15,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fitting.count_likelihood import log_likelihood
 from t2jax.fitting.rows import Rows
-from t2jax.laws import Coefficient, Law
+from t2jax.laws import Coefficient, Law, Prior, Role
 
 __all__ = ["SSE", "BetaBinomial", "Huber", "Objective", "StudentT", "objective_by_name"]
 
@@ -87,9 +87,15 @@ class StudentT(Objective):
     log_scale = True
     likelihood = True
     nuisance = (
-        Coefficient(name="sigma", symbol="σ", meaning="scale of the log residual", lower=0.0),
-        Coefficient(name="nu", symbol="ν", meaning="degrees of freedom", lower=1.0, upper=200.0),
-    )
+        Coefficient(
+            name="sigma", symbol="σ", meaning="scale of the log residual", role=Role.NOISE,
+            lower=0.0, prior=Prior(family="half_normal", first=0.02),
+        ),
+        Coefficient(
+            name="nu", symbol="ν", meaning="degrees of freedom", role=Role.NOISE,
+            lower=1.0, upper=200.0, prior=Prior(family="gamma", first=2.0, second=0.1),
+        ),
+    )  # fmt: skip
 
     def per_row(self, predicted, nuisance, rows):
         """Minus the log density of the observed log loss."""
@@ -123,16 +129,16 @@ class BetaBinomial(Objective):
 
     def __call__(self, law, nuisance, rows):
         """Minus the log likelihood, and the squared distance from the convention."""
-        point = {"params": rows.params, "tokens": rows.tokens, "unique_tokens": rows.unique_tokens}
-        assert rows.successes is not None
-        assert rows.trials is not None
-        assert rows.question_weight is not None
-        a, b = law.spread(**point)  # pyright: ignore[reportAttributeAccessIssue]
-        cells = (rows.successes, rows.trials, rows.question_weight)
-        misfit = -jnp.sum(rows.weight * log_likelihood(a, b, *cells))
-        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(law.base(**point)))
-        shift = law.base.coefficients().get("E", 0.0)
-        return misfit + self.anchor * (stretch**2 + shift**2)
+        assert rows.tally is not None
+        each = log_likelihood(*rows.spread(law), rows.tally)
+        return self.convention(law, rows) - jnp.sum(rows.weight * each)
+
+    def convention(self, law: Law, rows: Rows) -> Scalar:
+        """How far zero and unit of the inner loss are from the convention, squared and weighed."""
+        (a, b), loss = rows.spread(law), rows.predict(law.base)
+        stretch = jnp.mean(jnp.log(digamma(a + b) - digamma(a)) - jnp.log(loss))
+        floors = law.base.having(Role.FLOOR).values()
+        return self.anchor * (stretch**2 + sum(floor**2 for floor in floors))
 
 
 _OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}

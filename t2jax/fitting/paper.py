@@ -45,7 +45,7 @@ class _Reducible(Law):
     alpha: ArrayLike
     beta: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """`A N^-alpha + B D^-beta`."""
         return power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.rows import Rows
-from t2jax.laws import Centre, Coefficient, Law
+from t2jax.laws import Centre, Coefficient, Law, OnLoss
 
 __all__ = ["Data", "Problem"]
 
@@ -65,7 +65,8 @@ class Problem:
         count = len(self.cards) - len(self.objective.nuisance)
         template = self.template
         if data.inner is not None:
-            template = dataclasses.replace(template, loss=data.inner)  # pyright: ignore
+            assert isinstance(template, OnLoss)  # only such a law has coefficients of its own
+            template = template.on(data.inner)
         return template.from_free(free[:count], data.centre, own=self.own)
 
     def nuisance(self, free: Floats) -> tuple[Scalar, ...]:

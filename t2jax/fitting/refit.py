@@ -15,6 +15,7 @@ from t2jax.fitting.minimise import Minimum, newton
 from t2jax.fitting.objectives import objective_by_name
 from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.result import FitResult
+from t2jax.fitting.rows import Rows
 from t2jax.fitting.stages import Stage, plan_stages
 from t2jax.laws import Law
 from t2jax.observations import Observations
@@ -33,6 +34,14 @@ class Resample:
     weight: ArrayLike
     value: ArrayLike | None = None
     question_weight: ArrayLike | None = None
+
+    def on(self, rows: Rows) -> Rows:
+        """The rows of one draw."""
+        value = rows.value if self.value is None else jnp.asarray(self.value)
+        rows = dataclasses.replace(rows, weight=jnp.asarray(self.weight), value=value)
+        if self.question_weight is None:
+            return rows
+        return rows.weighed(jnp.asarray(self.question_weight))
 
 
 class Refits(NamedTuple):
@@ -176,9 +185,7 @@ def _refit(problems: tuple[Problem, ...], data: tuple[Data, ...], starts, resamp
     def one(starts, resamples):
         inner, pinned, frees, fall = None, [], [], jnp.asarray(0.0)
         for problem, start, given, new in zip(problems, starts, data, resamples, strict=True):
-            changed = {f.name: getattr(new, f.name) for f in dataclasses.fields(new)}
-            changed = {name: x for name, x in changed.items() if x is not None}
-            rows = dataclasses.replace(given.rows, **changed)
+            rows = new.on(given.rows)
             case = dataclasses.replace(given, rows=rows, inner=inner if problem.own else None)
             minimum = newton(problem, start, case, max_steps=limit, tolerance=1e-10)
             inner = problem.law(minimum.free, case)

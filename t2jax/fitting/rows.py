@@ -9,7 +9,8 @@ import numpy as np
 
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.laws import Centre, Law
+from t2jax.fitting.count_likelihood import Tally, tally, tally_of
+from t2jax.laws import Centre, Law, spread_law
 from t2jax.observations import Observations
 
 __all__ = ["DEFAULT_SAMPLES", "Rows", "counts_rows", "sample_grid", "value_rows"]
@@ -32,7 +33,7 @@ class Rows:
       weight: how often the row counts [rows].
       successes: solved attempts [rows, questions], for the count likelihood only.
       trials: attempts [rows, questions]; zero where a question was not asked.
-      question_weight: how often a question counts [questions].
+      tally: the counts of each row's questions, weighed, for the likelihood.
     """
 
     params: Floats
@@ -43,7 +44,7 @@ class Rows:
     weight: Floats
     successes: Floats | None = None
     trials: Floats | None = None
-    question_weight: Floats | None = None
+    tally: Tally | None = None
 
     def predict(self, law: Law) -> Floats:
         """The law at every row."""
@@ -52,6 +53,21 @@ class Rows:
             tokens=self.tokens,
             samples=self.samples,
             unique_tokens=self.unique_tokens,
+        )
+
+    def weighed(self, question_weight: Floats) -> "Rows":
+        """The same rows with every question counted as often as its weight says [questions]."""
+        assert self.successes is not None
+        assert self.trials is not None
+        assert self.tally is not None
+        steps, kinds = self.tally.steps, self.tally.kinds
+        counts = tally(self.successes, self.trials, question_weight, steps, kinds)
+        return dataclasses.replace(self, tally=counts)
+
+    def spread(self, law: Law) -> tuple[Floats, Floats]:
+        """Beta parameters of every row's questions under a law of counts: a and b [rows]."""
+        return spread_law(law, "be judged on counts").spread(
+            params=self.params, tokens=self.tokens, unique_tokens=self.unique_tokens
         )
 
     def centre(self) -> Centre:
@@ -97,8 +113,11 @@ def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
     return {name: np.repeat(column, repeat) for name, column in columns.items()}
 
 
-def _rows(columns: dict[str, np.ndarray], **more: np.ndarray | None) -> Rows:
-    return Rows(**{name: jnp.asarray(x, float) for name, x in (columns | more).items()})
+def _rows(
+    columns: dict[str, np.ndarray], *, tally: Tally | None = None, **more: np.ndarray
+) -> Rows:
+    floats = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
+    return Rows(**floats, tally=tally)
 
 
 def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> Rows:
@@ -118,7 +137,7 @@ def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> 
             )
         columns = _columns(runs, 1)
         samples = np.ones(runs.n_rows) if runs.samples is None else runs.samples
-        value = runs.loss
+        value = np.asarray(runs.loss)
         if runs.samples is not None and not law.uses_samples:
             single = samples == 1.0
             if not single.any():
@@ -127,7 +146,7 @@ def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> 
                     remedy="add rows with samples = 1, or use law='softplus'",
                 )
             columns = {name: column[single] for name, column in columns.items()}
-            samples, value = samples[single], np.asarray(value)[single]
+            samples, value = samples[single], value[single]
     else:
         assert grid is not None
         columns = _columns(runs, len(grid))
@@ -142,12 +161,12 @@ def counts_rows(runs: Observations) -> Rows:
     successes, trials = np.asarray(runs.successes), np.asarray(runs.trials)
     share = (successes.sum(1) + 0.5) / (trials.sum(1) + 1.0)
     one = np.ones(runs.n_rows)
-    return _rows(
+    rows = _rows(
         _columns(runs, 1),
         samples=one,
         value=-np.log(share),
         weight=one,
         successes=successes,
         trials=trials,
-        question_weight=np.ones(runs.n_questions),
     )
+    return dataclasses.replace(rows, tally=tally_of(successes, trials))

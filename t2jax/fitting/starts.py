@@ -92,8 +92,7 @@ def _solve_grid(problem: Problem, names: tuple[str, ...], points: Floats, data: 
             typical = jnp.mean(jnp.abs(columns), axis=0)
             floor = 1e-3 * jnp.min(jnp.abs(target) + jnp.where(sound, 0.0, jnp.inf)) / typical
             amplitudes = jnp.maximum(amplitudes, jnp.maximum(floor, 1e-30))
-            law = law.replace(**dict(zip(law.base.linear if law.base is not law else law.linear,
-                                         amplitudes, strict=True)))  # fmt: skip
+            law = law.replace(**dict(zip(law.base.linear, amplitudes, strict=True)))
         nuisance = problem.objective.start_nuisance(rows.predict(law), rows)
         free = problem.free(law, data, nuisance)
         lower, upper = problem.bounds()

@@ -11,7 +11,7 @@ import numpy as np
 from t2jax._precision import double
 from t2jax.cost import Cost
 from t2jax.errors import InputError, Refusal, Status
-from t2jax.laws import Law, T2Loss
+from t2jax.laws import Law, T2Loss, spread_law
 from t2jax.planning.budget import Budget
 from t2jax.planning.frontier import Frontier
 from t2jax.planning.result import Optimum, hull_flags
@@ -178,12 +178,8 @@ def checked(model: Model, budget: Budget) -> Ensemble:
         other = "target_loss" if law.kind == "loss" else "target_pass_at_k"
         raise Refusal(f"{budget.goal} is not what law '{law.name}' predicts",
                       remedy=f"give {other}, or fit another law")  # fmt: skip
-    if budget.cost.stop_at_success and not hasattr(law, "spread"):
-        raise Refusal(
-            f"law '{law.name}' does not say how success varies over questions, so it cannot tell "
-            "when sampling stops",
-            remedy="use law='beta_monotone' or 't2_accuracy', or leave stop_at_success out",
-        )
+    if budget.cost.stop_at_success:
+        spread_law(law, "tell when sampling stops, as stop_at_success asks")
     return ensemble
 
 
@@ -201,8 +197,8 @@ def method_for(method: str, ensemble: Ensemble, box: Box) -> str:
     if method not in METHODS:
         raise InputError(f"unknown method '{method}'", remedy=f"use one of {', '.join(METHODS)}")
     closed = applies(ensemble.point, box)
-    if closed and isinstance(ensemble.point, T2Loss):
-        gammas = np.append(np.asarray(ensemble.law.gamma), ensemble.point.gamma)  # pyright: ignore
+    if closed and isinstance(ensemble.law, T2Loss) and isinstance(ensemble.point, T2Loss):
+        gammas = np.append(np.asarray(ensemble.law.gamma), ensemble.point.gamma)
         closed = bool(np.all(gammas > 0))
     if method == "closed_form" and not closed:
         raise InputError(

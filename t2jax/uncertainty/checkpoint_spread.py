@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from t2jax._typing import Floats
-from t2jax.fitting.count_likelihood import distinct_cells, log_likelihood
+from t2jax.fitting.count_likelihood import Tally, log_likelihood
 from t2jax.fitting.rows import Rows
 from t2jax.laws import Law
 
@@ -29,12 +29,9 @@ def stray_draws(law: Law, rows: Rows, n_draws: int, rng: np.random.Generator) ->
       n_draws: how many.
       rng: the generator.
     """
-    cells = distinct_cells(np.asarray(rows.successes), np.asarray(rows.trials))
-    spread = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
-        params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
-    )
+    assert rows.tally is not None
     offset = np.arange(-_REACH, _REACH + _STEP / 2, _STEP)
-    like = np.asarray(_by_offset(*spread, *map(jnp.asarray, cells), jnp.asarray(offset)))
+    like = np.asarray(_by_offset(*rows.spread(law), rows.tally, jnp.asarray(offset)))
     like = np.exp(like - like.max(axis=0))
     tau = np.geomspace(_LEAST, _MOST, 200)
     prior = np.exp(-0.5 * (offset / tau[:, None]) ** 2)
@@ -48,12 +45,10 @@ def stray_draws(law: Law, rows: Rows, n_draws: int, rng: np.random.Generator) ->
 
 
 @jax.jit
-def _by_offset(
-    a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats, offset: Floats
-) -> Floats:
+def _by_offset(a: Floats, b: Floats, counts: Tally, offset: Floats) -> Floats:
     """Log likelihood of each checkpoint with log b moved [offsets, checkpoints]."""
 
     def one(moved):
-        return log_likelihood(a, b * jnp.exp(moved), successes, trials, weight)
+        return log_likelihood(a, b * jnp.exp(moved), counts)
 
     return jax.lax.map(one, offset)

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from t2jax import beta
 from t2jax._typing import Floats, Scalar
-from t2jax.fitting.count_likelihood import Rising, log_likelihood, rising_log_likelihood
-from t2jax.fitting.objectives import Objective
+from t2jax.fitting.count_likelihood import log_likelihood
+from t2jax.fitting.objectives import BetaBinomial, Objective
 from t2jax.fitting.problem import Data, Problem
-from t2jax.laws import Coefficient, Law
+from t2jax.laws import Coefficient, Law, Prior, Role
 from t2jax.uncertainty.priors import log_density
 
 __all__ = [
@@ -22,16 +21,17 @@ __all__ = [
     "Inputs",
     "Nest",
     "Target",
-    "mixed_log_likelihood",
     "nested_t_log_density",
 ]
 
 _CHECKPOINT_SD = Coefficient(
-    name="checkpoint_sd", symbol="τ", lower=0.0,
+    name="checkpoint_sd", symbol="τ", role=Role.NOISE, lower=0.0,
+    prior=Prior(family="half_normal", first=0.1),
     meaning="spread of checkpoints round the law, in log loss",
 )  # fmt: skip
 _RUN_SD = Coefficient(
-    name="run_sd", symbol="τ_r", lower=0.0,
+    name="run_sd", symbol="τ_r", role=Role.NOISE, lower=0.0,
+    prior=Prior(family="half_normal", first=0.1),
     meaning="spread of runs round the law, shared by their checkpoints, in log loss",
 )  # fmt: skip
 
@@ -42,7 +42,8 @@ EFFECT_CARDS = {
     "nested": (_CHECKPOINT_SD, _RUN_SD),
     "spread": (
         Coefficient(
-            name="sd_log_b", symbol="τ_b", lower=0.0,
+            name="sd_log_b", symbol="τ_b", role=Role.NOISE, lower=0.0,
+            prior=Prior(family="half_normal", first=0.5),
             meaning="spread of checkpoints round the law, in log b",
         ),
     ),
@@ -50,7 +51,8 @@ EFFECT_CARDS = {
 """Coefficients of the effects, by kind: `spread` is that of counts, the others are of losses."""
 
 IMPOSSIBLE = Coefficient(
-    name="impossible", symbol="π₀", lower=0.0, upper=1.0,
+    name="impossible", symbol="π₀", role=Role.SPREAD, lower=0.0, upper=1.0,
+    prior=Prior(family="flat"),
     meaning="share of questions that no number of samples solves",
 )  # fmt: skip
 
@@ -83,7 +85,6 @@ class Inputs:
       nest: which rows share a deviation.
       blend: per latent effect, 1 to sample the effect itself and 0 to sample it in units of its
         standard deviation; in between the geometry is the mildest [1, checkpoints].
-      rising: the counts once more, in the form that is quick where no question has many trials.
     """
 
     data: Data
@@ -91,7 +92,6 @@ class Inputs:
     held: Floats
     nest: Nest
     blend: Floats | None = None
-    rising: Rising | None = None
 
 
 def nested_t_log_density(
@@ -130,32 +130,6 @@ def nested_t_log_density(
     rows = nest.outer_rows
     norm = gammaln((nu + rows) / 2) - gammaln(nu / 2) - 0.5 * rows * jnp.log(nu * math.pi)
     return norm - 0.5 * log_det - 0.5 * (nu + rows) * jnp.log1p(form / nu)
-
-
-def mixed_log_likelihood(
-    a: Floats, b: Floats, successes: Floats, trials: Floats, weight: Floats, share: Floats
-) -> Floats:
-    """Log likelihood of each checkpoint's counts, some questions being impossible.
-
-    Args:
-      a: first Beta parameter of the questions that are possible [checkpoints].
-      b: second Beta parameter [checkpoints].
-      successes: solved attempts [checkpoints, questions].
-      trials: attempts [checkpoints, questions]; zero where a question was not asked.
-      weight: weight of each question [questions], or of each cell [checkpoints, questions].
-      share: of impossible questions, a number or [checkpoints].
-
-    Returns:
-      Sums over questions [checkpoints].
-    """
-    solved = successes > 0
-    some = log_likelihood(a, b, successes, jnp.where(solved, trials, 0.0), weight)
-    unsolved = (trials > 0) & ~solved
-    missed = beta.log_beta_ratio(a[:, None], b[:, None], jnp.where(unsolved, trials, 1.0))
-    share = jnp.broadcast_to(share, a.shape)[:, None]
-    possible = jnp.log1p(-share)
-    cells = jnp.where(unsolved, jnp.logaddexp(jnp.log(share), possible + missed), 0.0)
-    return some + jnp.sum(weight * (cells + jnp.where(solved, possible, 0.0)), axis=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -247,10 +221,7 @@ class Target:
 
     def spread(self, law: Law, inputs: Inputs, effects: Floats | None) -> tuple[Floats, Floats]:
         """Beta parameters of every checkpoint [checkpoints], effects included."""
-        rows = inputs.data.rows
-        a, b = law.spread(  # pyright: ignore[reportAttributeAccessIssue]
-            params=rows.params, tokens=rows.tokens, unique_tokens=rows.unique_tokens
-        )
+        a, b = inputs.data.rows.spread(law)
         return (a, b) if effects is None else (a, b * jnp.exp(effects[0]))
 
     def log_likelihood(self, vector: Floats, inputs: Inputs) -> tuple[Scalar, Scalar]:
@@ -258,7 +229,8 @@ class Target:
         coordinates = self.coordinates(vector, inputs)
         law, others = self.values(coordinates, inputs)
         rows = inputs.data.rows
-        if not self.problem.objective.counts:
+        objective = self.problem.objective
+        if not isinstance(objective, BetaBinomial):
             residual = jnp.log(rows.value) - self.centre(law, inputs)
             sigma, nu, *_ = others
             shift_sd, run_sd = self.deviations(others)
@@ -268,19 +240,9 @@ class Target:
         if self.effects == "spread":
             effects, weight = self.latent(vector, inputs, others[-1:])
         a, b = self.spread(law, inputs, effects)
-        assert rows.successes is not None
-        assert rows.trials is not None
-        assert rows.question_weight is not None
-        cells = (rows.successes, rows.trials, rows.question_weight)
-        convention = self.problem.objective(law, (), _nothing_asked(rows))
-        if inputs.rising is not None:
-            share = others[0] if self.impossible else None
-            each = rising_log_likelihood(a, b, inputs.rising, share)
-        elif self.impossible:
-            each = mixed_log_likelihood(a, b, *cells, others[0])
-        else:
-            each = log_likelihood(a, b, *cells)
-        return jnp.sum(each) - convention, weight
+        assert rows.tally is not None
+        each = log_likelihood(a, b, rows.tally, others[0] if self.impossible else None)
+        return jnp.sum(each) - objective.convention(law, rows), weight
 
     def value(self, vector: Floats, inputs: Inputs) -> Scalar:
         """Minus the log posterior density at a vector, up to a constant."""
@@ -302,9 +264,3 @@ class Target:
             if sampled
         )
         return -(likelihood + latent + prior)
-
-
-def _nothing_asked(rows):
-    """The rows without their cells: what is left of the objective is its convention."""
-    empty = jnp.zeros((rows.params.shape[0], 1))
-    return dataclasses.replace(rows, successes=empty, trials=empty, question_weight=jnp.zeros(1))

@@ -14,14 +14,13 @@ from t2jax._progress import track
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult
-from t2jax.laws import Law
+from t2jax.laws import Law, Prior
 from t2jax.observations import Observations
 from t2jax.uncertainty import diagnostics
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.log_posterior import Inputs, Target
 from t2jax.uncertainty.predictive import check
 from t2jax.uncertainty.prepare import Prepared, prepare
-from t2jax.uncertainty.priors import Prior
 from t2jax.uncertainty.run_noise import residual_noise
 
 __all__ = ["posterior"]
@@ -114,7 +113,7 @@ def posterior(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
             remedy=_remedy(stats, warmup, n_draws, target_accept, target.effects),
         )
-    checks, misfits = check(target, prepared.whole, vectors, seed=seed)
+    checks, misfits = check(target, inputs, vectors, seed=seed)
     law = sampled
     if prepared.moves is not None:
         moved = vectors + _choices(prepared.moves, len(vectors), seed)

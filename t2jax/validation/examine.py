@@ -11,7 +11,7 @@ from t2jax import _text
 from t2jax._arguments import check_seed, check_whole
 from t2jax.errors import Refusal
 from t2jax.fitting import FitResult, fit
-from t2jax.laws import Law
+from t2jax.laws import Law, Role
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, bootstrap
 from t2jax.validation.identify import Identification, identify
@@ -19,7 +19,6 @@ from t2jax.validation.profile import profile
 
 __all__ = ["Examination", "examine"]
 
-EXPONENTS = ("alpha", "beta", "gamma", "kappa")
 LEVEL = 0.95
 _FLAT = 1e-9  # relative spread of draws below which nothing is correlated with them
 
@@ -149,7 +148,7 @@ def examine(
 
 def _widths(found: FitResult) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
     """Profile intervals of the exponents, or why there are none."""
-    names = [name for name in found.law.coefficients() if name in EXPONENTS]
+    names = list(found.law.having(Role.EXPONENT))
     if not names:
         return {}, []
     try:
@@ -164,16 +163,11 @@ def _widths(found: FitResult) -> tuple[dict[str, tuple[float, float, float]], li
 
 def _tradeoffs(draws: Ensemble) -> dict[str, float]:
     """Correlation of E with what stands in for it."""
-    law = draws.law
-    values: dict[str, Any] = dict(law.coefficients())
-    for name in ("E", "G"):  # T2's own form carries them as derived quantities
-        if hasattr(law, name):
-            values[name] = getattr(law, name)
-    floor = values.get("E")
-    if floor is None:
+    known = draws.law.rivals()
+    if known is None:
         return {}
-    partners = ["G"] if "G" in values else [name for name in EXPONENTS if name in values]
-    return {name: _correlation(np.asarray(floor), np.asarray(values[name])) for name in partners}
+    floor, rivals = known
+    return {name: _correlation(np.asarray(floor), np.asarray(x)) for name, x in rivals.items()}
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from t2jax._arguments import check_level, check_seed, check_whole
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
-from t2jax.laws import Law
+from t2jax.laws import BetaSpread, Law, spread_law
 from t2jax.observations import Observations
 from t2jax.uncertainty.ensemble import Ensemble, central_interval
 from t2jax.validation.question_posterior import beta_posterior, pass_draws
@@ -226,7 +226,7 @@ def _places(runs: Observations | None, params, tokens, questions: int | None):
 
 
 def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, n_draws: int, rng):
-    if not isinstance(source, Ensemble) or not hasattr(source.point, "spread"):
+    if not isinstance(source, Ensemble) or not isinstance(source.point, BetaSpread):
         found = source.point.name if isinstance(source, Ensemble) else type(source).__name__
         raise Refusal(
             f"'{found}' has no spread of success over questions to draw from",
@@ -239,9 +239,7 @@ def _by_law(source: Ensemble, place, grid: np.ndarray, questions: int | None, n_
     _, params, tokens = place
 
     def spread(law: Law):
-        return law.spread(  # pyright: ignore[reportAttributeAccessIssue]
-            params=jnp.asarray(params), tokens=jnp.asarray(tokens)
-        )
+        return spread_law(law, "be drawn from").spread(params=params, tokens=tokens)
 
     a, b = (np.asarray(x) for x in jax.vmap(spread)(law))
     notes = []

@@ -21,7 +21,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import default_law
 from t2jax.fitting.rows import DEFAULT_SAMPLES, sample_grid
-from t2jax.laws import Centre, Law, template
+from t2jax.laws import Centre, Law, Role, template
 from t2jax.observations import Observations
 
 __all__ = ["Identification", "identify"]
@@ -133,18 +133,19 @@ def identify(
         raise Refusal(problem, remedy=_remedy(form, rows, centre))
     inverse = np.linalg.inv(scaled.T @ scaled)
     spread = np.sqrt(np.diagonal(inverse))
-    names = [card.name for card in form.cards()]
-    floor = next((i for i, name in enumerate(names) if name in ("E", "E1")), None)
+    cards = form.cards()
+    floor = next((i for i, card in enumerate(cards) if card.role is Role.FLOOR), None)
     correlation = {}
     if floor is not None:
         shares = inverse[floor] / spread[floor] / spread
         correlation = {
-            n: float(shares[i]) for i, n in enumerate(names) if n in ("alpha", "beta", "gamma")
-        }
+            card.name: float(shares[i])
+            for i, card in enumerate(cards) if card.role is Role.EXPONENT
+        }  # fmt: skip
     return Identification(
         law_name=form.name, rank=rank, coefficients=count, condition=condition,
         correlation=correlation, rows=len(rows),
-        inflation=dict(zip(names, map(float, spread), strict=True)),
+        inflation=dict(zip([c.name for c in cards], map(float, spread), strict=True)),
     )  # fmt: skip
 
 

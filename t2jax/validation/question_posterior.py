@@ -8,8 +8,7 @@ import numpy as np
 
 from t2jax import beta
 from t2jax._typing import Floats
-from t2jax.fitting.count_likelihood import distinct_cells, log_likelihood
-from t2jax.uncertainty.log_posterior import mixed_log_likelihood
+from t2jax.fitting.count_likelihood import Tally, log_likelihood, tally_of
 
 __all__ = ["beta_posterior", "pass_draws"]
 
@@ -38,8 +37,7 @@ def beta_posterior(
     Source: Cappe et al. 2004, Journal of Computational and Graphical Statistics 13, 907.
     """
     rng = np.random.default_rng(seed)
-    counts = distinct_cells(successes[None], trials[None])
-    cells = tuple(jnp.asarray(column, float) for column in counts)
+    counts = tally_of(successes[None], trials[None])
     rate = (successes.sum() + 0.5) / (trials.sum() + 1.0)
     odds = math.log((1.0 - rate) / rate)
     # The mean is known far better than the spread: log b follows log a.
@@ -50,7 +48,7 @@ def beta_posterior(
         white = rng.standard_t(_TAILS, (_PROPOSALS, len(centre)))
         proposals = centre + white @ root.T
         density = -np.sum(np.log1p(white**2 / _TAILS), axis=1) * (_TAILS + 1) / 2
-        log_weight = np.asarray(_log_density(jnp.asarray(proposals), cells)) - density
+        log_weight = np.asarray(_log_density(jnp.asarray(proposals), counts)) - density
         weight = _weights(log_weight)
         effective = float(1.0 / np.sum(weight**2))
         if effective > _PROPOSALS / 3:
@@ -75,19 +73,17 @@ def _weights(log_weight: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _log_density(points: Floats, cells: tuple[Floats, ...]) -> Floats:
+def _log_density(points: Floats, counts: Tally) -> Floats:
     """Log posterior density, up to a constant, of points [points, 2 or 3]."""
-    successes, trials, weight = cells
 
     def one(point):
         a, b = jnp.exp(point[:1]), jnp.exp(point[1:2])
         prior = sum(-0.5 * ((point[i] - mean) / sd) ** 2 for i, (mean, sd) in enumerate(_PRIORS))
         if point.shape[0] == 2:
-            return jnp.sum(log_likelihood(a, b, successes, trials, weight)) + prior
+            return jnp.sum(log_likelihood(a, b, counts)) + prior
         share = jax.nn.sigmoid(point[2])
         stretch = jax.nn.log_sigmoid(point[2]) + jax.nn.log_sigmoid(-point[2])  # flat on the share
-        mixed = mixed_log_likelihood(a, b, successes, trials, weight, share)
-        return jnp.sum(mixed) + prior + stretch
+        return jnp.sum(log_likelihood(a, b, counts, share)) + prior + stretch
 
     return jax.lax.map(one, points, batch_size=64)
 

@@ -47,10 +47,11 @@ def exact(law: Law, box: Box) -> tuple[Scalar, Scalar, Scalar]:
 
 def _log_slopes(law: Law, box: Box) -> tuple[ArrayLike, ...]:
     """log(alpha A), alpha, log(beta B), beta, log of the slope in log k at k = 1, gamma."""
-    base = law.base
-    alpha = base.alpha  # pyright: ignore[reportAttributeAccessIssue]
-    beta = base.alpha if isinstance(base, Tied) else base.beta  # pyright: ignore
-    size, data = jnp.log(alpha * base.A), jnp.log(beta * base.B)  # pyright: ignore
+    of_size, of_data = law.base.power_term("params"), law.base.power_term("tokens")
+    assert of_size is not None
+    assert of_data is not None
+    (size, alpha), (data, beta) = of_size, of_data
+    size, data = size + jnp.log(alpha), data + jnp.log(beta)
     if isinstance(law, T2LossPaper):
         law = law.boxcox()
     if isinstance(law, T2Loss):

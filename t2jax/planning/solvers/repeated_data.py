@@ -31,10 +31,10 @@ def seen(law: Law, unique: Scalar | None, n, d) -> dict[str, Any]:
     if not borrows(law):
         return {"params": jnp.exp(n), "tokens": jnp.exp(d), "unique_tokens": jnp.exp(unique)}
     fresh = jnp.minimum(d, unique)
-    base: Any = law.base
-    if hasattr(base, "A") and hasattr(base, "B") and hasattr(base, "alpha"):
-        alpha, beta = base.alpha, getattr(base, "beta", base.alpha)
-        log_g = jnp.log(alpha * base.A / (beta * base.B)) / (alpha + beta)
+    size, data = law.base.power_term("params"), law.base.power_term("tokens")
+    if size is not None and data is not None:
+        (log_a, alpha), (log_b, beta) = size, data
+        log_g = (jnp.log(alpha) + log_a - jnp.log(beta) - log_b) / (alpha + beta)
         matched = log_g + (fresh + log_g) * beta / alpha
         n = log_worth(n, jnp.minimum(n, matched), R_N)
     return {"params": jnp.exp(n), "tokens": jnp.exp(log_worth(d, fresh, R_D))}
