@@ -13,12 +13,13 @@ from t2jax.fit import FitResult
 from t2jax.optimum import Optimum
 from t2jax.report.blocks import Section
 from t2jax.report.page.data import why_not
+from t2jax.report.page.javascript import written
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["Drawing", "page_html"]
 
-_SCRIPTS = ("numbers.js", "laws.js", "optimum.js", "work.js", "charts.js", "dials.js",
-            "planner.js", "planner_charts.js")  # fmt: skip
+_SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "dials.js", "planner.js",
+            "planner_charts.js")  # fmt: skip
 
 Drawing = tuple[str, str, Mapping[str, str]]
 """A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
@@ -41,9 +42,11 @@ def page_html(
       best: the optimum that the headline tells.
       sections: the report in words.
       drawings: the figures.
-      data: of `planner_data`; left out of the page where its law is unknown to the planner.
+      data: of `planner_data`; left out of the page where its law has no program.
     """
     lacking = why_not(draws.point)
+    programs = {} if lacking else data["programs"]
+    data = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
     if lacking:
         planner = (
@@ -62,7 +65,7 @@ def page_html(
         "colophon": _escape(_colophon(fit, draws)),
         "data": _json({} if lacking else data),
         "style": _read("page.css"),
-        "script": "" if lacking else "\n".join(_read(name) for name in _SCRIPTS),
+        "script": "" if lacking else "\n".join([written(programs), *map(_read, _SCRIPTS)]),
     }
     return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
 
