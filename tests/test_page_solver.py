@@ -12,14 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import page_laws
 import pytest
 from law_cases import draws_of, points, value, written
 
 import t2jax as t2
-from t2jax import _text, laws
+from t2jax import _text
 from t2jax.errors import Status
 from t2jax.hull import Hull
-from t2jax.laws import Law
+from t2jax.laws import REGISTRY, Law
 from t2jax.report import page
 from t2jax.uncertainty.ensemble import Ensemble
 
@@ -29,9 +30,11 @@ FORMS = [
     "additive", "tied", "coupled", "data_constrained", "t2_loss", "t2_loss_paper", "softplus",
     "softplus(tied)", "softplus(coupled)", "softplus_scaled", "product", "product(tied)",
     "product(data_constrained)", "t2_accuracy", "beta_monotone", "beta_monotone(coupled)",
+    *page_laws.OWN,
 ]  # fmt: skip
 # A scan takes half a minute to compile for the reference: the rest is with the slow tests.
-QUICK = [("softplus", "separate"), ("t2_loss", "total"), ("product", "separate")]
+QUICK = [("softplus", "separate"), ("t2_loss", "total"), ("product", "separate"),
+         ("ageing", "separate")]  # fmt: skip
 HULL = Hull(
     params=(1e7, 1e10), tokens=(1e9, 1e12), samples=(1.0, 1e3), tokens_per_param=(5.0, 5e3),
     train_flops=(1e18, 1e22),
@@ -58,14 +61,14 @@ def form_of(law: Law) -> str:
 
 def ensemble(form: str, draws: list[dict[str, float]]) -> Ensemble:
     columns = {name: np.array([d[name] for d in draws]) for name in draws[0]}
-    point = written(form, draws[0])
+    point = written(page_laws.template(form), draws[0])
     return Ensemble(law=point.replace(**columns), point=point, kind="written", hull=HULL)
 
 
 def budgets(form: str, kind: str, seed: int, count: int = 20) -> list[dict[str, float]]:
     """Random budgets, some of them with caps that bind."""
     rng = np.random.default_rng(seed)
-    sampled = laws.template(form).uses_samples
+    sampled = page_laws.template(form).uses_samples
     found = []
     for i in range(count):
         if kind == "separate":
@@ -93,7 +96,7 @@ def python_optima(form: str, draws: list[dict[str, float]], given: list[dict[str
 
 def page_optima(form: str, draws: list[dict[str, float]], given: list[dict[str, float]]):
     """The page's answers at every draw and budget."""
-    law = laws.template(form)
+    law = page_laws.template(form)
     question = {"form": form_of(law), "base": form_of(law.base), "draws": draws, "budgets": given,
                 "uses_samples": law.uses_samples, "hull": vars(HULL)}  # fmt: skip
     (found,) = ask(("optima", question), laws=(law, law.base))
@@ -101,7 +104,7 @@ def page_optima(form: str, draws: list[dict[str, float]], given: list[dict[str, 
 
 
 def compare(form: str, kind: str, n_draws: int = 4) -> None:
-    draws, given = draws_of(form, n_draws, seed=7), budgets(form, kind, seed=11)
+    draws, given = draws_of(page_laws.template(form), n_draws, seed=7), budgets(form, kind, seed=11)
     best = python_optima(form, draws, given)
     assert best is not None
     assert best.chinchilla is not None
@@ -157,14 +160,14 @@ def slopes_of(law: Law, rows: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_laws_have_pythons_values_and_slopes(form):
-    draws, at = draws_of(form, 4, seed=3), points(40, seed=5, near=True)
+    draws, at = draws_of(page_laws.template(form), 4, seed=3), points(40, seed=5, near=True)
     rows = np.stack(list(at.values()), axis=1).tolist()
-    law = laws.template(form)
+    law = page_laws.template(form)
     question = {"form": form_of(law), "draws": draws, "points": rows}
     (found,) = ask(("values", question), laws=[law])
     found = np.array(found)
     for drawn, numbers in zip(draws, found, strict=True):
-        there = written(form, drawn)
+        there = written(page_laws.template(form), drawn)
         np.testing.assert_allclose(numbers[:, 0], value(there, at), rtol=1e-9)
         slopes = slopes_of(there, np.log(rows))
         if law.kind == "loss":
@@ -186,6 +189,26 @@ def test_the_optima_are_pythons(form, kind):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_optima_of_every_law_are_pythons(form, kind):
     compare(form, kind, n_draws=6)
+
+
+def test_every_law_of_the_registry_is_tested_here():
+    assert {page_laws.template(form).name for form in FORMS} >= set(REGISTRY)
+
+
+def test_a_law_with_a_step_that_javascript_lacks_is_refused():
+    with pytest.raises(t2.InputError, match="'sort' of JAX has no counterpart"):
+        page.program(page_laws.Sorted(E=1.0))
+
+
+def test_a_program_is_made_of_what_a_law_computes_and_of_nothing_twice():
+    text = page.program(page_laws.template("additive"))
+    goal = text[text.index("goal") : text.index("slopes")]
+    assert goal.count("Math.exp") == 2
+    assert "Math.log" not in text
+    nodes = page.program(page_laws.template("nodes"))
+    assert nodes.count("Float64Array.of") == 2  # nodes and weights; what is constant is folded
+    assert nodes.count("for(let j=0;j<64;j++)") == 3  # the spread, the goal, the slopes
+    assert len(nodes) < 8000
 
 
 def test_budgets_that_afford_nothing_are_named():

@@ -24,7 +24,9 @@ __all__ = ["Expressions", "Node", "expressions"]
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call",
           "checkpoint", "remat")  # fmt: skip
 _SAME = ("copy", "copy_p", "reduce_precision", "optimization_barrier")
-_MOVES = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "rev")
+_MOVES = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "rev",
+          "split", "unstack")  # fmt: skip
+_JOINS = ("concatenate", "stack", "pad")
 _ELEMENTWISE = ("neg", "exp", "exp2", "log", "log1p", "expm1", "sqrt", "rsqrt", "cbrt", "tanh",
                 "logistic", "sin", "cos", "tan", "atan", "sinh", "cosh", "asinh", "abs", "sign",
                 "floor", "ceil", "is_finite", "not", "square", "add", "sub", "mul", "div", "pow",
@@ -182,6 +184,8 @@ class _Graph:
     def take(self, source: Node, places: np.ndarray) -> Node:
         """Lanes of a node, in another order or several times."""
         places = np.ravel(places)
+        if source.op == "take":
+            return self.take(source.args[0], np.asarray(source.data)[places])
         if source.lanes == 1 or np.array_equal(places, np.arange(source.lanes)):
             return source
         if np.all(places == places[0]):
@@ -190,9 +194,9 @@ class _Graph:
 
     def reduce(self, op: str, source: Node, group: int) -> Node:
         """Every `group` neighbours of a node made one."""
+        if group == 1 or (source.lanes == 1 and op in ("max", "min")):
+            return source
         if source.lanes == 1:
-            if op in ("max", "min") or group == 1:
-                return source
             times = self.constant(float(group))
             return self.make("mul" if op == "add" else "pow", source, times)
         return self._once(Node("reduce", (source,), source.lanes // group, (op, group)))
@@ -236,11 +240,13 @@ class _Graph:
             return first.args[0]
         if op == "sub" and first is last:
             return self.constant(0.0)
-        if op == "add" and 0 in numbers or op in ("sub", "div") and numbers[1] == (op == "div"):
-            return last if numbers[0] == 0 and op == "add" else first
+        if op == "add" and 0 in numbers:
+            return last if numbers[0] == 0 else first
+        if op in ("sub", "div") and numbers[1] == (0 if op == "sub" else 1):
+            return first
         if op == "sub" and numbers[0] == 0:
             return self.make("neg", last)
-        if op in ("mul", "div") and numbers[0] == 0 or op == "mul" and numbers[1] == 0:
+        if (op in ("mul", "div") and numbers[0] == 0) or (op == "mul" and numbers[1] == 0):
             return self.constant(0.0)
         if op == "mul" and (1 in numbers or -1 in numbers):
             at = 0 if numbers[0] in (1, -1) else 1
@@ -287,10 +293,16 @@ class _Graph:
         shapes = [var.aval.shape for var in eqn.invars]
         if name in _SAME:
             return args
-        if name in _ELEMENTWISE:
+        if name in (*_ELEMENTWISE, "select_n", "clamp"):
+            # Operands may have axes of one where others have many.
+            full = eqn.outvars[0].aval.shape
+            wide = [np.broadcast_to(_places(shape), full) for shape in shapes]
+            args = [self.take(arg, places) for arg, places in zip(args, wide, strict=True)]
+        whole = eqn.invars[0].aval.dtype.kind in "iu" and name in ("div", "and", "or", "not")
+        if name in _ELEMENTWISE and not whole:  # of whole numbers these mean something else
             return [self.make(name, *args)]
-        if name in _MOVES:
-            return [self.take(args[0], _moved(eqn, shapes[0]))]
+        if name in (*_MOVES, *_JOINS):
+            return self._moved(eqn, args, shapes)
         if name in _REDUCTIONS:
             return [self._reduced(_REDUCTIONS[name], args[0], shapes[0], eqn.params["axes"])]
         special: Callable[..., Node] | None = getattr(self, f"_{name}", None)
@@ -310,6 +322,16 @@ class _Graph:
         out = eqn.primitive.bind(*map(jnp.asarray, values), **eqn.params)
         return [self.constant(o) for o in (out if eqn.primitive.multiple_results else [out])]
 
+    def _moved(self, eqn: Any, args: list[Node], shapes: Any) -> list[Node]:
+        """What a step makes that only moves numbers: it says so itself, given their places."""
+        sizes = [math.prod(shape) for shape in shapes]
+        starts = np.cumsum([0, *sizes[:-1]])
+        places = [jnp.asarray(_places(s) + start) for s, start in zip(shapes, starts, strict=True)]
+        out = eqn.primitive.bind(*places, **eqn.params)
+        source = self.join(args, sizes)
+        outs = out if eqn.primitive.multiple_results else [out]
+        return [self.take(source, np.asarray(o)) for o in outs]
+
     def _reduced(self, op: str, source: Node, shape: tuple[int, ...], axes: Any) -> Node:
         kept = [axis for axis in range(len(shape)) if axis not in axes]
         group = math.prod(shape[axis] for axis in axes)
@@ -328,7 +350,7 @@ class _Graph:
     def _integer_pow(self, eqn: Any, args: list[Node], shapes: Any) -> Node:
         y = eqn.params["y"]
         square = self.make("mul", args[0], args[0]) if abs(y) == 2 else args[0]
-        if abs(y) <= 2:
+        if abs(y) in (1, 2):
             return square if y > 0 else self.make("div", self.constant(1.0), square)
         return self.make("pow", args[0], self.constant(float(y)))
 
@@ -339,14 +361,6 @@ class _Graph:
         if was != "b" and now == "b":
             return self.make("ne", args[0], self.constant(0.0))
         return self.make("trunc", args[0]) if was == "f" and now in "iu" else args[0]
-
-    def _concatenate(self, eqn: Any, args: list[Node], shapes: Any) -> Node:
-        sizes = [math.prod(shape) for shape in shapes]
-        starts = np.cumsum([0, *sizes[:-1]])
-        places = [_places(shape) + start for shape, start in zip(shapes, starts, strict=True)]
-        return self.take(
-            self.join(args, sizes), np.concatenate(places, axis=eqn.params["dimension"])
-        )
 
     def _dot_general(self, eqn: Any, args: list[Node], shapes: Any) -> Node:
         (left, right), batch = eqn.params["dimension_numbers"]
@@ -365,8 +379,3 @@ class _Graph:
 
 def _places(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(math.prod(shape)).reshape(shape)
-
-
-def _moved(eqn: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Which lane of its operand each lane of a moving step comes from: the step of its places."""
-    return np.asarray(eqn.primitive.bind(jnp.asarray(_places(shape)), **eqn.params))

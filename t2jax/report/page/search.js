@@ -14,10 +14,11 @@ const Search = (() => {
   const SHARES = 24; // and over logits of the share
   const FEWEST = -24; // the least logit
   const ALL_TRAINING = 40; // the logit from which on k is the least
+  const ROUGH = 1e-3; // how near to a root, in logs, is near enough to look for valleys
+  const EXACT = 1e-14;
   const TOUCH = 1e-9; // how near, in logs, counts as on a bound
 
   const sigmoid = (u) => 1 / (1 + Math.exp(-u));
-  const logSigmoid = (u) => Math.min(u, 0) - Math.log1p(Math.exp(-Math.abs(u)));
   const number = (value) => (Number.isNaN(value) ? Infinity : value);
 
   function logAddExp(a, b) {
@@ -85,31 +86,33 @@ const Search = (() => {
   const lower = (b) => Math.min(0, upper(b));
 
   /** The largest useful logit of the share at log N: up to the data wall. */
-  function mostTraining(b, n) {
-    const wall = b.maxTokens + n - b.train - logRest(n - b.serve);
+  function mostTraining(b, n, rest) {
+    const wall = b.maxTokens + n - b.train - rest;
     return wall < 0 ? Math.min(wall - logRest(wall), ALL_TRAINING) : ALL_TRAINING;
   }
 
-  /** Log D at log N, and at a logit of the share. */
-  function tokensAt(b, n, u) {
-    if (b.separate) return Math.min(b.train - n, b.maxTokens);
-    return Math.min(logSigmoid(u) + logRest(n - b.serve) + b.train - n, b.maxTokens);
-  }
+  // The plan that `spend` made last; kept here, for it is called a thousand times a solution.
+  let d = 0;
+  let x = 0;
+  let further = 0; // log of how many samples there are beyond the first
 
-  /** Log of how many samples the share leaves beyond the first. */
-  const furtherAt = (b, n, u) => logSigmoid(-u) + logRest(n - b.serve) + b.serve - n;
-
-  /** Log k there. */
-  function samplesAt(b, n, u) {
-    if (b.pinned) return 0;
-    if (b.separate) return b.serve - n;
-    return u >= ALL_TRAINING ? 0 : logAddExp(0, furtherAt(b, n, u));
+  /** Logs of D and k at log N, with everything spent; u is the logit of the share. */
+  function spend(b, n, u, rest) {
+    if (b.separate) {
+      d = Math.min(b.train - n, b.maxTokens);
+      x = b.pinned ? 0 : b.serve - n;
+      return;
+    }
+    const part = Math.min(u, 0) - Math.log1p(Math.exp(-Math.abs(u)));
+    d = Math.min(part + rest + b.train - n, b.maxTokens);
+    further = part - u + rest + b.serve - n;
+    x = b.pinned || u >= ALL_TRAINING ? 0 : logAddExp(0, further);
   }
 
   // Minima -------------------------------------------------------------------------------------
 
   /** Where a slope passes from negative to positive, by Chandrupatla's method; else an end. */
-  function root(slope, low, high) {
+  function root(slope, low, high, hair) {
     let b = low;
     let fb = slope(low);
     if (fb >= 0) return low;
@@ -125,7 +128,7 @@ const Search = (() => {
       if (fx > 0 !== fa > 0) [c, fc, b, fb] = [b, fb, a, fa];
       [a, fa] = [x, fx];
       const nearest = Math.abs(fa) < Math.abs(fb) ? a : b;
-      const near = (1e-14 * Math.abs(nearest) + 1e-14) / Math.abs(b - a);
+      const near = (hair * (1 + Math.abs(nearest))) / Math.abs(b - a);
       if (near > 0.5 || fa === 0) return nearest;
       const xi = (a - b) / (c - b);
       const phi = (fa - fb) / (fc - fb);
@@ -139,12 +142,15 @@ const Search = (() => {
     return Math.abs(fa) < Math.abs(fb) ? a : b;
   }
 
-  /** [place, depth] of the deepest valley between two ends, which count as valleys too. */
-  function deepest(value, slope, low, high, steps) {
+  /**
+   * [place, depth] of the deepest valley between two ends, which count as valleys too. The grid
+   * asks for a rough value where the place found must be within a hair.
+   */
+  function deepest(value, slope, low, high, steps, hair) {
     // The ends exactly: a bound is told from what is near it.
     const place = (j) => (j >= steps ? high : low + (Math.max(j, 0) * (high - low)) / steps);
     const grid = new Float64Array(steps + 1);
-    for (let j = 0; j <= steps; j += 1) grid[j] = value(place(j));
+    for (let j = 0; j <= steps; j += 1) grid[j] = value(place(j), ROUGH);
     let best = low;
     let depth = Infinity;
     const keep = (where, found) => {
@@ -152,9 +158,9 @@ const Search = (() => {
     };
     for (let j = 0; j <= steps; j += 1) {
       if ((j > 0 && !(grid[j] < grid[j - 1])) || (j < steps && !(grid[j] <= grid[j + 1]))) continue;
+      const bottom = root(slope, place(j - 1), place(j + 1), hair);
+      keep(bottom, value(bottom, hair));
       keep(place(j), grid[j]);
-      const bottom = root(slope, place(j - 1), place(j + 1));
-      keep(bottom, value(bottom));
     }
     return [best, depth];
   }
@@ -163,59 +169,68 @@ const Search = (() => {
 
   const g = new Float64Array(3); // slopes of the law at hand
 
-  /** [logit of the best share, goal there] at log N. */
-  function bestShare(law, i, b, n) {
-    const at = (u) => number(law.goal(i, n, tokensAt(b, n, u), samplesAt(b, n, u)));
+  /** [logit of the best share, goal there] at log N, the logit within a hair. */
+  function bestShare(law, i, b, n, hair = EXACT) {
+    const rest = b.separate ? 0 : logRest(n - b.serve);
+    const at = (u) => {
+      spend(b, n, u, rest);
+      return number(law.goal(i, n, d, x));
+    };
     if (b.separate || b.pinned) return [ALL_TRAINING, at(ALL_TRAINING)];
-    const most = mostTraining(b, n);
+    const most = mostTraining(b, n, rest);
     // Divided by the share that serves, which keeps its digits where nearly all trains.
     const slope = (u) => {
-      law.slopes(i, n, tokensAt(b, n, u), samplesAt(b, n, u), g);
-      return g[1] - g[2] * sigmoid(furtherAt(b, n, u)) * Math.exp(u);
+      spend(b, n, u, rest);
+      law.slopes(i, n, d, x, g);
+      return g[1] - g[2] * sigmoid(further) * Math.exp(u);
     };
-    return deepest(at, slope, Math.min(FEWEST, most - 1), most, SHARES);
+    return deepest(at, slope, Math.min(FEWEST, most - 1), most, SHARES, hair);
   }
 
   /** How the goal moves with log N, at the best share: that moves too, but does not count. */
   function slopeInSize(law, i, b, n) {
     const u = bestShare(law, i, b, n)[0];
-    const d = tokensAt(b, n, u);
-    law.slopes(i, n, d, samplesAt(b, n, u), g);
+    const rest = logRest(n - b.serve);
+    spend(b, n, u, rest);
+    law.slopes(i, n, d, x, g);
     if (b.separate) return g[0] - (b.train - n < b.maxTokens ? g[1] : 0) - (b.pinned ? 0 : g[2]);
     const falls = 1 + 1 / Math.expm1(b.serve - n);
-    const most = mostTraining(b, n);
+    const most = mostTraining(b, n, rest);
     const walled = most < ALL_TRAINING && u >= most;
-    const served = walled ? 1 / -Math.expm1(n + d - b.train) : sigmoid(furtherAt(b, n, u)) * falls;
+    const served = walled ? 1 / -Math.expm1(n + d - b.train) : sigmoid(further) * falls;
     return g[0] - (walled ? 0 : falls * g[1]) - (b.pinned || u >= ALL_TRAINING ? 0 : served * g[2]);
   }
 
   /** [n, d, x] at the optimum of draw i with N given. */
   function solveAt(law, i, b, n) {
     const u = bestShare(law, i, b, n)[0];
-    return [n, tokensAt(b, n, u), samplesAt(b, n, u)];
+    spend(b, n, u, logRest(n - b.serve));
+    return [n, d, x];
   }
 
   /** [log N, log D, log k] at the optimum of draw i. */
   function solve(law, i, b) {
-    const value = (n) => bestShare(law, i, b, n)[1];
+    const value = (n, hair) => bestShare(law, i, b, n, hair)[1];
     const slope = (n) => slopeInSize(law, i, b, n);
-    return solveAt(law, i, b, deepest(value, slope, lower(b), upper(b), SIZES)[0]);
+    const steps = b.separate || b.pinned ? SIZES : SIZES / 2;
+    return solveAt(law, i, b, deepest(value, slope, lower(b), upper(b), steps, EXACT)[0]);
   }
 
   /** [n, d, x, over]: the single-sample optimum at the training cost of a plan, then served. */
   function chinchilla(single, i, b, plan) {
     const train = b.separate ? b.train : plan[0] + plan[1];
-    const [n, d] = solve(single, i, { ...b, separate: true, train, serve: Infinity, pinned: true });
-    const left = b.separate ? 0 : n + d < b.train ? logRest(n + d - b.train) : -Infinity;
-    const x = left + b.serve - n;
-    return [n, d, b.pinned ? 0 : Math.max(x, 0), x < -TOUCH];
+    const [n, tokens] = solve(single, i, { ...b, separate: true, train, serve: Infinity, pinned: true });
+    const spent = n + tokens - b.train;
+    const left = b.separate ? 0 : spent < 0 ? logRest(spent) : -Infinity;
+    const samples = left + b.serve - n;
+    return [n, tokens, b.pinned ? 0 : Math.max(samples, 0), samples < -TOUCH];
   }
 
   /** Names of the flags of t2jax.Status that a plan carries. */
   function flags(b, plan, usesSamples, hull) {
-    const [n, d, x] = plan;
+    const [size, tokens, samples] = plan;
     const found = [];
-    const wall = d >= b.maxTokens - TOUCH;
+    const wall = tokens >= b.maxTokens - TOUCH;
     const served = b.separate ? Number.isFinite(b.serve) : usesSamples;
     if (hull) {
       const [N, D, k] = plan.map(Math.exp);
@@ -226,11 +241,12 @@ const Search = (() => {
         if (value < low * (1 - 1e-6) || value > high * (1 + 1e-6)) found.push(`OUTSIDE_${names[at]}`);
       });
     }
-    if (n >= b.maxParams - TOUCH) found.push("AT_MAX_PARAMS");
+    if (size >= b.maxParams - TOUCH) found.push("AT_MAX_PARAMS");
     if (wall) found.push("AT_MAX_TOKENS");
-    if (served && !b.pinned && x <= TOUCH) found.push("AT_ONE_SAMPLE");
-    if (d <= TOUCH || n <= TOUCH) found.push("AT_SEARCH_EDGE");
-    const spent = b.separate ? n + d - b.train : logAddExp(n + d - b.train, n + x - b.serve);
+    if (served && !b.pinned && samples <= TOUCH) found.push("AT_ONE_SAMPLE");
+    if (tokens <= TOUCH || size <= TOUCH) found.push("AT_SEARCH_EDGE");
+    const trained = size + tokens - b.train;
+    const spent = b.separate ? trained : logAddExp(trained, size + samples - b.serve);
     if ((wall || !b.separate) && spent < -1e-7) found.push("BUDGET_LEFT");
     return found;
   }

@@ -9,6 +9,7 @@ const Work = (() => {
   const TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2];
   const BUDGETS = 25; // points along the frontier
   const SIZES = 49; // points along a profile
+  const LIFETIME_BANDS = 250; // draws behind the bands of the curves under one budget
   const QUANTITIES = ["tokens_per_param", "params", "tokens", "samples", "value"];
 
   function decode(text) {
@@ -188,8 +189,8 @@ const Work = (() => {
         }
       });
       yield;
-      const fast = this.size && main.draws.powers !== null;
-      const most = fast ? this.size : Math.min(this.size, this.box.separate ? 250 : 60);
+      // Where one budget pays for all, a solution takes thirty times as long.
+      const most = Math.min(this.size, this.box.separate ? Infinity : LIFETIME_BANDS);
       const { frontier, profile } = this;
       this.banded = most;
       for (const i of this.order.slice(0, most)) {
@@ -206,10 +207,9 @@ const Work = (() => {
           const plan = lacking ? [NaN, NaN, NaN] : Search.solve(main.draws, i, frontier.boxes[at]);
           const found = quantitiesOf(main.draws, i, plan);
           for (const name of QUANTITIES) frontier.draws[name][at].push(found[name]);
-          if (!fast) yield;
+          yield;
         }
         frontier.done += 1;
-        yield;
       }
     }
 
