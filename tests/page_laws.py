@@ -22,7 +22,7 @@ def mean_loss(law: Any, params: Any, tokens: Any) -> Any:
 
 @final_law
 class Nodes(Law):
-    """pass@k of questions whose log losses are normal, by a sum over 64 of them."""
+    """pass@k of questions of four tokens whose log losses are normal, by a sum over 64."""
 
     name = "nodes"
     kind = "accuracy"
@@ -37,12 +37,12 @@ class Nodes(Law):
     v: Any
 
     def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
-        """`1 - mean of (1 - e^-l)^k` over losses l of the questions."""
+        """The mean of `1 - (1 - e^-l)^k` over losses l of the questions."""
         at = jnp.linspace(-4.0, 4.0, 64)
         weights = jnp.exp(-0.5 * at**2)
-        each = mean_loss(self, params, tokens)[..., None] * jnp.exp(self.v * at)
-        fails = jnp.exp(jnp.asarray(samples)[..., None] * jnp.log1p(-jnp.exp(-each)))
-        return 1.0 - jnp.sum(fails * (weights / jnp.sum(weights)), axis=-1)
+        each = 4.0 * mean_loss(self, params, tokens)[..., None] * jnp.exp(self.v * at)
+        solved = -jnp.expm1(jnp.asarray(samples)[..., None] * jnp.log1p(-jnp.exp(-each)))
+        return jnp.sum(solved * (weights / jnp.sum(weights)), axis=-1)
 
 
 @final_law

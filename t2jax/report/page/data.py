@@ -48,7 +48,7 @@ def planner_data(
     companion: Companion | None = None,
     budget: Budget | None = None,
 ) -> dict[str, Any]:
-    """Everything that the planner needs, ready for JSON; nothing is computed anew.
+    """Everything that the planner needs, ready for JSON; nothing where the law has no program.
 
     Args:
       fit: the fitted law.
@@ -57,15 +57,16 @@ def planner_data(
       companion: the accuracy law that judges its plans, or None.
       budget: the budget of `best`, with its caps; read off `best` where it is None.
     """
-    laws = [draws.point, draws.point.base]
-    judges = []
+    if why_not(draws.point):
+        return {}
+    models = [draws]
     if companion is not None and not why_not(companion.fit.law):
-        judges.append(_law(companion.draws, "mean pass@k"))
-        laws += [companion.draws.point, companion.draws.point.base]
+        models.append(companion.draws)
+    laws = [law for model in models for law in (model.point, model.point.base)]
     return {
-        "programs": {_form(law): program(law) for law in laws} if not why_not(laws[0]) else {},
+        "programs": {_form(law): program(law) for law in laws},
         "law": _law(draws, value_label(fit)),
-        "judges": judges,
+        "judges": [_law(model, "mean pass@k") for model in models[1:]],
         "value": value_label(fit),
         "hull": dataclasses.asdict(fit.hull),
         "initial": _initial(best, budget),

@@ -11,10 +11,11 @@ const Search = (() => {
   const TRAIN = 6; // FLOPs per parameter and token
   const SAMPLE = 2; // FLOPs per parameter and generated token
   const SIZES = 64; // steps of the grid over log N
-  const SHARES = 24; // and over logits of the share
+  const SIZES_SHARED = 24; // fewer where each size asks for its best share
+  const SHARES = 16; // steps of the grid over logits of the share
   const FEWEST = -24; // the least logit
   const ALL_TRAINING = 40; // the logit from which on k is the least
-  const ROUGH = 1e-3; // how near to a root, in logs, is near enough to look for valleys
+  const ROUGH = 0.05; // how near to a root, in logs, is near enough to look for valleys
   const EXACT = 1e-14;
   const TOUCH = 1e-9; // how near, in logs, counts as on a bound
 
@@ -142,6 +143,26 @@ const Search = (() => {
     return Math.abs(fa) < Math.abs(fb) ? a : b;
   }
 
+  /** A minimum between two ends by values alone, to half of their digits. */
+  function golden(value, low, high, hair) {
+    const share = 0.6180339887498949;
+    let [a, b] = [low, high];
+    let [left, right] = [b - share * (b - a), a + share * (b - a)];
+    let [fl, fr] = [value(left, hair), value(right, hair)];
+    while (b - a > Math.max(hair, 1e-9 * (1 + Math.abs(a)))) {
+      if (fl <= fr) {
+        [b, right, fr] = [right, left, fl];
+        left = b - share * (b - a);
+        fl = value(left, hair);
+      } else {
+        [a, left, fl] = [left, right, fr];
+        right = a + share * (b - a);
+        fr = value(right, hair);
+      }
+    }
+    return fl <= fr ? left : right;
+  }
+
   /**
    * [place, depth] of the deepest valley between two ends, which count as valleys too. The grid
    * asks for a rough value where the place found must be within a hair.
@@ -158,8 +179,14 @@ const Search = (() => {
     };
     for (let j = 0; j <= steps; j += 1) {
       if ((j > 0 && !(grid[j] < grid[j - 1])) || (j < steps && !(grid[j] <= grid[j + 1]))) continue;
-      const bottom = root(slope, place(j - 1), place(j + 1), hair);
-      keep(bottom, value(bottom, hair));
+      let bottom = root(slope, place(j - 1), place(j + 1), hair);
+      let found = value(bottom, hair);
+      // A slope says nothing where a law is flat to its last digit, or not a number.
+      if (!(found <= grid[j])) {
+        bottom = golden(value, place(j - 1), place(j + 1), hair);
+        found = value(bottom, hair);
+      }
+      keep(bottom, found);
       keep(place(j), grid[j]);
     }
     return [best, depth];
@@ -212,7 +239,7 @@ const Search = (() => {
   function solve(law, i, b) {
     const value = (n, hair) => bestShare(law, i, b, n, hair)[1];
     const slope = (n) => slopeInSize(law, i, b, n);
-    const steps = b.separate || b.pinned ? SIZES : SIZES / 2;
+    const steps = b.separate || b.pinned ? SIZES : SIZES_SHARED;
     return solveAt(law, i, b, deepest(value, slope, lower(b), upper(b), steps, EXACT)[0]);
   }
 
@@ -223,7 +250,9 @@ const Search = (() => {
     const spent = n + tokens - b.train;
     const left = b.separate ? 0 : spent < 0 ? logRest(spent) : -Infinity;
     const samples = left + b.serve - n;
-    return [n, tokens, b.pinned ? 0 : Math.max(samples, 0), samples < -TOUCH];
+    // The plan itself is not over its budget, whatever rounding says.
+    const over = samples < -TOUCH && Math.abs(n - plan[0]) > TOUCH;
+    return [n, tokens, b.pinned ? 0 : Math.max(samples, 0), over];
   }
 
   /** Names of the flags of t2jax.Status that a plan carries. */

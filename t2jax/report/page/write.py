@@ -42,11 +42,10 @@ def page_html(
       best: the optimum that the headline tells.
       sections: the report in words.
       drawings: the figures.
-      data: of `planner_data`; left out of the page where its law has no program.
+      data: of `planner_data`; empty where the law has no program.
     """
     lacking = why_not(draws.point)
-    programs = {} if lacking else data["programs"]
-    data = {name: value for name, value in data.items() if name != "programs"}
+    numbers = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
     if lacking:
         planner = (
@@ -63,9 +62,9 @@ def page_html(
         "sections": "\n".join(section.html() for section in sections),
         "figures": _figures(drawings),
         "colophon": _escape(_colophon(fit, draws)),
-        "data": _json({} if lacking else data),
+        "data": _json(numbers),
         "style": _read("page.css"),
-        "script": "" if lacking else "\n".join([written(programs), *map(_read, _SCRIPTS)]),
+        "script": "" if lacking else "\n".join([written(data["programs"]), *map(_read, _SCRIPTS)]),
     }
     return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
 
