@@ -7,17 +7,11 @@ from law_cases import Ageing
 
 from t2jax import laws
 from t2jax.laws import Coefficient, Law, final_law
-from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
+from t2jax.laws.additive import E_CARD
 
 __all__ = ["OWN", "Matrix", "Nodes", "Sorted", "template"]
 
-CARDS = (E_CARD, A_CARD, B_CARD, exponent_card("alpha", "α", "size"),
-         exponent_card("beta", "β", "data"))  # fmt: skip
 SPREAD = Coefficient(name="v", symbol="v", meaning="spread of log losses", lower=0.0)
-
-
-def mean_loss(law: Any, params: Any, tokens: Any) -> Any:
-    return law.E + power(law.A, law.alpha, params) + power(law.B, law.beta, tokens)
 
 
 @final_law
@@ -27,20 +21,17 @@ class Nodes(Law):
     name = "nodes"
     kind = "accuracy"
     uses_samples = True
-    own_cards = (*CARDS, SPREAD)
+    own_cards = (SPREAD,)
 
-    E: Any
-    A: Any
-    B: Any
-    alpha: Any
-    beta: Any
+    loss: Law
     v: Any
 
     def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
         """The mean of `1 - (1 - e^-l)^k` over losses l of the questions."""
         at = jnp.linspace(-4.0, 4.0, 64)
         weights = jnp.exp(-0.5 * at**2)
-        each = 4.0 * mean_loss(self, params, tokens)[..., None] * jnp.exp(self.v * at)
+        inner = self.loss(params=params, tokens=tokens)
+        each = 4.0 * inner[..., None] * jnp.exp(self.v * at)
         solved = -jnp.expm1(jnp.asarray(samples)[..., None] * jnp.log1p(-jnp.exp(-each)))
         return jnp.sum(solved * (weights / jnp.sum(weights)), axis=-1)
 
@@ -50,18 +41,14 @@ class Matrix(Law):
     """A loss through what arrays can be put through: stacked, multiplied, reordered, summed."""
 
     name = "matrix"
-    own_cards = (*CARDS, SPREAD)
+    own_cards = (SPREAD,)
 
-    E: Any
-    A: Any
-    B: Any
-    alpha: Any
-    beta: Any
+    loss: Law
     v: Any
 
     def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
         """Some numbers that move with everything."""
-        loss = mean_loss(self, params, tokens)
+        loss = self.loss(params=params, tokens=tokens)
         rows = jnp.stack([loss, loss**2, self.v * loss], axis=-1)
         table = jnp.arange(1.0, 13.0).reshape(3, 4) / 10.0
         mixed = rows @ table
