@@ -97,6 +97,7 @@ def _law(draws: Ensemble, label: str) -> dict[str, Any]:
         "single": _form(point.base),
         "accuracy": point.kind == "accuracy",
         "usesSamples": point.uses_samples,
+        "summed": "for(" in program(point),
         "label": label,
         "point": {name: float(value) for name, value in point.coefficients().items()},
         "columns": {name: encode(np.asarray(column)[chosen]) for name, column in columns.items()},

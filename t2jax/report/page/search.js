@@ -36,7 +36,8 @@ const Search = (() => {
    * A law at its draws.
    * @param {function} program what t2jax.report.page.program wrote
    * @param {Float64Array[]} columns the coefficients, one entry a draw
-   * @param {object} form accuracy, whether more is better; usesSamples, whether it knows of k
+   * @param {object} form accuracy, whether more is better; usesSamples, whether it knows of k; what
+   *   else is to be known of it
    * @returns goal, slopes and value at (i, n, d, x); the form; size, the number of draws
    */
   function bind(program, columns, form) {
@@ -250,8 +251,8 @@ const Search = (() => {
     const spent = n + tokens - b.train;
     const left = b.separate ? 0 : spent < 0 ? logRest(spent) : -Infinity;
     const samples = left + b.serve - n;
-    // The plan itself is not over its budget, whatever rounding says.
-    const over = samples < -TOUCH && Math.abs(n - plan[0]) > TOUCH;
+    // A hair from the plan it is within the budget, as the plan is, whatever rounding says.
+    const over = samples < -TOUCH && Math.abs(n - plan[0]) > 1e-7;
     return [n, tokens, b.pinned ? 0 : Math.max(samples, 0), over];
   }
 

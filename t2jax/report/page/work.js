@@ -9,7 +9,9 @@ const Work = (() => {
   const TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2];
   const BUDGETS = 25; // points along the frontier
   const SIZES = 49; // points along a profile
-  const LIFETIME_BANDS = 250; // draws behind the bands of the curves under one budget
+  // Draws behind the bands of the curves; of laws that sum over questions fewer, for they take long.
+  const BANDS = { separate: Infinity, total: 250 };
+  const BANDS_OF_SUMS = { separate: 250, total: 60 };
   const QUANTITIES = ["tokens_per_param", "params", "tokens", "samples", "value"];
 
   function decode(text) {
@@ -19,10 +21,10 @@ const Work = (() => {
 
   /** The laws of the page: {main, judges}, each bound at its point and at its draws. */
   function laws(data) {
-    const bind = ({ program, single, accuracy, usesSamples, point, columns, label }) => {
+    const bind = ({ program, single, accuracy, usesSamples, summed, point, columns, label }) => {
       const one = Object.values(point).map((value) => Float64Array.of(value));
       const many = Object.values(columns).map(decode);
-      const form = { accuracy, usesSamples };
+      const form = { accuracy, usesSamples, summed };
       return {
         label,
         point: Search.bind(Programs[program], one, form),
@@ -189,8 +191,9 @@ const Work = (() => {
         }
       });
       yield;
-      // Where one budget pays for all, a solution takes thirty times as long.
-      const most = Math.min(this.size, this.box.separate ? Infinity : LIFETIME_BANDS);
+      // Where one budget pays for all, a solution takes twenty times as long.
+      const bands = main.point.summed ? BANDS_OF_SUMS : BANDS;
+      const most = Math.min(this.size, bands[this.box.separate ? "separate" : "total"]);
       const { frontier, profile } = this;
       this.banded = most;
       for (const i of this.order.slice(0, most)) {
