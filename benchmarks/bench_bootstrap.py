@@ -26,7 +26,7 @@ def run_bootstrap(points, case, clock, *, unit: str):
     )  # fmt: skip
     fit = t2.fit(runs, law="additive", objective="huber")
     timing, ensemble = clock(
-        lambda: t2.bootstrap(fit, draws=DRAWS, unit=unit, seed=SEED, progress=False), rounds=3
+        lambda: t2.bootstrap(fit, n_draws=DRAWS, unit=unit, seed=SEED, progress=False), rounds=3
     )
     row.met = max(timing.wall, timing.cpu) <= 3.0
     assert ensemble.diagnostics["converged"] == 1.0, ensemble.diagnostics

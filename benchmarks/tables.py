@@ -128,19 +128,19 @@ def paper_points(*, spread: bool) -> Points:
     return Points(name=f"simulation from {kind}, 106 checkpoints x 14 k", runs=runs)
 
 
-def loss_draws(draws: int) -> t2.Ensemble:
+def loss_draws(n_draws: int) -> t2.Ensemble:
     """Draws of `t2_loss` round one law, as a bootstrap would give them."""
-    return _draws(t2.laws.T2Loss.from_paper(**PAPER_LAW), draws)
+    return _draws(t2.laws.T2Loss.from_paper(**PAPER_LAW), n_draws)
 
 
-def accuracy_draws(draws: int) -> t2.Ensemble:
+def accuracy_draws(n_draws: int) -> t2.Ensemble:
     """Draws of `t2_accuracy` round one law."""
     inner = t2.laws.Additive(E=0.9, A=60.0, B=600.0, alpha=0.25, beta=0.32)
-    return _draws(t2.laws.T2Accuracy(loss=inner, **SPREAD), draws)
+    return _draws(t2.laws.T2Accuracy(loss=inner, **SPREAD), n_draws)
 
 
-def _draws(law, draws: int) -> t2.Ensemble:
+def _draws(law, n_draws: int) -> t2.Ensemble:
     rng = np.random.default_rng(3)
     point = jax.tree.map(float, law)
-    many = jax.tree.map(lambda x: x * np.exp(0.03 * rng.standard_normal(draws)), point)
+    many = jax.tree.map(lambda x: x * np.exp(0.03 * rng.standard_normal(n_draws)), point)
     return t2.Ensemble(law=many, point=point, kind="simulation", unit="nothing")

@@ -93,6 +93,7 @@ class Status(enum.IntFlag):
     BUDGET_LEFT = enum.auto()
     OVER_TRAINING = enum.auto()
     BORROWED_REPETITION = enum.auto()
+    UNCERTIFIED = enum.auto()
 
     def sentences(self) -> list[str]:
         """The advice that goes with each flag that is set."""
@@ -124,5 +125,6 @@ _SENTENCES = {
     Status.OVER_TRAINING: "training this model costs more than the training budget",
     Status.BORROWED_REPETITION: "tokens repeat past the unique ones, at the decay published in "
     "arXiv:2305.16264 and not measured on these runs",
+    Status.UNCERTIFIED: "the fit behind this is NOT CERTIFIED as a minimum: read its message first",
     Status.BUDGET_LEFT: "the caps leave part of the budget unspent",
 }

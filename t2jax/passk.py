@@ -1,14 +1,14 @@
-"""pass@k of one question: from counts, a likelihood or the first success (floor 0)."""
+"""pass@k of one question: from counts or from a likelihood (floor 0)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from t2jax._typing import ArrayLike, Floats
-from t2jax.beta import as_floats, decay_mean, log_gamma_corner, polygamma_drop
+from t2jax.beta import as_floats, decay_mean, log_gamma_corner
 from t2jax.errors import InputError
 
-__all__ = ["harmonic_neg_log_pass", "log_pass_at_k", "neg_log_pass_at_k", "pass_at_k"]
+__all__ = ["log_pass_at_k", "neg_log_pass_at_k", "pass_at_k"]
 
 
 def _whole(name: str, values, least: int) -> np.ndarray:
@@ -72,33 +72,6 @@ def pass_at_k(successes, trials, k) -> np.ndarray:
     missed = log_gamma_corner(0, np.maximum(spare, 0) + 1, successes, k, np.log1p)
     estimate = np.where((spare < 0) & (successes > 0), 1.0, -np.expm1(-missed))
     return np.where(k > trials, np.nan, estimate)
-
-
-def harmonic_neg_log_pass(first_success, k) -> np.ndarray:
-    """Unbiased estimate of -log pass@k from the trial of the first success, for every k at once.
-
-    `H_floor((T-1)/k)`, H the harmonic numbers: `floor((T-1)/k)` whole batches of k failed, so
-    the mean is `sum_j (1-p)^(kj)/j = -log(1 - (1-p)^k)`.
-
-    Args:
-      first_success: 1-based index T of the first correct sample of each question, any shape;
-        the question must have been sampled until it succeeded.
-      k: samples allowed, whole numbers of at least 1 that broadcast with it.
-
-    Returns:
-      float64 array of the common shape, in nats.
-
-    Raises:
-      InputError: an entry is not a whole number of at least 1.
-
-    >>> harmonic_neg_log_pass(5, [1, 2, 4, 5])
-    array([2.08333333, 1.5       , 1.        , 0.        ])
-
-    Source: the series of -log(1-x), summed over the geometric law of T.
-    """
-    first_success = _whole("first_success", first_success, 1)
-    k = _whole("k", k, 1)
-    return np.asarray(polygamma_drop(1, 1.0, np.floor((first_success - 1) / k), np.log1p))
 
 
 def _surprise_ratio(nll):

@@ -11,8 +11,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 from t2jax import laws
-from t2jax.laws import Coefficient, Law, final_law
-from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card
+from t2jax.laws import (
+    A_CARD,
+    B_CARD,
+    E_CARD,
+    Coefficient,
+    Law,
+    Role,
+    exponent_card,
+    final_law,
+    power,
+)  # fmt: skip
 
 
 @final_law
@@ -26,7 +35,12 @@ class Ageing(Law):
         dataclasses.replace(B_CARD, centre=None),
         exponent_card("alpha", "α", "exponent of parameters"),
         Coefficient(
-            name="T", symbol="T", meaning="1e9 tokens of one age", lower=0.0, grid=(1.0, 10.0)
+            name="T",
+            symbol="T",
+            meaning="1e9 tokens of one age",
+            role=Role.ONSET,
+            lower=0.0,
+            grid=(1.0, 10.0),
         ),
     )
     linear = ("E", "A", "B")
@@ -37,10 +51,10 @@ class Ageing(Law):
     alpha: Any
     T: Any
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """The formula of the class."""
-        size = jnp.exp(-self.alpha * jnp.log(params))
-        return self.E + self.A * size + self.B * jnp.log1p(1e9 * self.T / jnp.asarray(tokens))
+        size = power(self.A, self.alpha, params)
+        return self.E + size + self.B * jnp.log1p(1e9 * self.T / tokens)
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in E, A and B."""

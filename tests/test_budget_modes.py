@@ -26,7 +26,7 @@ class Wavy(Law):
     alpha: float
     beta: float
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         n, d = jnp.log(params), jnp.log(tokens)
         smooth = self.A * jnp.exp(-self.alpha * n) + self.B * jnp.exp(-self.beta * d)
         return self.E + smooth + 0.05 * jnp.cos(2.0 * n)

@@ -29,7 +29,7 @@ from t2jax.laws import (
     T2Loss,
     predict,
 )
-from t2jax.optimum.cell import solve_cell
+from t2jax.planning.sweep import solve_one
 
 CHECK = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
 CHINCHILLA = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
@@ -117,7 +117,7 @@ def test_the_conditions_hold_to_1e_10_on_100_000_extreme_power_laws(mode):
             budget = Budget(total_flops=flops, questions=flops * 10 ** draw(-20, -1), **caps)
         law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (law, budget.box()))
         solve = functools.partial(
-            solve_cell, method="closed_form", chinchilla=False, integer=False, runner_up=False
+            solve_one, method="closed_form", chinchilla=False, integer=False, runner_up=False
         )
         return jax.jit(jax.vmap(solve))(law, box)[0], budget
 
@@ -373,8 +373,8 @@ def test_repetition_bends_the_data_wall():
 
 @pytest.mark.slow
 def test_descent_alone_comes_near_the_exact_optimum():
-    from t2jax.optimum.driver import box_of
-    from t2jax.optimum.solve import descend
+    from t2jax.planning.driver import box_of
+    from t2jax.planning.solvers.scan import descend
 
     for budget in (Budget(train_flops=1e22, inference_flops=2e12), LIFETIME):
         exact = alone(CHECK, budget)

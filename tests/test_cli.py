@@ -14,10 +14,12 @@ import pytest
 
 import t2jax as t2
 from t2jax.cli import main
-from t2jax.cli._defaults import Budgets, decide, default_law
 from t2jax.errors import Refusal
+from t2jax.fitting.default import default_law
 from t2jax.laws import template
-from t2jax.report import FILES
+from t2jax.planner.budgets import Budgets
+from t2jax.planner.optional import decide
+from t2jax.reporting import FILES
 from t2jax.uncertainty.ensemble import as_ensemble
 
 
@@ -305,7 +307,7 @@ def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
     def refuse(*_, **__):
         raise Refusal("no candidate is left", remedy="none")
 
-    monkeypatch.setattr(t2, "design", refuse)
+    monkeypatch.setattr("t2jax.planner.optional.design", refuse)
     noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
     decision, design, why = decide(noisy, budget)
     assert (decision is not None, design) == (True, None)

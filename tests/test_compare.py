@@ -12,13 +12,13 @@ from scipy import optimize, special
 
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
-from t2jax.fit.choose import candidates
-from t2jax.fit.held_out import held_out, thinned
+from t2jax.fitting import FitResult, fit
+from t2jax.fitting.default import candidates
+from t2jax.fitting.held_out import held_out, thinned
 from t2jax.laws import Additive, BetaMonotone, Coupled, Product
 from t2jax.observations import Observations
-from t2jax.uncertainty import Comparison, compare
-from t2jax.uncertainty.compare import _samples_check, stacking_weights
+from t2jax.validation import Comparison, compare
+from t2jax.validation.compare import _samples_check, stacking_weights
 
 # As many rows as the tests of the posterior have, so that compiled programs are shared.
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
@@ -61,7 +61,7 @@ def test_a_held_out_part_is_a_fit_without_it(table, additive):
 
 @pytest.mark.slow
 def test_the_law_behind_the_data_wins(compared):
-    assert [each.law for each in compared.held_out] == ["coupled", "additive"]
+    assert [each.law_name for each in compared.held_out] == ["coupled", "additive"]
     assert compared.best.law.name == "coupled"
     assert compared.weights is not None
     assert compared.weights.sum() == pytest.approx(1)

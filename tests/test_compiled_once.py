@@ -34,7 +34,7 @@ def budget(seed: int) -> t2.Budget:
 
 
 def drawn(seed: int) -> t2.uncertainty.Ensemble:
-    return t2.bootstrap(t2.fit(table(seed)), draws=50, seed=seed, progress=False)
+    return t2.bootstrap(t2.fit(table(seed)), n_draws=50, seed=seed, progress=False)
 
 
 CALLS = {

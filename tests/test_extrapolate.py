@@ -9,8 +9,9 @@ from scipy import special
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
-from t2jax.uncertainty import Ensemble, extrapolate
-from t2jax.uncertainty.questions import beta_posterior
+from t2jax.uncertainty import Ensemble
+from t2jax.validation import extrapolate
+from t2jax.validation.question_posterior import beta_posterior
 
 LAW = BetaMonotone(
     loss=Additive(E=0.0, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3),
@@ -61,11 +62,11 @@ def test_within_the_trials_the_line_meets_the_unbiased_estimate():
 
 def test_what_lies_beyond_the_trials_is_labelled():
     table, _ = simulate(2, rows=2)
-    found = extrapolate(table, [50, 100, 101], draws=200)
+    found = extrapolate(table, [50, 100, 101], n_draws=200)
     assert found.beyond.tolist() == [[False, False, True]] * 2
     assert found.summary().count("EXTRAPOLATED") == 2
     assert "k exceeds the trials" in found.notes[0]
-    line = extrapolate(table, [50, 100, 101], method="regression", draws=4000).estimate[:, -1]
+    line = extrapolate(table, [50, 100, 101], method="regression", n_draws=4000).estimate[:, -1]
     told = float(found.notes[1].split(" gives ")[1].split(" to ")[0])
     assert told == pytest.approx((line / found.estimate[:, -1]).min(), rel=0.1)
     assert np.all(found.low <= found.estimate)
@@ -94,7 +95,7 @@ def test_the_posterior_of_a_spread_is_that_of_a_grid():
 def beta_posterior_in_double(successes, trials):
     from t2jax._precision import double
 
-    return double(beta_posterior)(successes, trials, impossible=False, draws=1000, seed=0)
+    return double(beta_posterior)(successes, trials, impossible=False, n_draws=1000, seed=0)
 
 
 def test_impossible_questions_bend_the_curve_down():

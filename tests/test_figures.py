@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from t2jax.errors import InputError
-from t2jax.report import figures
+from t2jax.reporting import figures
 
 N = np.geomspace(1e6, 1e9, 40)
 SEEN = 2.0 + 40 * N**-0.3

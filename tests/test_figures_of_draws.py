@@ -10,10 +10,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import t2jax as t2
+from t2jax.decision.design import Pick
 from t2jax.errors import InputError
 from t2jax.laws import Additive
-from t2jax.optimum.design import Pick
-from t2jax.report import figures
+from t2jax.reporting import figures
 
 # arXiv:2404.10102, table of coefficients
 LAW = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)

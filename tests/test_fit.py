@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from law_cases import CASES, RANGES, Ageing, coefficients, written
 
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import BetaBinomial, FitResult, fit
-from t2jax.fit.rows import counts_rows
-from t2jax.fit.starts import nonnegative_least_squares
+from t2jax.fitting import BetaBinomial, FitResult, fit
+from t2jax.fitting.rows import counts_rows
+from t2jax.fitting.starts import nonnegative_least_squares
 from t2jax.laws import Additive, BetaMonotone, T2Accuracy, predict
 from t2jax.observations import Observations
 
@@ -407,7 +407,7 @@ def test_counts_return_the_spread_within_sampling_error():
     assert result.success, result.message
     pure = BetaBinomial(anchor=0.0)
     with jax.enable_x64(True):
-        rows = jax.tree.map(lambda x: jnp.asarray(x, float), counts_rows(table))
+        rows = counts_rows(table)
         fitted = jax.tree.map(jnp.asarray, result.law)
         gain = 2 * float(pure(law, (), rows) - pure(fitted, (), rows))
     # Twice the gain in log likelihood over the truth is chi-squared, and never negative.
@@ -427,9 +427,9 @@ def test_count_likelihood_is_the_beta_binomial():
     exact = -scipy.stats.betabinom.logpmf(solved, trials.astype(int), a, b)
     exact = np.where(trials > 0, exact, 0.0)
     with jax.enable_x64(True):
-        rows = jax.tree.map(lambda x: jnp.asarray(x, float), counts_rows(table))
+        rows = counts_rows(table)
         ours = float(BetaBinomial(anchor=0.0)(law, (), rows))
-        weighted = dataclasses.replace(rows, question_weight=jnp.arange(20.0))
+        weighted = rows.weighed(jnp.arange(20.0))
         heavy = float(BetaBinomial(anchor=0.0)(law, (), weighted))
     assert ours == pytest.approx(exact.sum(), rel=1e-9)
     assert heavy == pytest.approx((exact * np.arange(20)).sum(), rel=1e-9)

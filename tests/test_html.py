@@ -10,14 +10,14 @@ import pytest
 
 import t2jax as t2
 from t2jax import _html
-from t2jax.calibration.profile import Interval
-from t2jax.fit import FitResult
-from t2jax.fit.held_out import HeldOut
-from t2jax.fit.result import Certificate
+from t2jax.decision.design import Pick
+from t2jax.fitting import FitResult
+from t2jax.fitting.held_out import HeldOut
+from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
 from t2jax.laws import Additive
-from t2jax.optimum.design import Pick
-from t2jax.optimum.implicit import Sensitivity
+from t2jax.planning.sensitivity import Sensitivity
+from t2jax.validation.profile import Interval
 
 LAW = Additive(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
 SOURCE = "<b>runs & more</b>.csv"
@@ -61,23 +61,24 @@ def made() -> dict[str, Any]:
             candidates=tuple(runs), fall=np.asarray([1e-3, 2e-3]), regret=0.004, kind="loss",
             picks=(Pick(purchase=runs[1], fall=2e-3, left=2e-3),), simulated={1: (1.9e-3, 1e-4)}),
         "sensitivity": Sensitivity(
-            law="additive",
+            law_name="additive",
             table={"log train_flops": dict.fromkeys(("params", "tokens", "samples", "value",
                                                      "spent"), 0.5)}),
-        "profile": t2.Profile(intervals={"alpha": spread}, law="additive", method="profile",
+        "profile": t2.Profile(intervals={"alpha": spread}, law_name="additive", method="profile",
                               covariance="pooled", unit="run", units=12, level=0.9, source=SOURCE),
         "identification": t2.Identification(
-            law="additive", rank=5, coefficients=5, condition=3e3, correlation={"A": 0.2},
+            law_name="additive", rank=5, coefficients=5, condition=3e3, correlation={"A": 0.2},
             inflation={"A": 12.0, "E": 3.0}, rows=12),
         "calibration": t2.Calibration(
-            coverage={"profile": {"alpha": (0.89, 0.95)}}, recommended="profile", law="additive",
-            truth=LAW, tables=200, units=12, unit="run", rows=12, noise={"run": 0.01}, seed=0),
+            coverage={"profile": {"alpha": (0.89, 0.95)}}, recommended="profile", law=LAW,
+            tables=200, units=12, unit="run", rows=12, noise={"run": 0.01}, seed=0),
         "comparison": t2.Comparison(
             fits=(fitted(),), weights=np.ones(1), samples=None, failed={"tied": "a < b"},
             source=SOURCE,
-            held_out=(HeldOut(law="additive", quantity="relative error", points=np.ones((2, 2)),
-                              point_error=np.asarray([0.01, 0.02]), point_density=np.ones(2),
-                              axis_error={"train_flops": 0.03}, converged=0.9),)),
+            held_out=(HeldOut(law_name="additive", quantity="relative error",
+                              points=np.ones((2, 2)), point_error=np.asarray([0.01, 0.02]),
+                              point_density=np.ones(2), axis_error={"train_flops": 0.03},
+                              converged=0.9),)),
         "extrapolation": t2.Extrapolation(
             method="law", run=np.asarray(["<r1>"]), params=np.asarray([1e8]),
             tokens=np.asarray([1e10]), samples=np.asarray([1.0, 64.0]), estimate=row, low=row / 2,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax.calibration.identify import _slopes
 from t2jax.errors import InputError, Refusal
-from t2jax.fit.result import Certificate
+from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
+from t2jax.validation.identify import _slopes
 
 PARAMS = np.repeat(np.geomspace(1e7, 2e9, 4), 4)
 RATIO = np.tile(np.geomspace(5, 500, 4), 4)
@@ -187,10 +187,10 @@ def test_a_design_that_answers_is_described(run):
     assert code == 0
     told = json.loads(printed, parse_constant=pytest.fail)
     found = t2.fit(runs, "additive", objective="huber")
-    known = t2.profile(found, "alpha")["alpha"]
+    known = t2.profile(found, "alpha", level=0.95)["alpha"]
     ends = told["exponents"]["alpha"]
     assert (ends["low"], ends["high"]) == pytest.approx((known.low, known.high))
-    draws = t2.bootstrap(found, draws=64, progress=False)
+    draws = t2.bootstrap(found, n_draws=64, progress=False)
     many = draws.law.coefficients()
     share = np.corrcoef(many["E"], many["beta"])[0, 1]
     assert told["correlation"]["beta"] == pytest.approx(share)

@@ -228,9 +228,9 @@ def test_the_inference_budget_can_bind_at_one_sample():
     assert "already exceeds the inference budget" in " ".join(best.chinchilla.status)
 
 
-def ensemble_around(law: Law, draws: int, hull: Hull | None = None) -> Ensemble:
+def ensemble_around(law: Law, n_draws: int, hull: Hull | None = None) -> Ensemble:
     rng = np.random.default_rng(0)
-    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(draws)), law)
+    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(n_draws)), law)
     return Ensemble(law=many, point=law, kind="simulation", unit="none", hull=hull)
 
 
@@ -336,3 +336,12 @@ def test_misuse_is_refused():
         optimum(jax.tree.map(lambda x: np.full(5, x), CHECK), BOTH)
     with pytest.raises(InputError, match="array of training budgets"):
         frontier(CHECK, BOTH)
+
+
+def test_the_summary_calls_the_value_by_its_name():
+    plain = optimum(Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283),
+                    Budget(train_flops=1e21))  # fmt: skip
+    assert "loss, nats" in plain.summary()
+    assert "pass@k" not in plain.summary()
+    sampled = optimum(CHECK, Budget(train_flops=1e21, inference_flops=2e12))
+    assert "mean -log pass@k, nats" in sampled.summary()

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 
 from t2jax import InputError, Observations, Refusal, bootstrap, fit, laws
-from t2jax.fit.paper import E_SHARES, isoflop_weights
+from t2jax.fitting.paper import E_SHARES, isoflop_weights
 
 TRUE = laws.T2LossPaper(E=0.6, A=80.0, B=300.0, G=2.0, alpha=0.3, beta=0.32, gamma=0.25)
 

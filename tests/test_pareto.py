@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import t2jax as t2
-from t2jax.calibration.covariance import coefficients_covariance, in_units, spread
-from t2jax.calibration.model import Setup
-from t2jax.calibration.profile import settled_at
-from t2jax.uncertainty.pareto import RELIABLE, pareto_k
+from t2jax.validation.covariance import coefficients_covariance, in_units, variance_of
+from t2jax.validation.held_fit import Setup
+from t2jax.validation.pareto import RELIABLE, pareto_k
+from t2jax.validation.profile import settled_at
 
 
 def ratios(seed: int, size: int, power: float) -> np.ndarray:
@@ -70,19 +70,19 @@ def quiet() -> t2.FitResult:
 
 
 def test_laplace_intervals_say_how_quadratic_the_squares_are(quiet):
-    sharp = t2.profile(quiet, "alpha", method="laplace")
+    sharp = t2.profile(quiet, "alpha", level=0.95, method="laplace")
     assert sharp.k_hat is not None
     assert sharp.k_hat < 0.5
     assert "Pareto k-hat of draws from it: 0." in sharp.summary()
     assert not any("k-hat" in note for note in sharp.notes)
-    vague = t2.profile(simulated(0.05), "alpha", method="laplace")
+    vague = t2.profile(simulated(0.05), "alpha", level=0.95, method="laplace")
     assert vague.k_hat is not None
     assert vague.k_hat > RELIABLE
     assert any("far from quadratic" in note for note in vague.notes)
     assert t2.profile(quiet, "alpha").k_hat is None
 
 
-def test_the_covariance_is_the_spread_in_every_direction(quiet):
+def test_the_covariance_is_the_variance_in_every_direction(quiet):
     with jax.enable_x64(True):
         setup = Setup.of(
             quiet.law, quiet.observations, objective="huber", samples=None, box=None, plan=None,
@@ -92,5 +92,5 @@ def test_the_covariance_is_the_spread_in_every_direction(quiet):
             units = in_units(settled_at(setup), jnp.asarray(setup.places), method)
             whole = coefficients_covariance(units, method)
             for way in np.random.default_rng(0).normal(size=(3, 5)):
-                one = spread(units, jnp.asarray(way), method).variance
+                one = variance_of(units, jnp.asarray(way), method).variance
                 assert float(way @ np.asarray(whole) @ way) == pytest.approx(float(one), rel=1e-9)

@@ -161,27 +161,3 @@ def test_log_pass_in_single_precision_is_finite_and_right_to_five_digits():
     assert ours.dtype == np.float32
     assert ours == pytest.approx(exact, rel=1e-4, abs=1e-30)
     assert float(at_zero) == pytest.approx(-1, abs=1e-5)
-
-
-@settings(deadline=None)
-@given(st.floats(1e-3, 0.999), st.integers(1, 2000))
-def test_first_success_estimates_neg_log_pass_without_bias(p, k):
-    tries = np.arange(1, int(60 / p) + 2 * k + 2)  # the rest weighs exp(-60)
-    chance = p * np.exp((tries - 1) * np.log1p(-p))
-    mean = (chance * passk.harmonic_neg_log_pass(tries, k)).sum()
-    exact = -np.log(-np.expm1(k * np.log1p(-p)))
-    assert mean == pytest.approx(exact, rel=1e-9, abs=1e-14)
-
-
-def test_first_success_gives_harmonic_numbers():
-    tries = np.arange(1, 5001)
-    exact = np.r_[0, np.cumsum(1 / tries[:-1])]
-    assert passk.harmonic_neg_log_pass(tries, 1) == pytest.approx(exact, rel=1e-12)
-    assert passk.harmonic_neg_log_pass([[4], [5]], [1, 4]) == pytest.approx(
-        np.array([[11 / 6, 0], [25 / 12, 1]]), rel=1e-12
-    )
-    assert passk.harmonic_neg_log_pass(10**15, 1) == pytest.approx(
-        np.log(1e15) + np.euler_gamma, rel=1e-12
-    )
-    with pytest.raises(InputError, match="first_success contains 0"):
-        passk.harmonic_neg_log_pass(0, 1)

@@ -10,21 +10,21 @@ import pandas as pd
 import pytest
 from law_cases import value
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from scipy import special, stats
+from scipy import stats
 
 from t2jax._precision import double
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult, fit
-from t2jax.fit.counts import rising, rising_log_likelihood
-from t2jax.fit.rows import Rows
+from t2jax.fitting import FitResult, fit
+from t2jax.fitting.count_likelihood import log_likelihood, tally_of
+from t2jax.fitting.rows import Rows
 from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
+from t2jax.uncertainty.log_posterior import nested_t_log_density
 from t2jax.uncertainty.posterior import _apart, _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import _nest, prepare
 from t2jax.uncertainty.priors import default_priors, log_density
-from t2jax.uncertainty.target import mixed_log_likelihood, nested_t_log_density
 
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
 TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)
@@ -48,7 +48,7 @@ def fitted(table) -> FitResult:
 
 @pytest.fixture(scope="module")
 def draws(fitted) -> Ensemble:
-    return posterior(fitted, draws=600, warmup=300, progress=False)
+    return posterior(fitted, n_draws=600, warmup=300, progress=False)
 
 
 def counts_table(impossible: float = 0.0, spread: float = 0.0) -> Observations:
@@ -94,22 +94,12 @@ def test_impossible_questions_are_a_mixture_with_zero():
     mass = stats.betabinom.pmf(successes, trials, a[:, None], b[:, None])
     mass = share * (successes == 0) + (1 - share) * mass
     want = np.sum(np.where(trials > 0, np.log(mass), 0.0), axis=1)
-    # Binomial coefficients of cells are part of both.
     with jax.enable_x64(True):
-        given = (jnp.asarray(x, float) for x in (a, b, successes, trials, np.ones(4), share))
-        assert np.asarray(mixed_log_likelihood(*given)) == pytest.approx(want, rel=1e-10)
-        # The quick form leaves the binomial coefficients out.
-        constant = np.log(special.comb(trials, successes)).sum(axis=1)
-        quick = rising(successes, trials, apart=True)
-        assert quick is not None
-        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, jnp.asarray(share))
-        assert np.asarray(found) + constant == pytest.approx(want, rel=1e-10)
-        quick = rising(successes, trials, apart=False)
-        assert quick is not None
-        found = rising_log_likelihood(jnp.asarray(a), jnp.asarray(b), quick, None)
+        counts, point = tally_of(successes, trials), (jnp.asarray(a), jnp.asarray(b))
+        found = log_likelihood(*point, counts, jnp.asarray(share))
+        assert np.asarray(found) == pytest.approx(want, rel=1e-10)
         plain = stats.betabinom.logpmf(successes, trials, a[:, None], b[:, None]).sum(axis=1)
-        assert np.asarray(found) + constant == pytest.approx(plain, rel=1e-10)
-    assert rising(successes, trials * 1000, apart=False) is None
+        assert np.asarray(log_likelihood(*point, counts)) == pytest.approx(plain, rel=1e-10)
 
 
 def test_the_density_is_that_of_scipy(fitted, table):
@@ -222,7 +212,7 @@ def test_a_fit_that_is_not_among_its_draws_is_named(draws, fitted):
 
 def test_short_chains_are_refused_unless_asked_for(fitted):
     short = {"draws": 40, "warmup": 20, "progress": False}
-    with pytest.raises(Refusal, match=r"effective draws.*use draws=80"):
+    with pytest.raises(Refusal, match=r"effective draws.*use n_draws=80"):
         posterior(fitted, **short)
     kept = posterior(fitted, allow_failed=True, **short)
     assert kept.diagnostics["failed"]

@@ -12,8 +12,8 @@ from t2jax._precision import double
 from t2jax.errors import InputError
 from t2jax.laws import Additive
 from t2jax.observations import Observations
-from t2jax.uncertainty.choice import question_scores, shared_moves
 from t2jax.uncertainty.prepare import _influence, _likelihood_stage, _minimise, _sharing, prepare
+from t2jax.uncertainty.question_choice import question_scores, shared_moves
 
 TRUE = Additive(E=1.7, A=400.0, B=430.0, alpha=0.34, beta=0.3)
 RUNS, STOPS = 16, 5
@@ -178,7 +178,7 @@ def test_the_posterior_of_likelihoods_is_as_wide_as_the_bootstrap():
     """Two accounts of the same noise, of runs and of questions: within a third of each other."""
     fit = t2.fit(t2.datasets.load_ladder(), law="softplus", samples=(1, 16, 256))
     chains = t2.posterior(fit, target_accept=0.98, progress=False)
-    refits = t2.bootstrap(fit, draws=300, progress=False)
+    refits = t2.bootstrap(fit, n_draws=300, progress=False)
     assert chains.unit == "trunk"
     budget = t2.Budget(train_flops=1e12, inference_flops=1e6)
     spread = []

@@ -5,6 +5,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import tomllib
+
+import t2jax
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -20,14 +23,18 @@ PUBLIC = [
     "Extrapolation",
     "FitResult",
     "Frontier",
+    "Huber",
     "Identification",
     "InputError",
+    "Interval",
     "Observations",
     "Optimum",
     "Prior",
     "Profile",
     "Purchase",
     "Refusal",
+    "Rival",
+    "Sensitivity",
     "Status",
     "bootstrap",
     "calibrate",
@@ -39,6 +46,7 @@ PUBLIC = [
     "frontier",
     "identify",
     "laws",
+    "load",
     "optimum",
     "pass_at_k",
     "posterior",
@@ -70,8 +78,6 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_the_public_names_are_exactly_these():
-    import t2jax
-
     assert sorted(t2jax.__all__) == PUBLIC
     assert len(set(t2jax.__all__)) == len(t2jax.__all__)
     missing = [name for name in PUBLIC if not hasattr(t2jax, name)]
@@ -79,16 +85,19 @@ def test_the_public_names_are_exactly_these():
 
 
 def test_the_names_are_functions_and_classes_whatever_was_imported_first():
-    # `fit`, `optimum` and `report` are rooms as well as functions: importing the room binds the
-    # module to the same attribute of the package.
+    # Importing a room binds it to an attribute of the package: none may be called like a function.
     code = (
-        "import importlib, json, t2jax\n"
-        "for room in ('fit', 'uncertainty', 'optimum', 'calibration', 'report', 'laws',\n"
-        "             'datasets'):\n"
-        "    importlib.import_module('t2jax.' + room)\n"
+        "import importlib, json, pkgutil, t2jax\n"
+        "for found in pkgutil.iter_modules(t2jax.__path__):\n"
+        "    if found.name != '__main__': importlib.import_module('t2jax.' + found.name)\n"
         f"print(json.dumps([n for n in {CALLABLE} if not callable(getattr(t2jax, n))]))"
     )
     assert json.loads(python(code)) == []
+
+
+def test_the_version_is_that_of_the_package():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert t2jax.__version__ == found
 
 
 def test_importing_loads_nothing_heavy_and_leaves_no_arrays():

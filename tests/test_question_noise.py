@@ -22,12 +22,12 @@ def table(factor: np.ndarray) -> t2.Observations:
 
 
 def fitted(runs: t2.Observations) -> t2.FitResult:
-    return t2.fit(runs, objective="huber", n_starts=1)
+    return t2.fit(runs, "additive", objective="huber", n_starts=1)
 
 
 def errors(runs: t2.Observations) -> np.ndarray:
     """Standard errors of the two exponents, in their logs."""
-    found = t2.profile(fitted(runs), NAMES, method="laplace")
+    found = t2.profile(fitted(runs), NAMES, level=0.95, method="laplace")
     return np.array([found[name].standard_error for name in NAMES])
 
 

@@ -103,7 +103,7 @@ def test_the_commands_run_in_their_order(tmp_path: pathlib.Path, monkeypatch, ca
     names = [f"{n:.3g}-{r:.3g}" for n, r in zip(params, ratio, strict=True)]
     t2.Observations(kind="loss", run=np.array(names), params=params, tokens=params * ratio,
                     samples=samples, loss=value * np.exp(noise)).write("runs.csv")  # fmt: skip
-    t2.bootstrap(t2.fit(t2.read("runs.csv"), "t2_loss"), draws=100).save("draws.npz")
+    t2.bootstrap(t2.fit(t2.read("runs.csv"), "t2_loss"), n_draws=100).save("draws.npz")
     pathlib.Path("plan.toml").write_text(
         "[budget]\ndollars = 5e6\nquestions = 1e9\ntokens_per_sample = 500\n"
         "[budget.cost]\nhardware = 'h100'\ndollars_per_hour = 2\n"

@@ -23,9 +23,9 @@ from t2jax import (
     optimum,
     regret,
 )
+from t2jax.decision.purchase import evaluations, training_run
+from t2jax.decision.regret import lattice
 from t2jax.laws import Additive, T2Loss, predict
-from t2jax.optimum.purchase import evaluations, training_run
-from t2jax.optimum.regret import lattice
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
 SAMPLES = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)

@@ -17,10 +17,11 @@ import t2jax as t2
 from t2jax.errors import InputError
 from t2jax.hull import Hull
 from t2jax.laws import Additive, BetaMonotone, Softplus, predict
-from t2jax.optimum.inside import inside
-from t2jax.report import FILES, Companion, check_folder, figures, report, tables
-from t2jax.report.companion import predicted
-from t2jax.report.folder import json_ready
+from t2jax.planner import Companion
+from t2jax.planner.companion import predicted
+from t2jax.planning.rivals.in_range import inside
+from t2jax.reporting import FILES, check_folder, figures, report, tables
+from t2jax.reporting.folder import json_ready
 
 INFERENCE = 1.8e6
 
@@ -30,7 +31,7 @@ def ladder():
     """One fit of the built-in ladder, with what follows from it."""
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs, law="softplus", n_starts=2, samples=[1, 16, 256])
-    draws = t2.bootstrap(fit, draws=24)
+    draws = t2.bootstrap(fit, n_draws=24)
     budget = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
     best = t2.optimum(draws, budget)
     flops = np.geomspace(*fit.hull.train_flops, 9)
@@ -113,7 +114,7 @@ def test_the_isoflop_minima_lie_on_their_curves_and_below_them(ladder):
 
 def points(fit, inference):
     """The measured points, which there must be."""
-    found = figures.measured(fit, inference)
+    found = figures.measured_points(fit, inference)
     assert found is not None
     return found
 
@@ -156,8 +157,8 @@ def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):
     n, _, _ = points(fit, 2 * 20_000.0)
     assert n.max() <= 20_000 < runs.params.max()
     assert len(n) == np.sum(runs.params <= 20_000)
-    assert figures.measured(fit, 2.0) is None
-    assert figures.measured(dataclasses.replace(fit, observations=None), None) is None
+    assert figures.measured_points(fit, 2.0) is None
+    assert figures.measured_points(dataclasses.replace(fit, observations=None), None) is None
 
 
 def test_no_tick_labels_overlap(ladder):

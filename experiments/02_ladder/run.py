@@ -9,7 +9,7 @@ import numpy as np
 
 import t2jax as t2
 from t2jax.datasets import load_questions
-from t2jax.optimum import measured
+from t2jax.planner import measured
 
 HERE = pathlib.Path(__file__).resolve().parent
 VARIANTS = ("base", "ft", "sft")

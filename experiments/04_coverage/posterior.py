@@ -22,7 +22,7 @@ def ends(fit: t2.FitResult, budget: t2.Budget) -> dict[str, np.ndarray]:
     try:
         draws = t2.posterior(fit, progress=False)
     except t2.Refusal:
-        draws = t2.posterior(fit, draws=4000, warmup=1000, target_accept=0.98, progress=False)
+        draws = t2.posterior(fit, n_draws=4000, warmup=1000, target_accept=0.98, progress=False)
     best = t2.optimum(draws, budget, chinchilla=False, progress=False).draws
     found = draws.law.coefficients() | {n: getattr(best, n) for n in ("params", "tokens_per_param")}
     return {n: np.nanquantile(np.asarray(found[n], float), [TAIL, 1 - TAIL]) for n in SHOWN}

@@ -92,7 +92,7 @@ class World:
 
 def draws_of(fit: t2.FitResult, budget: t2.Budget, unit: str) -> dict[str, np.ndarray]:
     """Percentile intervals of a bootstrap: ends by quantity [2, levels]."""
-    draws = t2.bootstrap(fit, draws=DRAWS, unit=unit, progress=False)
+    draws = t2.bootstrap(fit, n_draws=DRAWS, unit=unit, progress=False)
     best = t2.optimum(draws, budget, chinchilla=False, progress=False).draws
     found = dict(draws.law.coefficients())
     found |= {name: getattr(best, name) for name in ("params", "tokens_per_param")}

@@ -58,7 +58,7 @@ def cell(name: str, checkpoints: int, *, one_run: bool = False) -> dict:
     )
     naive = t2.calibrate(
         table, law, budget=budget, tables=NAIVE_TABLES, methods=["row bootstrap", "bootstrap"],
-        draws=DRAWS, **noise,
+        n_draws=DRAWS, **noise,
     )  # fmt: skip
     out = found.to_dict()
     out["coverage"] |= naive.to_dict()["coverage"]

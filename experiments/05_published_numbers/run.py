@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
         return 2
     runs = read(pathlib.Path(words[0]))
     fit = t2.fit(runs, law="additive", objective="huber", delta=1e-3)
-    draws = t2.bootstrap(fit, draws=DRAWS, unit="row", progress=False)
+    draws = t2.bootstrap(fit, n_draws=DRAWS, unit="row", progress=False)
     robust = t2.fit(runs, law="additive")
     start = time.process_time()
     posterior = t2.posterior(robust, progress=False)

@@ -158,7 +158,7 @@ def pythia_unseen(folder: pathlib.Path) -> Iterator[str]:
     cells = [f"{mean(e):5.2f}   -  {np.isfinite(e).sum():3d}" for e in errors]
     yield line("regression on log N, log D, log k", cells)
     samplers = {
-        "bootstrap": lambda fit: t2.bootstrap(fit, draws=100, progress=False),
+        "bootstrap": lambda fit: t2.bootstrap(fit, n_draws=100, progress=False),
         "posterior of questions": lambda fit: t2.posterior(
             fit, effects="none", progress=False, warmup=1000, target_accept=0.98
         ),

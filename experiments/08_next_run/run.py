@@ -87,7 +87,7 @@ def campaign(seed: int, repeat: int, strategy: str) -> list[dict[str, float | st
         if purchase == ROUNDS:
             return out
         if strategy == "design":
-            draws = t2.bootstrap(fit, draws=DRAWS, unit="run", seed=repeat, progress=False)
+            draws = t2.bootstrap(fit, n_draws=DRAWS, unit="run", seed=repeat, progress=False)
             chosen = t2.design(draws, BUDGET, candidates=pairs, noise=NOISE, purchases=1,
                                simulate=False).picks[0].purchase  # fmt: skip
             n, d = chosen.params, chosen.tokens

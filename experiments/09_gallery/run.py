@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import t2jax as t2
-from t2jax.report import figures
+from t2jax.reporting import figures
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -85,20 +85,20 @@ def collect() -> list[Drawn]:
     """Every figure: its name, what it shows, and how it is drawn."""
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs, law="softplus", samples=KS)
-    draws = t2.bootstrap(fit, draws=200, progress=False)
+    draws = t2.bootstrap(fit, n_draws=200, progress=False)
     budget = t2.Budget(train_flops=TRAIN, inference_flops=INFERENCE)
     best, front = t2.optimum(draws, budget), frontier_of(draws, fit.hull)
     others = {}
     for label, variant in VARIANTS.items():
         table = runs if variant == "base" else t2.datasets.load_ladder(variant=variant)
         other = t2.fit(table, law="softplus", samples=KS)
-        drawn = draws if variant == "base" else t2.bootstrap(other, draws=200, progress=False)
+        drawn = draws if variant == "base" else t2.bootstrap(other, n_draws=200, progress=False)
         others[label] = front if variant == "base" else frontier_of(drawn, other.hull)
     spend = np.geomspace(3e21, 1e26, 41)
     published = t2.frontier(PUBLISHED, t2.Budget(train_flops=spend))
     seen, told, out = held_out()
     accuracy = t2.fit(runs, law="beta_monotone", samples=KS)
-    spread = t2.bootstrap(accuracy, draws=100, progress=False)
+    spread = t2.bootstrap(accuracy, n_draws=100, progress=False)
     curves, laws = measured_curves(accuracy, spread)
     posterior = t2.posterior(fit, seed=0, target_accept=0.98, progress=False)
     decision = t2.regret(draws, budget)
@@ -157,7 +157,7 @@ def page(drawn: list[Drawn]) -> str:
     """The gallery in Markdown; GitHub shows the look that suits the reader's."""
     lines = [
         "# Gallery", "",
-        "Every figure of `t2jax.report.figures`, drawn from the built-in ladder by "
+        "Every figure of `t2jax.reporting.figures`, drawn from the built-in ladder by "
         "[experiments/09_gallery](../experiments/09_gallery/README.md). Panels take `ax=` and give "
         'it back; `with figures.theme("dark"):` draws for a dark page. Each stands here on its '
         "own paper: light, then dark.",

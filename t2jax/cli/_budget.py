@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from t2jax.cli._options import arg
 from t2jax.errors import InputError
 
-__all__ = ["PlanOptions", "read_toml", "sweep"]
+__all__ = ["BudgetOptions", "read_toml", "sweep"]
 
 _PLAIN = (
     "train_flops", "inference_flops", "total_flops", "dollars", "target_loss", "target_pass_at_k",
@@ -22,8 +22,8 @@ _COST = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PlanOptions:
-    """Everything that a budget can hold."""
+class BudgetOptions:
+    """What may be spent or must be reached, and what it costs: everything a budget can hold."""
 
     train_flops: Annotated[str, arg("training compute, 6ND", "FLOPS")] = ""
     inference_flops: Annotated[
@@ -77,7 +77,7 @@ class PlanOptions:
         values = read_toml(self.budget) if self.budget else {}
         cost = dict(values.pop("cost", {}))
         # A budget named on the command line replaces the file's, not joins it.
-        from t2jax.optimum.budget import GOALS
+        from t2jax.planning.budget import GOALS
 
         if any(getattr(self, name) for name in GOALS):
             values = {name: value for name, value in values.items() if name not in GOALS}

@@ -8,12 +8,12 @@ import tyro
 from t2jax.cli._flags import numbers
 
 if TYPE_CHECKING:
-    from t2jax.fit import FitResult
+    from t2jax.fitting import FitResult
     from t2jax.observations import Observations
-    from t2jax.optimum import Budget
+    from t2jax.planning import Budget
 
 __all__ = [
-    "BudgetOptions",
+    "CapOptions",
     "DrawsOptions",
     "FitOptions",
     "IntervalOptions",
@@ -120,7 +120,7 @@ class IntervalOptions(FitOptions, TableOptions):
     def fitted(self) -> "FitResult":
         """Read and fit, unless the design cannot tell the coefficients apart."""
         import t2jax as t2
-        from t2jax.cli._defaults import default_law
+        from t2jax.fitting.default import default_law
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)
@@ -138,7 +138,7 @@ class IntervalOptions(FitOptions, TableOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BudgetOptions:
+class CapOptions:
     """Caps on a plan."""
 
     max_params: Annotated[float | None, arg("cap on parameters", "N")] = None

@@ -4,13 +4,14 @@ import dataclasses
 from typing import Annotated
 
 from t2jax.cli import _terminal
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import DrawsOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(DrawsOptions):
+class Command(CertifiedOptions, DrawsOptions):
     """Resample a fit by whole runs, crossed with questions, and print coefficient intervals.
 
     Example: t2jax bootstrap fit.json runs.csv --draws 1000 -o draws.npz
@@ -27,14 +28,14 @@ class Command(DrawsOptions):
     def run(self) -> None:
         """Read, resample, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import check_design
+        from t2jax.validation.design_check import check_design
 
-        fit = t2.FitResult.load(self.model)
+        fit = self.load_fit(self.model)
         runs = self.read(self.table)
         check_design(runs, fit.law, fit.samples)
         _terminal.announce(f"{self.draws} refits of law '{fit.law.name}'")
         draws = t2.bootstrap(
-            fit, runs=runs, draws=self.draws, unit=self.unit or None, scheme=self.scheme,
+            fit, runs=runs, n_draws=self.draws, unit=self.unit or None, scheme=self.scheme,
             seed=self.seed,
         )  # fmt: skip
         if self.out:

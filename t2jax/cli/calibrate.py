@@ -5,13 +5,14 @@ import json
 from typing import Annotated
 
 from t2jax.cli import _terminal
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import IntervalOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(IntervalOptions):
+class Command(CertifiedOptions, IntervalOptions):
     """Simulate tables on this design, refit them, and say which intervals may be believed.
 
     Example: t2jax calibrate runs.csv --law additive --tables 400 -o coverage.json
@@ -26,9 +27,10 @@ class Command(IntervalOptions):
         import t2jax as t2
 
         budget, fit = self.budget(), self.fitted()
+        self.certified(fit)
         _terminal.announce(f"{self.tables} simulated tables of law '{fit.law.name}'")
         found = t2.calibrate(
-            fit, budget=budget, tables=self.tables, draws=self.draws, unit=self.unit or None,
+            fit, budget=budget, tables=self.tables, n_draws=self.draws, unit=self.unit or None,
             seed=self.seed,
         )  # fmt: skip
         if self.out:

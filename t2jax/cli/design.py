@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._budget import PlanOptions
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
@@ -15,7 +16,7 @@ __all__ = ["Command", "candidate_runs"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(PlanOptions):
+class Command(CertifiedOptions, BudgetOptions):
     """Which runs to buy next for the largest fall in expected regret per FLOP.
 
     The budget is the plan's, as for `t2jax optimum`; --most caps the price of one run.
@@ -45,18 +46,17 @@ class Command(PlanOptions):
     def run(self) -> None:
         """Load, rank, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import load_model
-        from t2jax.report.folder import json_ready
+        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         if any(isinstance(value, list) for value in description.values()):
             raise InputError("a design serves one budget", remedy="give numbers, no LOW:HIGH:COUNT")
         budget = t2.Budget.from_dict(description)
-        model = load_model(self.model)
+        model = self.load_model(self.model)
         if not isinstance(model, t2.Ensemble):
             raise InputError("a design needs draws", source=self.model,
                              remedy="make them with `t2jax bootstrap`")  # fmt: skip
-        plan = t2.design(
+        found = t2.design(
             model,
             budget,
             candidates=candidate_runs(self.candidates),
@@ -67,11 +67,11 @@ class Command(PlanOptions):
             most=self.most,
             seed=self.seed,
         )
-        text = json.dumps(json_ready(plan.to_dict()))
+        text = json.dumps(json_ready(found.to_dict()))
         if self.out:
             _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
         if self.out != "-":
-            _terminal.say(text if self.json else plan.summary())
+            _terminal.say(text if self.json else found.summary())
 
 
 def candidate_runs(text: str) -> list[tuple[float, float]] | None:

@@ -29,7 +29,8 @@ class Command(FitOptions, TableOptions):
     def run(self) -> None:
         """Read, fit, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import check_design, default_law
+        from t2jax.fitting.default import default_law
+        from t2jax.validation.design_check import check_design
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)

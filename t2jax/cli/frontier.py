@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._budget import PlanOptions
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
@@ -15,7 +16,7 @@ __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(PlanOptions):
+class Command(CertifiedOptions, BudgetOptions):
     """The optimum along a sweep of budgets, written LOW:HIGH:COUNT at equal steps in logs.
 
     One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k sweeps.
@@ -34,9 +35,8 @@ class Command(PlanOptions):
     def run(self) -> None:
         """Load, optimise, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import load_model
-        from t2jax.optimum.budget import GOALS
-        from t2jax.report.folder import json_ready
+        from t2jax.planning.budget import GOALS
+        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         for name in GOALS:
@@ -46,7 +46,7 @@ class Command(PlanOptions):
                 raise InputError(f"{flag} '{value:g}' is no sweep",
                                  remedy=f"e.g. {flag} 1e16:1e21:64")  # fmt: skip
         budget = t2.Budget.from_dict(description)
-        front = t2.frontier(load_model(self.model), budget, memory=self.memory)
+        front = t2.frontier(self.load_model(self.model), budget, memory=self.memory)
         if self.out:
             _terminal.write(self.out, front.save)
         if self.out != "-":

@@ -29,11 +29,11 @@ class Command(FitOptions, TableOptions):
 
     def run(self) -> None:
         """Read, judge the design, fit, profile, resample, print."""
-        from t2jax.calibration.examine import examine
-        from t2jax.cli._defaults import default_law
+        from t2jax.fitting.default import default_law
+        from t2jax.validation.examine import examine
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)
         _terminal.announce(f"what the rows tell of law '{law}'")
-        found = examine(runs, law, draws=self.draws, seed=self.seed, **self.fit_arguments())
+        found = examine(runs, law, n_draws=self.draws, seed=self.seed, **self.fit_arguments())
         _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())

@@ -7,7 +7,8 @@ from typing import Annotated
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._budget import PlanOptions
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
@@ -15,7 +16,7 @@ __all__ = ["Command", "named_models"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(PlanOptions):
+class Command(CertifiedOptions, BudgetOptions):
     """The best parameters, training tokens and samples under a budget.
 
     One of --train-flops, --total-flops, --dollars, --target-loss, --target-pass-at-k.
@@ -45,15 +46,14 @@ class Command(PlanOptions):
     def run(self) -> None:
         """Load, optimise, write, print."""
         import t2jax as t2
-        from t2jax.cli._defaults import load_model
-        from t2jax.report.folder import json_ready
+        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         if any(isinstance(value, list) for value in description.values()):
             raise InputError("an optimum has one budget", remedy="sweep with `t2jax frontier`")
         rivals = named_models(self.compare)
         budget = t2.Budget.from_dict(description)
-        model = load_model(self.model)
+        model = self.load_model(self.model)
         best = t2.optimum(model, budget, method=self.method, rivals=rivals)
         told = {**best.to_dict(), "budget": budget.to_dict()}
         summary = best.summary()

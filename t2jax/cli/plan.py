@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._options import BudgetOptions, FitOptions, TableOptions, arg, positional
+from t2jax.cli._models import CertifiedOptions
+from t2jax.cli._options import CapOptions, FitOptions, TableOptions, arg, positional
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.cli._defaults import Budgets
-    from t2jax.fit import FitResult
+    from t2jax.fitting import FitResult
     from t2jax.observations import Observations
-    from t2jax.report import Companion
+    from t2jax.planner import Companion
+    from t2jax.planner.budgets import Budgets
 
 __all__ = ["Command"]
 
@@ -24,7 +25,7 @@ _COMPANION_DRAWS = 300  # enough for a 90% interval, at a third of the time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(BudgetOptions, FitOptions, TableOptions):
+class Command(CertifiedOptions, CapOptions, FitOptions, TableOptions):
     """Plan a training run: its size, its tokens, and the samples to draw of it per question.
 
     Fits a law, resamples it, finds the optimum beside Chinchilla's choice, writes a report.
@@ -57,12 +58,15 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import Budgets, check_design, decide, default_law, profiled
+        from t2jax.fitting.default import default_law
         from t2jax.laws import template
-        from t2jax.optimum import measured
-        from t2jax.optimum.inside import inside
-        from t2jax.report import check_folder, report, tables
-        from t2jax.report.folder import json_ready, optimum_dict
+        from t2jax.planner import measured
+        from t2jax.planner.budgets import Budgets
+        from t2jax.planner.optional import decide, profiled
+        from t2jax.planning.rivals.in_range import inside
+        from t2jax.reporting import check_folder, report, tables
+        from t2jax.reporting.folder import json_ready, optimum_dict
+        from t2jax.validation.design_check import check_design
 
         check_folder(self.out)
         runs = self.read(self.table)
@@ -83,6 +87,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
         )
         budget = self._budget(budgets)
         fit = self._fit(runs, law, **arguments)
+        self.certified(fit)
         draws = self._bootstrap(fit, self.draws)
         _terminal.announce("finding the optimum", quiet=self.quiet)
         best = t2.optimum(draws, budget, progress=not self.quiet)
@@ -166,7 +171,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
 
         _terminal.announce(f"{draws} refits of law '{fit.law.name}'", quiet=self.quiet)
         return t2.bootstrap(
-            fit, draws=draws, unit=self.unit or None, seed=self.seed, progress=not self.quiet
+            fit, n_draws=draws, unit=self.unit or None, seed=self.seed, progress=not self.quiet
         )
 
     def _companion(
@@ -174,7 +179,7 @@ class Command(BudgetOptions, FitOptions, TableOptions):
     ) -> "Companion":
         """The accuracy law on the same questions, which turns plans into pass@k."""
         import t2jax as t2
-        from t2jax.report import Companion
+        from t2jax.planner import Companion
 
         fit = self._fit(runs, _COMPANION, samples=samples)
         draws = self._bootstrap(fit, min(self.draws, _COMPANION_DRAWS))

@@ -4,13 +4,14 @@ import dataclasses
 from typing import Annotated
 
 from t2jax.cli import _terminal
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import DrawsOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(DrawsOptions):
+class Command(CertifiedOptions, DrawsOptions):
     """Sample the posterior of a fit by NUTS, judge the chains, and print intervals.
 
     Example: t2jax posterior fit.json runs.csv --chains 4 -o draws.npz
@@ -33,14 +34,14 @@ class Command(DrawsOptions):
         """Read, sample, write, print."""
         import t2jax as t2
 
-        fit = t2.FitResult.load(self.model)
+        fit = self.load_fit(self.model)
         runs = self.read(self.table)
         _terminal.announce(f"the posterior of law '{fit.law.name}'")
         draws = t2.posterior(
             fit,
             runs=runs,
             seed=self.seed,
-            draws=self.draws,
+            n_draws=self.draws,
             chains=self.chains,
             warmup=self.warmup,
             effects=self.effects or None,

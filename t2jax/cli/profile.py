@@ -5,19 +5,20 @@ import json
 from typing import Annotated
 
 from t2jax.cli import _terminal
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import IntervalOptions, arg
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(IntervalOptions):
+class Command(CertifiedOptions, IntervalOptions):
     """Intervals of coefficients, and of N*, D*, k* under two budgets, by profile likelihood.
 
     Example: t2jax profile runs.csv --train-flops 2.56e19 --inference-flops 2e9
     """
 
-    level: Annotated[float, arg("of the intervals", "SHARE")] = 0.95
+    level: Annotated[float, arg("of the intervals", "SHARE")] = 0.9
     method: Annotated[str, arg("profile, or laplace: its quadratic approximation", "NAME")] = (
         "profile"
     )
@@ -25,9 +26,10 @@ class Command(IntervalOptions):
     def run(self) -> None:
         """Read, fit, profile, write, print."""
         import t2jax as t2
-        from t2jax.report.folder import json_ready
+        from t2jax.reporting.folder import json_ready
 
         budget, fit = self.budget(), self.fitted()
+        self.certified(fit)
         _terminal.announce(f"intervals of law '{fit.law.name}'")
         found = t2.profile(
             fit, budget=budget, level=self.level, unit=self.unit or None, method=self.method

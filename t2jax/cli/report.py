@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from t2jax.cli import _terminal
-from t2jax.cli._budget import PlanOptions
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.fit import FitResult
+    from t2jax.fitting import FitResult
     from t2jax.uncertainty import Ensemble
 
 __all__ = ["Command", "middle", "paired"]
@@ -23,7 +24,7 @@ _REACH = 31.6  # of a sweep about a lifetime budget: a decade and a half to eith
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(PlanOptions):
+class Command(CertifiedOptions, BudgetOptions):
     """Write the report of a fit: tables, figures, and a page whose planner needs no network.
 
     Without a budget it plans in the middle of the table.
@@ -46,13 +47,17 @@ class Command(PlanOptions):
         import numpy as np
 
         import t2jax as t2
-        from t2jax.cli._defaults import decide
-        from t2jax.optimum.budget import GOALS
-        from t2jax.optimum.inside import inside
-        from t2jax.report import Companion, check_folder, report
+        from t2jax.planner import Companion
+        from t2jax.planner.optional import decide
+        from t2jax.planning.budget import GOALS
+        from t2jax.planning.rivals.in_range import inside
+        from t2jax.reporting import check_folder, report
 
         check_folder(self.out)
         (fit, draws), *others = paired(self.models)
+        for one, drawn in ((fit, draws), *others):
+            self.certified(one)
+            self.certified(drawn)
         given = self.description()
         if any(isinstance(value, list) for value in given.values()):
             raise InputError("a report has one budget", remedy="sweep with `t2jax frontier`")

@@ -1,18 +1,32 @@
 """Scaling laws: pure functions of params, tokens and samples, one per file.
 
-`REGISTRY` maps each name to its class. Adding a law is one file and one line here.
+`REGISTRY` maps the name of each law that comes with t2jax to its class. A law of your own needs no
+line here: `@final_law` makes it known by its name wherever its module has been imported.
 """
 
 import difflib
 from typing import Any
 
 from t2jax.errors import InputError
+from t2jax.laws._law import DEFINED
 from t2jax.laws._law import Centre as Centre
 from t2jax.laws._law import Coefficient as Coefficient
 from t2jax.laws._law import Law as Law
+from t2jax.laws._law import Role as Role
 from t2jax.laws._law import final_law as final_law
+from t2jax.laws._on_loss import BetaSpread as BetaSpread
+from t2jax.laws._on_loss import OnLoss as OnLoss
+from t2jax.laws._on_loss import spread_law as spread_law
 from t2jax.laws._predict import predict as predict
+from t2jax.laws._prior import Prior as Prior
+from t2jax.laws._prior import Scale as Scale
+from t2jax.laws._prior import log_normal as log_normal
+from t2jax.laws.additive import A_CARD as A_CARD
+from t2jax.laws.additive import B_CARD as B_CARD
+from t2jax.laws.additive import E_CARD as E_CARD
 from t2jax.laws.additive import Additive as Additive
+from t2jax.laws.additive import exponent_card as exponent_card
+from t2jax.laws.additive import power as power
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
 from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
@@ -82,8 +96,12 @@ def from_dict(description: dict[str, Any]) -> Law:
 
 
 def _find(name: str) -> type[Law]:
-    if name in REGISTRY:
-        return REGISTRY[name]
-    close = difflib.get_close_matches(name, REGISTRY, n=1)
+    known = DEFINED | REGISTRY
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    raise InputError(f"unknown law '{name}'", remedy=f"{hint}the laws are {', '.join(REGISTRY)}")
+    raise InputError(
+        f"unknown law '{name}'",
+        remedy=f"{hint}the laws are {', '.join(REGISTRY)}, and those of modules you import first",
+    )

@@ -6,6 +6,7 @@ JSON, flat names. Laws know nothing of tables (they never import `observations`)
 """
 
 import dataclasses
+import enum
 import math
 import numbers
 from collections.abc import Mapping
@@ -14,20 +15,37 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import jax
 import jax.numpy as jnp
 
+from t2jax._precision import floats, log_parts
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
+from t2jax.laws._prior import Prior
 
-__all__ = ["Centre", "Coefficient", "Law", "bounded_exp", "final_law"]
+__all__ = ["DEFINED", "Centre", "Coefficient", "Law", "Role", "final_law", "log_of"]
+
+DEFINED: "dict[str, type[Law]]" = {}
+"""Every law that `final_law` has made in this process, a user's own among them, by name."""
+
+
+class Role(enum.StrEnum):
+    """What a coefficient does in its law; who asks for a role need not know a name."""
+
+    FLOOR = "floor"  # the loss that no size and no data removes
+    AMPLITUDE = "amplitude"  # the height of a term
+    EXPONENT = "exponent"  # how fast a term falls
+    ONSET = "onset"  # the size, data or k at which something sets in
+    SPREAD = "spread"  # how questions differ, or how samples bend the loss
+    NOISE = "noise"  # of the observations, not of the law
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coefficient:
-    """The card of one coefficient: feeds starts, tables, figure labels and the bound check.
+    """The card of one coefficient: all that any room needs to know of it.
 
     Attributes:
-      name: field name in the law.
+      name: field name in the law; nobody else's key.
       symbol: how it is written in formulas.
       meaning: one phrase.
+      role: what it does in the law.
       lower: infimum; with `upper` it decides the free coordinate (log, logit or identity).
       upper: supremum.
       closed: the lower bound itself is admissible and often reached, so the free coordinate is
@@ -38,17 +56,23 @@ class Coefficient:
       grid: values of the coarse start grid, in free-coordinate units where `centre` is set
         and in natural units elsewhere; empty where the exact inner solve finds it.
       grid_unit: "value", or "min" when the grid counts in units of the smallest observation.
+      prior: what is believed of it before the data; None leans on the fit, and says so.
+      prior_without_floor: the same where the floor is zero by convention, as for counts, so that
+        the terms carry the whole loss; None where that changes nothing.
     """
 
     name: str
     symbol: str
     meaning: str
+    role: Role
     lower: float = -math.inf
     upper: float = math.inf
     closed: bool = False
     centre: tuple[str | None, str, int] | None = None
     grid: tuple[float, ...] = ()
     grid_unit: str = "value"
+    prior: Prior | None = None
+    prior_without_floor: Prior | None = None
 
     def to_free(self, value: Floats) -> Floats:
         """The unconstrained coordinate: log, logit or the value itself."""
@@ -119,18 +143,44 @@ class Law:
     def __call__(
         self,
         *,
-        params: ArrayLike,
-        tokens: ArrayLike,
-        samples: ArrayLike = 1.0,
-        unique_tokens: ArrayLike = jnp.inf,
+        params: ArrayLike | list,
+        tokens: ArrayLike | list,
+        samples: ArrayLike | list = 1.0,
+        unique_tokens: ArrayLike | list = math.inf,
     ) -> Floats:
-        """The law's value; see the class for the formula."""
+        """The law's value, broadcasting; see the class for the formula.
+
+        Args:
+          params: parameters N, as a number, a list or an array.
+          tokens: training tokens D.
+          samples: samples k per question.
+          unique_tokens: unique training tokens.
+
+        Raises:
+          InputError: something that is not numeric, or shapes that do not go together.
+        """
+        given = {"params": params, "tokens": tokens, "samples": samples}
+        given["unique_tokens"] = unique_tokens
+        point = {name: floats(value, name) for name, value in given.items()}
+        try:
+            jnp.broadcast_shapes(*(value.shape for value in point.values()))
+        except ValueError as error:
+            shown = ", ".join(f"{n} {list(x.shape)}" for n, x in point.items() if x.ndim)
+            raise InputError(
+                f"{shown} do not go together", remedy="give arrays of shapes that broadcast"
+            ) from error
+        return self.formula(*point.values())
+
+    def formula(
+        self, params: Floats, tokens: Floats, samples: Floats, unique_tokens: Floats
+    ) -> Floats:
+        """The value at arrays of floats: pure, broadcasting, twice differentiable."""
         raise TypeError(f"{type(self).__name__} does not say what its value is")
 
     @property
     def base(self) -> "Law":
-        """The loss in N and D that this law is built on: the field `loss`, or the law itself."""
-        return getattr(self, "loss", self)
+        """The loss in N and D that this law is built on: the law itself unless it has one."""
+        return self
 
     def __post_init__(self):
         for card in self.own_cards:
@@ -147,37 +197,47 @@ class Law:
     @classmethod
     def template(cls, *, loss: "type[Law] | Law | None" = None) -> Self:
         """A law of this form whose coefficients are not known yet (NaN)."""
-        values: dict[str, Any] = {card.name: math.nan for card in cls.own_cards}
-        if "loss" in {field.name for field in dataclasses.fields(cls)}:  # pyright: ignore
-            base = loss if loss is not None else cls.default_loss()
-            if base.uses_samples or base.kind != "loss":
-                raise InputError(
-                    f"'{base.name}' cannot be the inner loss of '{cls.name}'",
-                    remedy="an inner loss is a law of N and D, such as additive or coupled",
-                )
-            values["loss"] = base if isinstance(base, Law) else base.template()
-        elif loss is not None:
+        if loss is not None:
             raise InputError(
                 f"{cls.name} is a law in its own right and takes no inner loss",
                 remedy="inner losses belong to softplus, product, t2_accuracy or beta_monotone",
             )
-        return cls(**values)
-
-    @classmethod
-    def default_loss(cls) -> "type[Law]":
-        """The loss law used inside this one when none is named."""
-        from t2jax.laws.additive import Additive
-
-        return Additive
+        return cls(**dict.fromkeys((card.name for card in cls.own_cards), math.nan))
 
     def cards(self) -> tuple[Coefficient, ...]:
         """Cards of all coefficients, those of the inner loss first: the order of the leaves."""
-        inner = self.base.cards() if self.base is not self else ()
-        return inner + self.own_cards
+        return self.own_cards
 
     def coefficients(self) -> dict[str, Any]:
         """Coefficient values by name, those of the inner loss first."""
         return dict(zip([c.name for c in self.cards()], jax.tree.leaves(self), strict=True))
+
+    def having(self, role: Role) -> dict[str, Any]:
+        """Values by name of the coefficients that have a role, inner ones included."""
+        known = self.coefficients()
+        return {card.name: known[card.name] for card in self.cards() if card.role is role}
+
+    def rivals(self) -> tuple[Any, dict[str, Any]] | None:
+        """The irreducible loss, and what trades off with it: exponents, unless a law says other.
+
+        None where the law has no floor.
+        """
+        floor = list(self.having(Role.FLOOR).values())
+        return (floor[0], self.having(Role.EXPONENT)) if floor else None
+
+    def power_term(self, axis: str) -> tuple[Floats, Any] | None:
+        """Log amplitude and exponent of the term that falls as a power of "params" or "tokens".
+
+        Read from the cards: an amplitude centred on that axis along its slope. None where the
+        law has no such term.
+        """
+        known = self.coefficients()
+        for card in self.cards():
+            if card.role is Role.AMPLITUDE and card.centre is not None:
+                slope, along, _ = card.centre
+                if along == axis and slope is not None:
+                    return log_of(known[card.name]), known[slope]
+        return None
 
     def replace(self, **values: Any) -> Self:
         """The same law with some coefficients changed, inner ones included."""
@@ -219,9 +279,7 @@ class Law:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `laws.from_dict` reads it back exactly."""
-        inner = {"loss": self.base.to_dict()} if self.base is not self else {}
-        own = {c.name: float(getattr(self, c.name)) for c in self.own_cards}
-        return {"law": self.name, **inner, **own}
+        return {"law": self.name} | {c.name: float(getattr(self, c.name)) for c in self.own_cards}
 
     def start_problem(
         self, *, value: Floats, params: Floats, tokens: Floats, samples: Floats
@@ -237,7 +295,18 @@ class Law:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def final_law(cls):
-    """Make a class a law: a frozen keyword-only dataclass, registered as a pytree."""
+    """Make a class a law: a frozen keyword-only dataclass, a pytree, and known by its name.
+
+    Raises:
+      InputError: another class already has that name.
+    """
+    other = DEFINED.get(cls.name)
+    if other and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InputError(
+            f"{cls.__module__}.{cls.__qualname__} and {other.__module__}.{other.__qualname__} "
+            f"are both called '{cls.name}'",
+            remedy="give yours another name",
+        )
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     names = tuple(field.name for field in dataclasses.fields(cls))
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in names)
@@ -254,14 +323,11 @@ def final_law(cls):
     # Not `register_dataclass`: structures of two dataclasses with as many fields compare equal
     # there (jaxlib 0.10.2), and a program compiled for one law would serve another.
     jax.tree_util.register_pytree_with_keys(cls, leaves_with_keys, build, leaves)
+    DEFINED[cls.name] = cls
     return cls
 
 
-def bounded_exp(exponent: ArrayLike, share: float = 0.45) -> Floats:
-    """`exp`, held within a share of the decades that the precision at hand has.
-
-    With less than half of them, products of two such numbers stay finite.
-    """
-    exponent = jnp.asarray(exponent)
-    extent = share * math.log(jnp.finfo(exponent.dtype).max)
-    return jnp.exp(jnp.clip(exponent, -extent, extent))
+def log_of(amplitude: ArrayLike) -> Floats:
+    """Log of an amplitude, of a number of the host in double precision first."""
+    log, factor = log_parts(amplitude)
+    return log + jnp.log(factor)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from t2jax._precision import double
+from t2jax._precision import double, floats
 from t2jax._typing import ArrayLike
 from t2jax.laws._law import Law
 
@@ -21,5 +21,6 @@ def predict(
     unique_tokens: ArrayLike = math.inf,
 ) -> Any:
     """A law's value in double precision, whatever the precision outside."""
-    point = [jnp.asarray(x, float) for x in (params, tokens, samples, unique_tokens)]
-    return law(params=point[0], tokens=point[1], samples=point[2], unique_tokens=point[3])
+    given = {"params": params, "tokens": tokens, "samples": samples}
+    given["unique_tokens"] = unique_tokens
+    return law(**{name: jnp.asarray(floats(x, name), float) for name, x in given.items()})

@@ -2,33 +2,53 @@
 
 import jax.numpy as jnp
 
+from t2jax._precision import log_parts
 from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._prior import Prior, Scale, log_normal
 
 __all__ = ["A_CARD", "B_CARD", "EXPONENT_GRID", "E_CARD", "Additive", "exponent_card", "power"]
 
 EXPONENT_GRID = (0.06, 0.12, 0.2, 0.3, 0.42, 0.58, 0.8, 1.2)
 """Start grid of a loss exponent: wide enough for every public table, finer where they cluster."""
 
-E_CARD = Coefficient(name="E", symbol="E", meaning="irreducible loss, nats", lower=0.0, closed=True)
+E_CARD = Coefficient(
+    name="E", symbol="E", meaning="irreducible loss, nats", role=Role.FLOOR, lower=0.0, closed=True,
+    prior=log_normal(0.8, 0.3, scale=Scale.LEAST),
+)  # fmt: skip
+
+# A term at the centroid of the data is a fifth of what the losses span; without a floor the two
+# terms carry the whole loss, half each, and fall less fast.
+_TERM = log_normal(0.2, 1.0, scale=Scale.RANGE)
+_HALF = log_normal(0.5, 1.0, scale=Scale.MEAN)
 A_CARD = Coefficient(
-    name="A", symbol="A", meaning="amplitude of the size term", lower=0.0,
-    centre=("alpha", "params", 1),
+    name="A", symbol="A", meaning="amplitude of the size term", role=Role.AMPLITUDE, lower=0.0,
+    centre=("alpha", "params", 1), prior=_TERM, prior_without_floor=_HALF,
 )  # fmt: skip
 B_CARD = Coefficient(
-    name="B", symbol="B", meaning="amplitude of the data term", lower=0.0,
-    centre=("beta", "tokens", 1),
+    name="B", symbol="B", meaning="amplitude of the data term", role=Role.AMPLITUDE, lower=0.0,
+    centre=("beta", "tokens", 1), prior=_TERM, prior_without_floor=_HALF,
 )  # fmt: skip
 
 
-def exponent_card(name: str, symbol: str, meaning: str) -> Coefficient:
-    """The card of a positive exponent."""
-    return Coefficient(name=name, symbol=symbol, meaning=meaning, lower=0.0, grid=EXPONENT_GRID)
+_EXPONENT = log_normal(0.35, 0.4)
+
+
+def exponent_card(name: str, symbol: str, meaning: str, prior: Prior = _EXPONENT) -> Coefficient:
+    """The card of a positive exponent of N or D."""
+    return Coefficient(
+        name=name, symbol=symbol, meaning=meaning, role=Role.EXPONENT, lower=0.0,
+        grid=EXPONENT_GRID, prior=prior, prior_without_floor=log_normal(0.2, 0.8),
+    )  # fmt: skip
 
 
 def power(amplitude: ArrayLike, exponent: ArrayLike, base: ArrayLike) -> Floats:
-    """`amplitude * base**-exponent`, through logs: finite for every size and budget in use."""
-    return jnp.asarray(amplitude) * jnp.exp(-jnp.asarray(exponent) * jnp.log(base))
+    """`amplitude * base**-exponent` as `exp(log A - a log x)`: finite where the product is.
+
+    In single precision neither factor need be: an amplitude is the term at N = 1, 40 decades off.
+    """
+    log, factor = log_parts(amplitude)
+    return factor * jnp.exp(log - jnp.asarray(exponent) * jnp.log(base))
 
 
 @final_law
@@ -67,7 +87,7 @@ class Additive(Law):
     alpha: ArrayLike
     beta: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E + A N^-alpha + B D^-beta`."""
         return self.E + power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
 

@@ -1,10 +1,9 @@
 """The monotone Beta law: pass@k that never rises with a worse loss."""
 
-import jax.numpy as jnp
-
-from t2jax import beta
-from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, bounded_exp, final_law
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._on_loss import BetaSpread, bounded_exp
+from t2jax.laws._prior import Prior
 
 __all__ = ["BetaMonotone"]
 
@@ -12,7 +11,7 @@ _SLOPES = (0.03, 0.15, 0.5, 1.2)
 
 
 @final_law
-class BetaMonotone(Law):
+class BetaMonotone(BetaSpread):
     """Success probabilities are Beta(a, b); a falls and b rises with the loss.
 
     `log a = a0 - a1 L`, `log b = b0 + b1 L`, `pass@k = 1 - B(a, b + k)/B(a, b)`,
@@ -33,24 +32,24 @@ class BetaMonotone(Law):
     """
 
     name = "beta_monotone"
-    kind = "accuracy"
-    uses_samples = True
     own_cards = (
         Coefficient(
-            name="a0", symbol="a₀", meaning="log a at L = 0", centre=("a1", "loss", 1),
-            grid=(-5.0, -3.0, -2.0, -1.0, 0.0, 1.0),
+            name="a0", symbol="a₀", meaning="log a at L = 0", role=Role.SPREAD,
+            centre=("a1", "loss", 1), grid=(-5.0, -3.0, -2.0, -1.0, 0.0, 1.0),
+            prior=Prior(family="normal", first=-1.0, second=2.0),
         ),
         Coefficient(
-            name="a1", symbol="a₁", meaning="fall of log a per nat", lower=0.0, closed=True,
-            grid=_SLOPES,
+            name="a1", symbol="a₁", meaning="fall of log a per nat", role=Role.SPREAD, lower=0.0,
+            closed=True, grid=_SLOPES, prior=Prior(family="half_normal", first=1.0),
         ),
         Coefficient(
-            name="b0", symbol="b₀", meaning="log b at L = 0", centre=("b1", "loss", -1),
-            grid=(-1.0, 0.0, 1.0, 2.0, 4.0, 6.0),
+            name="b0", symbol="b₀", meaning="log b at L = 0", role=Role.SPREAD,
+            centre=("b1", "loss", -1), grid=(-1.0, 0.0, 1.0, 2.0, 4.0, 6.0),
+            prior=Prior(family="normal", first=4.0, second=5.0),
         ),
         Coefficient(
-            name="b1", symbol="b₁", meaning="rise of log b per nat", lower=0.0, closed=True,
-            grid=_SLOPES,
+            name="b1", symbol="b₁", meaning="rise of log b per nat", role=Role.SPREAD, lower=0.0,
+            closed=True, grid=_SLOPES, prior=Prior(family="half_normal", first=2.0),
         ),
     )  # fmt: skip
 
@@ -60,19 +59,6 @@ class BetaMonotone(Law):
     b0: ArrayLike
     b1: ArrayLike
 
-    def spread(
-        self, *, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike = jnp.inf
-    ) -> tuple[Floats, Floats]:
+    def beta_of(self, loss):
         """The Beta parameters (a, b) of the success probability over questions."""
-        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return bounded_exp(self.a0 - self.a1 * inner), bounded_exp(self.b0 + self.b1 * inner)
-
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
-        """`1 - B(a, b + k)/B(a, b)`."""
-        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return beta.pass_at_k(a, b, samples)
-
-    def neg_log_pass(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf) -> Floats:
-        """The mean of -log pass@k over questions, nats."""
-        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return beta.mean_neg_log_pass(a, b, samples)
+        return bounded_exp(self.a0 - self.a1 * loss), bounded_exp(self.b0 + self.b1 * loss)

@@ -5,10 +5,19 @@ import dataclasses
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law, log_of
+from t2jax.laws._prior import log_normal
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
 
 __all__ = ["Coupled"]
+
+_KAPPA = 0.7  # prior median of the outer exponent
+
+
+def _inside(card: Coefficient) -> Coefficient:
+    """The card of an amplitude that is a term of the loss only under the outer power."""
+    assert card.prior is not None
+    return dataclasses.replace(card, prior=dataclasses.replace(card.prior, power=_KAPPA))
 
 
 @final_law
@@ -35,14 +44,15 @@ class Coupled(Law):
     name = "coupled"
     own_cards = (
         dataclasses.replace(E_CARD, grid=(0.02, 0.3, 0.6, 0.85), grid_unit="min"),
-        A_CARD,
-        B_CARD,
-        exponent_card("alpha", "α", "inner exponent of parameters"),
-        exponent_card("beta", "β", "inner exponent of training tokens"),
+        _inside(A_CARD),
+        _inside(B_CARD),
+        exponent_card("alpha", "α", "inner exponent of parameters", log_normal(0.45, 0.4)),
+        exponent_card("beta", "β", "inner exponent of training tokens", log_normal(0.45, 0.4)),
         Coefficient(
-            name="kappa", symbol="κ", meaning="outer exponent", lower=0.0, grid=(0.5, 0.8, 1.0)
+            name="kappa", symbol="κ", meaning="outer exponent", role=Role.EXPONENT, lower=0.0,
+            grid=(0.5, 0.8, 1.0), prior=log_normal(_KAPPA, 0.4),
         ),
-    )
+    )  # fmt: skip
     linear = ("A", "B")
 
     E: ArrayLike
@@ -52,10 +62,12 @@ class Coupled(Law):
     beta: ArrayLike
     kappa: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E + (A N^-alpha + B D^-beta)^kappa`."""
-        inner = power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
-        return self.E + jnp.exp(self.kappa * jnp.log(inner))
+        size = log_of(self.A) - self.alpha * jnp.log(params)
+        data = log_of(self.B) - self.beta * jnp.log(tokens)
+        # The sum inside may lie 40 decades from the loss: it is never taken out of its log.
+        return self.E + jnp.exp(self.kappa * jnp.logaddexp(size, data))
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in A and B once E is taken off and the outer power undone."""

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law, log_of
+from t2jax.laws._prior import log_normal
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
 
 __all__ = ["DataConstrained", "log_worth"]
@@ -57,11 +58,11 @@ class DataConstrained(Law):
         exponent_card("beta", "β", "exponent of training tokens"),
         Coefficient(
             name="R_D", symbol="R*_D", meaning="decay constant of repeated tokens, epochs",
-            lower=0.0, grid=(5.0, 15.0),
+            role=Role.ONSET, lower=0.0, grid=(5.0, 15.0), prior=log_normal(10.0, 1.0),
         ),
         Coefficient(
             name="R_N", symbol="R*_N", meaning="decay constant of excess parameters",
-            lower=0.0, grid=(2.0, 10.0),
+            role=Role.ONSET, lower=0.0, grid=(2.0, 10.0), prior=log_normal(10.0, 1.0),
         ),
     )  # fmt: skip
     linear = ("E", "A", "B")
@@ -74,18 +75,17 @@ class DataConstrained(Law):
     R_D: ArrayLike
     R_N: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E + A N'^-alpha + B D'^-beta`."""
         log_params, log_tokens = jnp.log(params), jnp.log(tokens)
         log_unique = jnp.minimum(log_tokens, jnp.log(unique_tokens))
         log_data = log_worth(log_tokens, log_unique, self.R_D)
-        log_g = jnp.log(self.alpha * self.A / (self.beta * self.B)) / (self.alpha + self.beta)
+        balance = jnp.log(self.alpha) + log_of(self.A) - jnp.log(self.beta) - log_of(self.B)
+        log_g = balance / (self.alpha + self.beta)
         matched = log_g + (log_unique + log_g) * self.beta / self.alpha
         log_size = log_worth(log_params, jnp.minimum(log_params, matched), self.R_N)
-        size, data = (
-            self.A * jnp.exp(-self.alpha * log_size),
-            self.B * jnp.exp(-self.beta * log_data),
-        )
+        size = jnp.exp(log_of(self.A) - self.alpha * log_size)
+        data = jnp.exp(log_of(self.B) - self.beta * log_data)
         return self.E + size + data
 
     def start_problem(self, *, value, params, tokens, samples):

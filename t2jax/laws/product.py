@@ -3,13 +3,15 @@
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._on_loss import OnLoss
+from t2jax.laws._prior import Prior, log_normal
 
 __all__ = ["Product"]
 
 
 @final_law
-class Product(Law):
+class Product(OnLoss):
     """Loss after k samples as the single-sample loss times a power of k.
 
     `y(N, D, k) = L(N, D) (1 + c (k - 1))^-gamma`
@@ -27,15 +29,14 @@ class Product(Law):
     """
 
     name = "product"
-    uses_samples = True
     own_cards = (
         Coefficient(
-            name="c", symbol="c", meaning="onset of repeated sampling", lower=0.0,
-            grid=(0.01, 0.1, 0.5, 2.0),
+            name="c", symbol="c", meaning="onset of repeated sampling", role=Role.ONSET,
+            lower=0.0, grid=(0.01, 0.1, 0.5, 2.0), prior=log_normal(0.3, 1.5),
         ),
         Coefficient(
-            name="gamma", symbol="γ", meaning="exponent of samples", lower=0.0,
-            grid=(0.1, 0.3, 0.6, 1.0),
+            name="gamma", symbol="γ", meaning="exponent of samples", role=Role.EXPONENT, lower=0.0,
+            grid=(0.1, 0.3, 0.6, 1.0), prior=Prior(family="gamma", first=2.0, second=8.0),
         ),
     )  # fmt: skip
 
@@ -43,10 +44,9 @@ class Product(Law):
     c: ArrayLike
     gamma: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def of_loss(self, loss, samples):
         """`L(N, D) (1 + c (k - 1))^-gamma`."""
-        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return inner * jnp.exp(-self.gamma * jnp.log1p(self.c * (jnp.asarray(samples) - 1.0)))
+        return loss * jnp.exp(-self.gamma * jnp.log1p(self.c * (samples - 1.0)))
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in the inner loss once the factor is taken off."""

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._on_loss import OnLoss
+from t2jax.laws._prior import log_normal
 
 __all__ = ["Softplus", "inverse_softplus"]
 
@@ -16,7 +18,7 @@ def inverse_softplus(value: Floats, sharpness: ArrayLike) -> Floats:
 
 
 @final_law
-class Softplus(Law):
+class Softplus(OnLoss):
     """Loss after k samples as a smooth maximum of `L(N, D) - log k` and zero.
 
     `y(N, D, k) = s log(1 + exp((L(N, D) - log k)/s))`
@@ -36,21 +38,19 @@ class Softplus(Law):
     """
 
     name = "softplus"
-    uses_samples = True
     own_cards = (
         Coefficient(
-            name="s", symbol="s", meaning="width of the bend in log k, nats", lower=0.0,
-            grid=(0.3, 0.7, 1.3, 2.2, 4.0),
+            name="s", symbol="s", meaning="width of the bend in log k, nats", role=Role.SPREAD,
+            lower=0.0, grid=(0.3, 0.7, 1.3, 2.2, 4.0), prior=log_normal(1.0, 0.7),
         ),
     )  # fmt: skip
 
     loss: Law
     s: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def of_loss(self, loss, samples):
         """`s log(1 + exp((L - log k)/s))`."""
-        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return self.s * jax.nn.softplus((inner - jnp.log(samples)) / self.s)
+        return self.s * jax.nn.softplus((loss - jnp.log(samples)) / self.s)
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in the inner loss once the softplus is undone."""

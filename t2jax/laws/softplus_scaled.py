@@ -4,14 +4,16 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._on_loss import OnLoss
+from t2jax.laws._prior import Prior, log_normal
 from t2jax.laws.softplus import inverse_softplus
 
 __all__ = ["SoftplusScaled"]
 
 
 @final_law
-class SoftplusScaled(Law):
+class SoftplusScaled(OnLoss):
     """The softplus law with a bend that depends on the loss itself.
 
     `y(N, D, k) = s log(1 + exp((L - log k)/s))`, `s = s1 L^v`, `L = L(N, D)` in nats
@@ -29,14 +31,15 @@ class SoftplusScaled(Law):
     """
 
     name = "softplus_scaled"
-    uses_samples = True
     own_cards = (
         Coefficient(
-            name="s1", symbol="s₁", meaning="width of the bend at L = 1 nat, nats", lower=0.0,
-            grid=(0.3, 0.7, 1.3, 2.2, 4.0),
+            name="s1", symbol="s₁", meaning="width of the bend at L = 1 nat, nats",
+            role=Role.SPREAD, lower=0.0, grid=(0.3, 0.7, 1.3, 2.2, 4.0),
+            prior=log_normal(1.0, 0.7),
         ),
         Coefficient(
-            name="v", symbol="v", meaning="exponent of the width in the loss", grid=(0.0, 0.5)
+            name="v", symbol="v", meaning="exponent of the width in the loss", role=Role.SPREAD,
+            grid=(0.0, 0.5), prior=Prior(family="normal", first=0.0, second=0.5),
         ),
     )  # fmt: skip
 
@@ -44,11 +47,10 @@ class SoftplusScaled(Law):
     s1: ArrayLike
     v: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def of_loss(self, loss, samples):
         """`s log(1 + exp((L - log k)/s))` with `s = s1 L^v`."""
-        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        width = self.s1 * jnp.exp(self.v * jnp.log(inner))
-        return width * jax.nn.softplus((inner - jnp.log(samples)) / width)
+        width = self.s1 * jnp.exp(self.v * jnp.log(loss))
+        return width * jax.nn.softplus((loss - jnp.log(samples)) / width)
 
     def start_problem(self, *, value, params, tokens, samples):
         """As for a constant width: the width enters the inner loss only weakly."""

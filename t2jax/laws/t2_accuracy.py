@@ -3,15 +3,16 @@
 import jax
 import jax.numpy as jnp
 
-from t2jax import beta
-from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, bounded_exp, final_law
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._on_loss import BetaSpread, bounded_exp
+from t2jax.laws._prior import Prior, log_normal
 
 __all__ = ["T2Accuracy"]
 
 
 @final_law
-class T2Accuracy(Law):
+class T2Accuracy(BetaSpread):
     """T2's Approach 2: success probabilities are Beta(a, b), a and b follow the loss.
 
     `mu = th2/(1 + exp(th1 (L - th0)))`, `nu = exp(th3 + th4 L)`, `a = mu nu`,
@@ -38,28 +39,29 @@ class T2Accuracy(Law):
     """
 
     name = "t2_accuracy"
-    kind = "accuracy"
-    uses_samples = True
     own_cards = (
         Coefficient(
             name="th0", symbol="θ₀", meaning="loss at the middle of the sigmoid, nats",
-            centre=(None, "loss", 1), grid=(-4.0, -1.5, 0.0, 1.5),
+            role=Role.SPREAD, centre=(None, "loss", 1), grid=(-4.0, -1.5, 0.0, 1.5),
+            prior=Prior(family="normal", first=0.0, second=3.0),
         ),
         Coefficient(
-            name="th1", symbol="θ₁", meaning="steepness of the sigmoid, per nat", lower=0.0,
-            grid=(0.3, 0.8, 2.0),
+            name="th1", symbol="θ₁", meaning="steepness of the sigmoid, per nat", role=Role.SPREAD,
+            lower=0.0, grid=(0.3, 0.8, 2.0), prior=log_normal(1.0, 1.0),
         ),
         Coefficient(
-            name="th2", symbol="θ₂", meaning="largest mean success probability", lower=0.0,
-            upper=1.0, grid=(0.3, 0.7, 0.95),
+            name="th2", symbol="θ₂", meaning="largest mean success probability", role=Role.SPREAD,
+            lower=0.0, upper=1.0, grid=(0.3, 0.7, 0.95), prior=Prior(family="flat"),
         ),
         Coefficient(
-            name="th3", symbol="θ₃", meaning="log concentration at L = 0",
+            name="th3", symbol="θ₃", meaning="log concentration at L = 0", role=Role.SPREAD,
             centre=("th4", "loss", -1), grid=(-1.0, 0.5, 2.0, 4.0),
+            prior=Prior(family="normal", first=1.0, second=3.0),
         ),
         Coefficient(
             name="th4", symbol="θ₄", meaning="slope of the log concentration, per nat",
-            grid=(-0.5, 0.0, 0.5),
+            role=Role.SPREAD, grid=(-0.5, 0.0, 0.5),
+            prior=Prior(family="normal", first=0.0, second=1.0),
         ),
     )  # fmt: skip
 
@@ -70,23 +72,10 @@ class T2Accuracy(Law):
     th3: ArrayLike
     th4: ArrayLike
 
-    def spread(
-        self, *, params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike = jnp.inf
-    ) -> tuple[Floats, Floats]:
+    def beta_of(self, loss):
         """The Beta parameters (a, b) of the success probability over questions."""
-        inner = self.loss(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        log_hit = jnp.log(self.th2) + jax.nn.log_sigmoid(-self.th1 * (inner - self.th0))
+        log_hit = jnp.log(self.th2) + jax.nn.log_sigmoid(-self.th1 * (loss - self.th0))
         hit = bounded_exp(log_hit)
         # Held further from zero than the mean: where a and b both vanish, their ratio must not.
-        concentration = bounded_exp(self.th3 + self.th4 * inner, 0.2)
+        concentration = bounded_exp(self.th3 + self.th4 * loss, 0.2)
         return hit * concentration, (1.0 - hit) * concentration
-
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
-        """`1 - B(a, b + k)/B(a, b)`."""
-        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return beta.pass_at_k(a, b, samples)
-
-    def neg_log_pass(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf) -> Floats:
-        """The mean of -log pass@k over questions, nats."""
-        a, b = self.spread(params=params, tokens=tokens, unique_tokens=unique_tokens)
-        return beta.mean_neg_log_pass(a, b, samples)

@@ -5,7 +5,8 @@ from typing import Self
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Floats
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._prior import Prior, Scale, log_normal
 from t2jax.laws.additive import A_CARD, B_CARD, exponent_card, power
 
 __all__ = ["T2Loss"]
@@ -56,20 +57,21 @@ class T2Loss(Law):
     uses_samples = True
     own_cards = (
         Coefficient(
-            name="E1", symbol="E₁", meaning="irreducible loss at k = 1, nats", lower=0.0,
-            closed=True,
+            name="E1", symbol="E₁", meaning="irreducible loss at k = 1, nats",
+            role=Role.FLOOR, lower=0.0, closed=True, prior=log_normal(0.8, 0.3, scale=Scale.LEAST),
         ),
         A_CARD,
         B_CARD,
         Coefficient(
-            name="S", symbol="S", meaning="slope in log k at k = 1", lower=0.0,
-            centre=("gamma", "samples", 1),
+            name="S", symbol="S", meaning="slope in log k at k = 1", role=Role.AMPLITUDE,
+            lower=0.0, centre=("gamma", "samples", 1),
+            prior=Prior(family="half_normal", first=1.0),
         ),
         exponent_card("alpha", "α", "exponent of parameters"),
         exponent_card("beta", "β", "exponent of training tokens"),
         Coefficient(
-            name="gamma", symbol="γ", meaning="exponent of samples",
-            grid=(0.01, 0.1, 0.2, 0.35, 0.6),
+            name="gamma", symbol="γ", meaning="exponent of samples", role=Role.EXPONENT,
+            grid=(0.01, 0.1, 0.2, 0.35, 0.6), prior=Prior(family="normal", first=0.25, second=0.25),
         ),
     )  # fmt: skip
     linear = ("E1", "A", "B", "S")
@@ -107,7 +109,11 @@ class T2Loss(Law):
         """The paper's irreducible loss, `E1 - S/gamma`: negative where the fit leaves its form."""
         return self.E1 - self.S / self.gamma
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def rivals(self):
+        """The published E and G, which trade off: their sum is the loss at one sample."""
+        return self.E, {"G": self.G}
+
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E1 + A N^-alpha + B D^-beta + S (k^-gamma - 1)/gamma`."""
         loss = self.E1 + power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
         return loss + self.S * _samples_term(self.gamma, jnp.log(samples))

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike
-from t2jax.laws._law import Coefficient, Law, final_law
+from t2jax.laws._law import Coefficient, Law, Role, final_law
+from t2jax.laws._prior import Prior, log_normal
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card, power
 from t2jax.laws.t2_loss import T2Loss
 
@@ -43,14 +44,16 @@ class T2LossPaper(Law):
         A_CARD,
         B_CARD,
         Coefficient(
-            name="G", symbol="G", meaning="amplitude of the samples term", lower=0.0,
-            centre=("gamma", "samples", 1),
+            name="G", symbol="G", meaning="amplitude of the samples term",
+            role=Role.AMPLITUDE, lower=0.0, centre=("gamma", "samples", 1),
+            prior=log_normal(1.0, 1.5),
         ),
         exponent_card("alpha", "α", "exponent of parameters"),
         exponent_card("beta", "β", "exponent of training tokens"),
         Coefficient(
-            name="gamma", symbol="γ", meaning="exponent of samples", lower=0.0,
-            grid=(0.02, 0.1, 0.2, 0.35, 0.6),
+            name="gamma", symbol="γ", meaning="exponent of samples", role=Role.EXPONENT,
+            lower=0.0, grid=(0.02, 0.1, 0.2, 0.35, 0.6),
+            prior=Prior(family="gamma", first=2.0, second=8.0),
         ),
     )  # fmt: skip
     linear = ("E", "A", "B", "G")
@@ -67,9 +70,14 @@ class T2LossPaper(Law):
         """The same surface as a `T2Loss`."""
         return T2Loss.from_paper(**self.coefficients())
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def rivals(self):
+        """E and G, which trade off: their sum is the loss at one sample."""
+        return self.E, {"G": self.G}
+
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E + A N^-alpha + B D^-beta + G k^-gamma`."""
-        return self.boxcox()(params=params, tokens=tokens, samples=samples)
+        loss = self.E + power(self.A, self.alpha, params) + power(self.B, self.beta, tokens)
+        return loss + power(self.G, self.gamma, samples)
 
     def start_problem(self, *, value, params, tokens, samples):
         """Linear in E, A, B and G."""

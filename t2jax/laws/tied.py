@@ -44,7 +44,7 @@ class Tied(Law):
     B: ArrayLike
     alpha: ArrayLike
 
-    def __call__(self, *, params, tokens, samples=1.0, unique_tokens=jnp.inf):
+    def formula(self, params, tokens, samples, unique_tokens):
         """`E + A N^-alpha + B D^-alpha`."""
         return self.E + power(self.A, self.alpha, params) + power(self.B, self.alpha, tokens)
 

@@ -13,7 +13,7 @@ from t2jax.errors import InputError
 from t2jax.observations._cells import show
 from t2jax.observations._table import Table
 
-__all__ = ["Plan", "plan", "read_columns", "read_units"]
+__all__ = ["Naming", "name_columns", "read_columns", "read_units"]
 
 LABELS = ("run", "trunk", "task", "question", "params_definition")
 NUMBERS = ("params", "tokens", "unique_tokens", "samples", "loss", "nll", "successes", "trials")
@@ -53,7 +53,7 @@ _SHOWN = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class Naming:
     """What will be read from where.
 
     Args:
@@ -69,7 +69,7 @@ class Plan:
     ignored: tuple[str, ...]
 
 
-def plan(table: Table, columns: Mapping[str, str], *, by_task: bool = False) -> Plan:
+def name_columns(table: Table, columns: Mapping[str, str], *, by_task: bool = False) -> Naming:
     """Decide the kind of a table and where its columns are.
 
     Args:
@@ -118,7 +118,7 @@ def plan(table: Table, columns: Mapping[str, str], *, by_task: bool = False) -> 
             )
     ignored = tuple(name for name in header if name not in used)
     kind = "nll" if form == "wide" else form
-    return Plan(kind=kind, theirs=theirs, wide=wide, ignored=ignored)
+    return Naming(kind=kind, theirs=theirs, wide=wide, ignored=ignored)
 
 
 def _form(table: Table, found: Mapping[str, str], wide: tuple[str, ...], explicit: set[str]) -> str:

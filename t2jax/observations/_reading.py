@@ -88,13 +88,13 @@ def read_fields(
     """The fields of `Observations`, read from a table; arguments as for `observations.read`."""
     named, factors = _naming.read_columns(columns), _naming.read_units(units)
     table = open_table(source, separator)
-    plan = _naming.plan(table, named, by_task=task is not None)
+    naming = _naming.name_columns(table, named, by_task=task is not None)
     notes = []
-    if plan.ignored:
-        more = f" and {len(plan.ignored) - 12} more" if len(plan.ignored) > 12 else ""
-        notes.append(f"ignored columns {', '.join(map(show, plan.ignored[:12]))}{more}")
-    rows = _load(table, plan)
-    rows = _apply_units(rows, factors, plan, notes)
+    if naming.ignored:
+        more = f" and {len(naming.ignored) - 12} more" if len(naming.ignored) > 12 else ""
+        notes.append(f"ignored columns {', '.join(map(show, naming.ignored[:12]))}{more}")
+    rows = _load(table, naming)
+    rows = _apply_units(rows, factors, naming, notes)
     rows, only_task = _choose_tasks(rows, task, notes)
     rows, dropped = _checks.complete(rows, drop_incomplete)
     notes += dropped
@@ -104,35 +104,35 @@ def read_fields(
     _checks.check_constant(rows, "params")
     if "trunk" in rows.labels:
         _checks.check_constant(rows, "trunk")
-    if plan.kind == "loss":
+    if naming.kind == "loss":
         fields = _loss_fields(rows)
-    elif plan.wide:
-        fields = _wide_fields(rows, plan.wide, drop_incomplete, only_task, notes)
+    elif naming.wide:
+        fields = _wide_fields(rows, naming.wide, drop_incomplete, only_task, notes)
     else:
-        fields = _question_fields(rows, plan.kind, drop_incomplete, only_task, notes)
+        fields = _question_fields(rows, naming.kind, drop_incomplete, only_task, notes)
     return {
         **fields,
-        "kind": plan.kind,
+        "kind": naming.kind,
         "params_definition": definition,
         "source": table.source,
         "notes": tuple(notes),
     }
 
 
-def _load(table: Table, plan: _naming.Plan) -> Rows:
+def _load(table: Table, naming: _naming.Naming) -> Rows:
     """Read the planned columns."""
-    labels = {ours: name for ours, name in plan.theirs.items() if ours in _naming.LABELS}
-    numbers = {ours: name for ours, name in plan.theirs.items() if ours in _naming.NUMBERS}
-    every = [*numbers.values(), *plan.wide]
+    labels = {ours: name for ours, name in naming.theirs.items() if ours in _naming.LABELS}
+    numbers = {ours: name for ours, name in naming.theirs.items() if ours in _naming.NUMBERS}
+    every = [*numbers.values(), *naming.wide]
     if set(labels.values()) & set(every):
         # One column may serve as a name and as a number (a run named after its size).
         read, values = table.load(list(labels.values()), [])[0], table.load([], every)[1]
     else:
         read, values = table.load(list(labels.values()), every)
-    cells = np.stack([values[name] for name in plan.wide], axis=1) if plan.wide else None
+    cells = np.stack([values[name] for name in naming.wide], axis=1) if naming.wide else None
     return Rows(
         table=table,
-        theirs=plan.theirs,
+        theirs=naming.theirs,
         labels={ours: read[name] for ours, name in labels.items()},
         numbers={ours: values[name] for ours, name in numbers.items()},
         cells=cells,
@@ -141,7 +141,7 @@ def _load(table: Table, plan: _naming.Plan) -> Rows:
 
 
 def _apply_units(
-    rows: Rows, factors: Mapping[str, float], plan: _naming.Plan, notes: list[str]
+    rows: Rows, factors: Mapping[str, float], naming: _naming.Naming, notes: list[str]
 ) -> Rows:
     """Multiply columns by the units that the user stated."""
     numbers, cells = dict(rows.numbers), rows.cells

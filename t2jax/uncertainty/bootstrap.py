@@ -6,14 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from t2jax import passk
+from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult
-from t2jax.fit.refit import Refits, Resample, fitted_stages, refit
-from t2jax.fit.stages import Stage
+from t2jax.fitting import FitResult
+from t2jax.fitting.refit import Refits, Resample, fitted_stages, refit
+from t2jax.fitting.stages import Stage
 from t2jax.observations import Observations
+from t2jax.uncertainty.checkpoint_spread import stray_draws
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
-from t2jax.uncertainty.noise import residual_noise
 from t2jax.uncertainty.resampling import (
     check_scheme,
     levels_of,
@@ -21,7 +22,7 @@ from t2jax.uncertainty.resampling import (
     signed_values,
     unit_weights,
 )
-from t2jax.uncertainty.stray import stray_draws
+from t2jax.uncertainty.run_noise import residual_noise
 
 __all__ = ["bootstrap"]
 
@@ -30,7 +31,7 @@ __all__ = ["bootstrap"]
 def bootstrap(
     fit: FitResult,
     *,
-    draws: int = 1000,
+    n_draws: int = 1000,
     unit: str | None = None,
     scheme: str = "pairs",
     seed: int = 0,
@@ -47,7 +48,7 @@ def bootstrap(
 
     Args:
       fit: the fit to repeat.
-      draws: number of refits.
+      n_draws: number of refits.
       unit: "run", "trunk" (runs that share a trajectory), or "row" (naive; too narrow where
         rows share a run). Trunks unless given, where the table names them, else runs.
       scheme: "pairs" draws units with replacement. "bayesian" gives units, and questions, flat
@@ -79,8 +80,8 @@ def bootstrap(
             "the paper's profile over E is not resampled",
             remedy="fit law='t2_accuracy' without a recipe and bootstrap that",
         )
-    if draws < 1:
-        raise InputError(f"draws = {draws} leaves nothing to draw", remedy="use draws=1000")
+    check_whole("n_draws", n_draws, usual=1000)
+    check_seed(seed)
     check_scheme(scheme, fit, table)
     unit = unit or ("row" if table.n_rows == len(set(table.run)) and table.trunk is None else "run"
                     if table.trunk is None else "trunk")  # fmt: skip
@@ -94,22 +95,22 @@ def bootstrap(
     level = levels_of(table, clusters) if scheme == "stratified" else None
     stages = fitted_stages(fit, table)
     rng = np.random.default_rng(seed)
-    row_weight = unit_weights(rng, scheme, n_clusters, draws, level)[:, clusters]
+    row_weight = unit_weights(rng, scheme, n_clusters, n_draws, level)[:, clusters]
     question_weight = None
     if table.task is not None:
-        question_weight = np.ones((draws, table.n_questions))
+        question_weight = np.ones((n_draws, table.n_questions))
         if resample_questions:
-            question_weight = question_weights(rng, scheme, table.task, draws)
+            question_weight = question_weights(rng, scheme, table.task, n_draws)
     resamples = [_resample(s, table, row_weight, question_weight) for s in stages]
     if scheme == "wild":
         fitted = clusters[_rows_seen(stages[-1], table)]
-        value = signed_values(rng, fit, stages[-1], fitted, draws)
+        value = signed_values(rng, fit, stages[-1], fitted, n_draws)
         resamples[-1] = dataclasses.replace(resamples[-1], value=value)
-    done = refit(fit, stages, resamples, draws, title="bootstrap", progress=progress)
+    done = refit(fit, stages, resamples, n_draws, title="bootstrap", progress=progress)
     what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
     strays = {}
     if stages[-1].problem.objective.counts:
-        strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, draws, rng)
+        strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, n_draws, rng)
     return Ensemble(
         law=done.law,
         point=fit.law,
@@ -124,6 +125,7 @@ def bootstrap(
         },
         source=fit.source,
         data_hash=fit.data_hash,
+        uncertified=fit.uncertified,
         nuisance=strays,
     )
 

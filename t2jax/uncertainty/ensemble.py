@@ -12,15 +12,17 @@ import jax
 import numpy as np
 
 from t2jax import _html, _text, laws
-from t2jax.errors import InputError
-from t2jax.fit import FitResult
+from t2jax._arguments import check_level
+from t2jax.errors import InputError, Status
+from t2jax.fitting import FitResult
 from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.observations import Observations
 
 __all__ = ["Ensemble", "Model", "as_ensemble", "central_interval", "fitted_table"]
 
-_PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains")
+_PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified")
+_OF_THE_FIT = ("hull", "source", "data_hash", "uncertified")
 _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC = "nuisance.", "statistic."
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
@@ -40,6 +42,7 @@ class Ensemble:
       diagnostics: by name, for judging the draws.
       source: file the data came from.
       data_hash: hash of the table.
+      uncertified: why the fit behind the draws is no certified minimum; empty where it is one.
       nuisance: draws of coefficients that are not the law's, by name [draws]: of a posterior
         those of its likelihood, of a bootstrap of counts the spread of checkpoints.
       chains: how many chains the draws come from, chain after chain.
@@ -56,6 +59,7 @@ class Ensemble:
     diagnostics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: str = ""
     data_hash: str = ""
+    uncertified: str = ""
     nuisance: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     chains: int = 1
     log_density: np.ndarray | None = None
@@ -66,9 +70,29 @@ class Ensemble:
         """Number of draws, 0 for a point estimate alone."""
         return len(jax.tree.leaves(self.law)[0])
 
+    @property
+    def code(self) -> Status:
+        """What the fit behind the draws puts beside every answer that is made of them."""
+        return Status.UNCERTIFIED if self.uncertified else Status.OK
+
+    def alone(self) -> "Ensemble":
+        """The point estimate without its draws: what is known of the table and the fit stays."""
+        kept = {name: getattr(self, name) for name in _OF_THE_FIT}
+        return dataclasses.replace(as_ensemble(self.point), **kept)
+
     def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
-        """Central interval of a coefficient."""
-        return central_interval(np.asarray(self.law.coefficients()[name]), level)
+        """Central interval of a coefficient.
+
+        Raises:
+          InputError: a name that the law does not have, or a level that is no share.
+        """
+        known = self.law.coefficients()
+        if name not in known:
+            raise InputError(
+                f"law '{self.point.name}' has no coefficient '{name}'",
+                remedy=f"it has {', '.join(known)}",
+            )
+        return central_interval(np.asarray(known[name]), level)
 
     def predict(self, *, params: float, tokens: float, samples: float = 1.0) -> np.ndarray:
         """The law's value at one point in every draw [draws], double precision.
@@ -90,7 +114,8 @@ class Ensemble:
             shown = _text.interval(low, high, lambda x: _text.number(x, 4)) if len(column) else ""
             rows.append([name, _text.number(value, 4), shown, spread])
         title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
-        notes = [str(note) for note in self.diagnostics.get("notes", ())]
+        notes = [f"NOT CERTIFIED: {self.uncertified}"] if self.uncertified else []
+        notes += [str(note) for note in self.diagnostics.get("notes", ())]
         return "\n".join([_text.underline(title), _text.table(head, rows), *notes])
 
     _repr_html_ = _html.of_summary
@@ -190,7 +215,12 @@ def fitted_table(fit: FitResult, runs: Observations | None, what: str) -> Observ
 
 
 def central_interval(draws: np.ndarray, level: float) -> tuple[float, float]:
-    """Quantiles that leave equal tails; NaN draws are counted out, no draw gives NaN."""
+    """Quantiles that leave equal tails; NaN draws are counted out, no draw gives NaN.
+
+    Raises:
+      InputError: a level that is no share of one.
+    """
+    check_level(level)
     sound = draws[np.isfinite(draws)]
     if not len(sound):
         return float("nan"), float("nan")
@@ -211,7 +241,7 @@ def as_ensemble(model: Model) -> Ensemble:
     if isinstance(model, Ensemble):
         return model
     if isinstance(model, FitResult):
-        kept = {"hull": model.hull, "source": model.source, "data_hash": model.data_hash}
+        kept = {name: getattr(model, name) for name in _OF_THE_FIT}
         return dataclasses.replace(as_ensemble(model.law), **kept)
     if isinstance(model, Law):
         batch = np.broadcast_shapes(*(np.shape(value) for value in model.coefficients().values()))

@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double, to_numpy
 from t2jax._progress import track
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult
-from t2jax.laws import Law
+from t2jax.fitting import FitResult
+from t2jax.laws import Law, Prior
 from t2jax.observations import Observations
 from t2jax.uncertainty import diagnostics
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
-from t2jax.uncertainty.noise import residual_noise
+from t2jax.uncertainty.log_posterior import Inputs, Target
 from t2jax.uncertainty.predictive import check
 from t2jax.uncertainty.prepare import Prepared, prepare
-from t2jax.uncertainty.priors import Prior
-from t2jax.uncertainty.target import Inputs, Target
+from t2jax.uncertainty.run_noise import residual_noise
 
 __all__ = ["posterior"]
 
@@ -38,7 +38,7 @@ def posterior(
     *,
     runs: Observations | None = None,
     seed: int = 0,
-    draws: int = 1000,
+    n_draws: int = 1000,
     chains: int = 4,
     warmup: int = 500,
     effects: str | None = None,
@@ -61,7 +61,7 @@ def posterior(
       fit: the fit whose law is sampled.
       runs: the table, where the fit was read from a file.
       seed: of the sampler.
-      draws: draws kept per chain.
+      n_draws: draws kept per chain.
       chains: chains, run side by side.
       warmup: adaptation steps per chain, which are thrown away.
       effects: "checkpoint" gives every checkpoint its own deviation from the law: a shift of
@@ -88,39 +88,38 @@ def posterior(
     diagnostics of Vehtari et al. 2021, arXiv:1903.08008.
     """
     table = fitted_table(fit, runs, "the posterior")
-    if draws < 4 or chains < 2 or warmup < 20:
-        raise InputError(
-            f"draws={draws}, chains={chains}, warmup={warmup} cannot be judged",
-            remedy="use draws=1000, chains=4, warmup=500",
-        )
+    check_whole("n_draws", n_draws, least=4, usual=1000)
+    check_whole("chains", chains, least=2, usual=4)
+    check_whole("warmup", warmup, least=20, usual=500)
+    check_seed(seed)
     if not 0.5 <= target_accept < 1.0:
         raise InputError(
             f"target_accept={target_accept:g} is no acceptance to aim at", remedy="use 0.95"
         )
     prepared = prepare(fit, table, effects=effects, impossible=impossible, priors=priors)
     vectors, stats = _sample(
-        prepared, seed, draws, chains, warmup, target_accept=target_accept, progress=progress
+        prepared, seed, n_draws, chains, warmup, target_accept=target_accept, progress=progress
     )
     target, inputs = prepared.target, prepared.inputs
-    vectors = vectors.reshape(chains * draws, -1)
+    vectors = vectors.reshape(chains * n_draws, -1)
     sampled, others = to_numpy(_unpack(target, jnp.asarray(vectors), inputs))
     tail = target.cards[len(fit.law.cards()) :]
     nuisance = {card.name: np.asarray(x) for card, x in zip(tail, others, strict=True)}
     judged = {n: x for n, x in (sampled.coefficients() | nuisance).items() if n in target.names}
-    verdict = _judge(judged, stats, chains, draws)
+    verdict = _judge(judged, stats, chains, n_draws)
     failed = verdict.pop("failed")
     if failed and not allow_failed:
         raise Refusal(
             f"the posterior of law '{fit.law.name}' failed its diagnostics: {'; '.join(failed)}",
-            remedy=_remedy(stats, warmup, draws, target_accept, target.effects),
+            remedy=_remedy(stats, warmup, n_draws, target_accept, target.effects),
         )
-    checks, misfits = check(target, prepared.whole, vectors, seed=seed)
+    checks, misfits = check(target, inputs, vectors, seed=seed)
     law = sampled
     if prepared.moves is not None:
         moved = vectors + _choices(prepared.moves, len(vectors), seed)
         law = to_numpy(_unpack(target, jnp.asarray(moved), inputs)[0])
     notes = [
-        f"{chains} chains of {draws} draws; R-hat up to {verdict['r_hat']:.4f}, effective draws "
+        f"{chains} chains of {n_draws} draws; R-hat up to {verdict['r_hat']:.4f}, effective draws "
         f"{verdict['ess_bulk']:.0f} (bulk) and {verdict['ess_tail']:.0f} (tails) or more, "
         f"{verdict['divergences']} divergences",
         *(f"FAILED DIAGNOSTIC, do not use these intervals: {text}" for text in failed),
@@ -148,6 +147,7 @@ def posterior(
         },
         source=fit.source,
         data_hash=fit.data_hash,
+        uncertified=fit.uncertified,
         nuisance=nuisance,
         chains=chains,
         log_density=-stats.potential.reshape(-1),
@@ -212,7 +212,7 @@ def _sampler(target: Target, warmup: int, target_accept: float, dense: bool) -> 
 def _sample(
     prepared: Prepared,
     seed: int,
-    draws: int,
+    n_draws: int,
     chains: int,
     warmup: int,
     *,
@@ -228,14 +228,14 @@ def _sample(
     arguments = (prepared.inputs, prepared.mode, prepared.root)
     state = run.begin(jax.random.split(chain_key, chains), white, arguments)
     kept = []
-    total = warmup // _CHUNK + -(-draws // _CHUNK)
+    total = warmup // _CHUNK + -(-n_draws // _CHUNK)
     for chunk in track(range(total), "posterior", show=progress):
         state, found = run.advance(state, arguments)
         found = to_numpy(found)
         if chunk >= warmup // _CHUNK:
             kept.append(found)
     columns = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    white, *rest = (column[:draws].swapaxes(0, 1) for column in columns)
+    white, *rest = (column[:n_draws].swapaxes(0, 1) for column in columns)
     vectors = np.asarray(prepared.mode) + white @ np.asarray(prepared.root).T
     return vectors, _Stats(*rest)
 
@@ -253,10 +253,10 @@ def _apart(law: Law, fit: FitResult, names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _choices(moves: np.ndarray, draws: int, seed: int) -> np.ndarray:
+def _choices(moves: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
     """Moves by as many choices of questions [draws, coordinates]."""
     rng = np.random.default_rng([seed, 2])
-    return rng.normal(size=(draws, moves.shape[1])) @ moves.T
+    return rng.normal(size=(n_draws, moves.shape[1])) @ moves.T
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -266,12 +266,12 @@ def _unpack(target: Target, vectors: Floats, inputs: Inputs) -> tuple[Law, tuple
 
 
 def _judge(
-    values: Mapping[str, np.ndarray], stats: _Stats, chains: int, draws: int
+    values: Mapping[str, np.ndarray], stats: _Stats, chains: int, n_draws: int
 ) -> dict[str, Any]:
     """The diagnostics, and a phrase for each that failed."""
     by_name = {}
     for name, column in values.items():
-        parts = np.asarray(column).reshape(chains, draws)
+        parts = np.asarray(column).reshape(chains, n_draws)
         by_name[name] = {
             "r_hat": diagnostics.r_hat(parts),
             "ess_bulk": diagnostics.ess_bulk(parts),
@@ -299,7 +299,7 @@ def _judge(
     return {**out, "failed": failed}
 
 
-def _remedy(stats: _Stats, warmup: int, draws: int, target_accept: float, effects: str) -> str:
+def _remedy(stats: _Stats, warmup: int, n_draws: int, target_accept: float, effects: str) -> str:
     """What to change, in the order of what went wrong."""
     less = "a law with fewer coefficients"
     if effects == "spread":
@@ -308,6 +308,6 @@ def _remedy(stats: _Stats, warmup: int, draws: int, target_accept: float, effect
         higher = 1.0 - (1.0 - target_accept) / 5
         return f"use target_accept={higher:.3g}, or {less}"
     return (
-        f"use draws={2 * draws}, warmup={2 * warmup}, or {less}, or add "
+        f"use n_draws={2 * n_draws}, warmup={2 * warmup}, or {less}, or add "
         "runs that identify the ones it has"
     )

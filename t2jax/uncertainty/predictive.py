@@ -9,7 +9,7 @@ import numpy as np
 
 from t2jax._precision import to_numpy
 from t2jax._typing import Floats
-from t2jax.uncertainty.target import Inputs, Target
+from t2jax.uncertainty.log_posterior import Inputs, Target
 
 __all__ = ["check"]
 

@@ -12,14 +12,19 @@ import numpy as np
 
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import BetaBinomial, FitResult, StudentT
-from t2jax.fit.counts import distinct_cells, rising
-from t2jax.fit.minimise import newton
-from t2jax.fit.stages import Stage, plan_stages
+from t2jax.fitting import BetaBinomial, FitResult, StudentT
+from t2jax.fitting.minimise import newton
+from t2jax.fitting.stages import Stage, plan_stages
+from t2jax.laws import Prior, Role
 from t2jax.observations import Observations
-from t2jax.uncertainty.choice import SAME_QUESTIONS, question_scores, question_weight, shared_moves
-from t2jax.uncertainty.priors import Prior, default_priors
-from t2jax.uncertainty.target import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
+from t2jax.uncertainty.log_posterior import EFFECT_CARDS, IMPOSSIBLE, Inputs, Nest, Target
+from t2jax.uncertainty.priors import default_priors
+from t2jax.uncertainty.question_choice import (
+    SAME_QUESTIONS,
+    question_scores,
+    question_weight,
+    shared_moves,
+)
 
 __all__ = ["Prepared", "checkpoints", "prepare"]
 
@@ -41,7 +46,6 @@ class Prepared:
     Attributes:
       target: the log posterior.
       inputs: its numbers.
-      whole: the same with every question in its own cell, which the sampler need not see.
       mode: where the density is highest [coordinates].
       root: lower triangle whose square is the covariance of the normal law there.
       unit: what the likelihood takes as independent.
@@ -52,7 +56,6 @@ class Prepared:
 
     target: Target
     inputs: Inputs
-    whole: Inputs
     mode: Floats
     root: Floats
     unit: str
@@ -101,14 +104,7 @@ def prepare(
             f"unknown effects '{effects}'", remedy="use effects='run', 'checkpoint' or 'none'"
         )
     stage = _likelihood_stage(fit, table)
-    data = whole = stage.data(None)
-    quick = None
-    if stage.rows.successes is not None and stage.rows.trials is not None:
-        both = np.asarray(stage.rows.successes), np.asarray(stage.rows.trials)
-        kept, quick = distinct_cells(*both), rising(*both, apart=impossible)
-        names = ("successes", "trials", "question_weight")
-        cells = {name: jnp.asarray(x) for name, x in zip(names, kept, strict=True)}
-        data = dataclasses.replace(data, rows=dataclasses.replace(data.rows, **cells))
+    data = stage.data(None)
     counts = stage.problem.objective.counts
     if impossible and not counts:
         raise InputError(
@@ -121,7 +117,7 @@ def prepare(
     law = jax.tree.map(jnp.asarray, fit.law)
     start = [*stage.problem.free(law, data, _nuisance(stage, law))]
     start += [jnp.asarray(-2.0)] * impossible + _effect_starts(kind)
-    held = [counts and card.name == "E" for card in cards]
+    held = [counts and card.role is Role.FLOOR for card in cards]
     coordinates = [
         jnp.asarray(_NOWHERE) if fixed else jnp.log(jnp.maximum(x, 0.02)) if card.closed else x
         for card, x, fixed in zip(cards, start, held, strict=True)
@@ -142,7 +138,6 @@ def prepare(
         held=jnp.stack(coordinates),
         nest=sharing.nest,
         blend=jnp.ones((1, len(sharing.nest.inner_rows))) if kind == "spread" else None,
-        rising=quick,
     )
     vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
     if kind == "spread":
@@ -160,7 +155,6 @@ def prepare(
     return Prepared(
         target=target,
         inputs=inputs,
-        whole=dataclasses.replace(inputs, data=whole),
         mode=mode,
         root=root,
         unit=sharing.unit,

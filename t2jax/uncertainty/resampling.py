@@ -4,9 +4,9 @@ import numpy as np
 
 from t2jax import _text
 from t2jax.errors import InputError, Refusal
-from t2jax.fit import FitResult
-from t2jax.fit.paper import isoflop_groups
-from t2jax.fit.stages import Stage
+from t2jax.fitting import FitResult
+from t2jax.fitting.paper import isoflop_groups
+from t2jax.fitting.stages import Stage
 from t2jax.observations import Observations
 
 __all__ = [
@@ -68,7 +68,7 @@ def levels_of(table: Observations, clusters: np.ndarray) -> np.ndarray:
 
 
 def unit_weights(
-    rng: np.random.Generator, scheme: str, units: int, draws: int, level: np.ndarray | None
+    rng: np.random.Generator, scheme: str, units: int, n_draws: int, level: np.ndarray | None
 ) -> np.ndarray:
     """How often each unit counts in each draw [draws, units]; each draw sums to the units.
 
@@ -76,43 +76,43 @@ def unit_weights(
       rng: the generator.
       scheme: "pairs", "bayesian", "stratified", or "wild", whose weights are all one.
       units: how many.
-      draws: how many.
+      n_draws: how many.
       level: of each unit, for the stratified scheme [units].
     """
     if scheme == "wild":
-        return np.ones((draws, units))
+        return np.ones((n_draws, units))
     if scheme == "bayesian":
-        return units * rng.dirichlet(np.ones(units), size=draws)
+        return units * rng.dirichlet(np.ones(units), size=n_draws)
     groups = np.zeros(units, int) if scheme == "pairs" or level is None else level
-    return _within(rng, groups, draws)
+    return _within(rng, groups, n_draws)
 
 
 def question_weights(
-    rng: np.random.Generator, scheme: str, task: np.ndarray, draws: int
+    rng: np.random.Generator, scheme: str, task: np.ndarray, n_draws: int
 ) -> np.ndarray:
     """How often each question counts in each draw, within its task [draws, questions]."""
     codes = np.unique(task, return_inverse=True)[1]
     if scheme != "bayesian":
-        return _within(rng, codes, draws)
-    weight = np.zeros((draws, len(task)))
+        return _within(rng, codes, n_draws)
+    weight = np.zeros((n_draws, len(task)))
     for code in range(codes.max() + 1):
         where = np.flatnonzero(codes == code)
-        weight[:, where] = len(where) * rng.dirichlet(np.ones(len(where)), size=draws)
+        weight[:, where] = len(where) * rng.dirichlet(np.ones(len(where)), size=n_draws)
     return weight
 
 
-def _within(rng: np.random.Generator, groups: np.ndarray, draws: int) -> np.ndarray:
+def _within(rng: np.random.Generator, groups: np.ndarray, n_draws: int) -> np.ndarray:
     """Multinomial weights that keep the size of each group [draws, members]."""
-    weight = np.zeros((draws, len(groups)))
+    weight = np.zeros((n_draws, len(groups)))
     for code in range(groups.max() + 1):
         where = np.flatnonzero(groups == code)
         share = np.full(len(where), 1 / len(where))
-        weight[:, where] = rng.multinomial(len(where), share, size=draws)
+        weight[:, where] = rng.multinomial(len(where), share, size=n_draws)
     return weight
 
 
 def signed_values(
-    rng: np.random.Generator, fit: FitResult, stage: Stage, clusters: np.ndarray, draws: int
+    rng: np.random.Generator, fit: FitResult, stage: Stage, clusters: np.ndarray, n_draws: int
 ) -> np.ndarray:
     """Losses of the wild bootstrap: the fit, and each unit's log residuals with one random sign.
 
@@ -124,7 +124,7 @@ def signed_values(
       fit: the fit, on which the draws are centred.
       stage: the minimisation of the fit.
       clusters: unit of each of its rows [rows].
-      draws: how many.
+      n_draws: how many.
 
     Returns:
       Losses [draws, rows].
@@ -138,5 +138,5 @@ def signed_values(
     units, rows = len(np.unique(clusters)), len(left)
     free = len(fit.law.cards())
     correction = np.sqrt(units / (units - 1) * (rows - 1) / max(rows - free, 1))
-    signs = rng.choice([-1.0, 1.0], size=(draws, int(clusters.max()) + 1))
+    signs = rng.choice([-1.0, 1.0], size=(n_draws, int(clusters.max()) + 1))
     return np.exp(centre + correction * signs[:, clusters] * left)

@@ -1,0 +1,55 @@
+"""Checks of plain arguments (floor 0): counts, seeds and levels, refused in one line."""
+
+import math
+import numbers
+from typing import Any
+
+from t2jax.errors import InputError
+
+__all__ = ["check_level", "check_seed", "check_whole"]
+
+
+def check_whole(name: str, value: Any, *, least: int = 1, usual: int) -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    Args:
+      name: what the caller calls it.
+      value: what was given.
+      least: the smallest that makes sense.
+      usual: the number that the remedy proposes.
+
+    Raises:
+      InputError: anything else, a bool or 40.0 included.
+
+    >>> check_whole("n_draws", 40, usual=1000)
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least:
+        raise InputError(
+            f"{name} = {value!r} is not a whole number of at least {least}",
+            remedy=f"use {name}={usual}",
+        )
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that is no whole number from 0 to 2^32 - 1.
+
+    Raises:
+      InputError: anything else.
+    """
+    check_whole("seed", seed, least=0, usual=0)
+    if int(seed) >= 2**32:
+        raise InputError(f"seed = {seed} does not fit in 32 bits", remedy="use seed=0")
+
+
+def check_level(level: Any) -> None:
+    """Refuse a level that is no share of one; 90% is 0.9.
+
+    Raises:
+      InputError: anything else.
+
+    >>> check_level(0.9)
+    """
+    real = isinstance(level, numbers.Real) and math.isfinite(float(level))
+    if not real or not 0 <= float(level) < 1:
+        raise InputError(f"level = {level!r} is no share of one", remedy="use level=0.9 for 90%")

@@ -1,0 +1,66 @@
+"""What a command is given to plan with: a fit or draws, certified unless told otherwise."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+from t2jax.cli._options import arg
+from t2jax.errors import InputError, Refusal
+
+if TYPE_CHECKING:
+    from t2jax.fitting import FitResult
+    from t2jax.uncertainty import Ensemble
+
+__all__ = ["CertifiedOptions"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CertifiedOptions:
+    """Whether to go on with a fit whose minimum is not certified."""
+
+    uncertified: Annotated[
+        bool, arg("go on with a fit whose minimum is not certified, and say so")
+    ] = False
+
+    def certified(self, model: "FitResult | Ensemble") -> None:
+        """Stop at a fit, or at draws of one, that is no certified minimum.
+
+        Raises:
+          Refusal: it is none, and nobody asked to go on all the same.
+        """
+        if model.uncertified and not self.uncertified:
+            raise Refusal(
+                f"the fit is NOT CERTIFIED as a minimum ({model.uncertified})",
+                remedy="fit another law, bring more runs, or pass --uncertified to go on",
+            )
+
+    def load_fit(self, path: str) -> "FitResult":
+        """A fit from a file, certified unless told otherwise.
+
+        Raises:
+          InputError: the file is no fit.
+          Refusal: the fit is not certified.
+        """
+        import t2jax as t2
+
+        fit = t2.FitResult.load(path)
+        self.certified(fit)
+        return fit
+
+    def load_model(self, path: str) -> "FitResult | Ensemble":
+        """A fit or draws from a file, certified unless told otherwise.
+
+        Raises:
+          InputError: the file is neither.
+          Refusal: the fit behind it is not certified.
+        """
+        import t2jax as t2
+
+        model = t2.load(path)
+        if not isinstance(model, t2.FitResult | t2.Ensemble):
+            raise InputError(
+                "is neither a fit nor draws",
+                source=path,
+                remedy="make one with `t2jax fit -o fit.json` or `t2jax bootstrap -o draws.npz`",
+            )
+        self.certified(model)
+        return model

@@ -1,0 +1,269 @@
+"""`fit`: from a table of runs to a fitted law with its certificate."""
+
+import dataclasses
+import functools
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+
+import jax
+import numpy as np
+
+from t2jax._arguments import check_whole
+from t2jax._precision import double, to_numpy
+from t2jax.errors import InputError, Refusal
+from t2jax.fitting.default import candidates, default_law
+from t2jax.fitting.judge import choose
+from t2jax.fitting.minimise import Minimum
+from t2jax.fitting.objectives import Objective
+from t2jax.fitting.paper import paper_law, profile_inner
+from t2jax.fitting.problem import Problem
+from t2jax.fitting.result import Certificate, FitResult
+from t2jax.fitting.stages import Solved, plan_stages, run_stages
+from t2jax.hull import Hull
+from t2jax.laws import Law, template
+from t2jax.observations import Observations
+
+__all__ = ["fit", "versions"]
+
+_AGREE = 1e-6  # starts agree when their objectives differ by less than this share of its range
+
+
+@double
+def fit(
+    runs: Observations,
+    law: str | type[Law] | Law | None = None,
+    *,
+    objective: str | Objective | None = None,
+    delta: float | None = None,
+    samples: Sequence[float] | None = None,
+    recipe: str | None = None,
+    n_starts: int = 8,
+) -> FitResult:
+    """Fit a scaling law to a table of runs.
+
+    Starts lie on a coarse grid of exponents with the linear coefficients solved exactly; from
+    each, Optax L-BFGS and then Newton run in float64 on coordinates centred on the data.
+
+    Args:
+      runs: the table.
+      law: a registry name such as `"additive"`, `"softplus"`, `"softplus(coupled)"`, a law
+        class, or a law whose form is wanted; unless given, the one for this kind of table
+        (`default_law`). `"auto"` fits all that the table can tell apart
+        and keeps the one with the least error at held-out checkpoints and k, and says so in
+        `message`.
+      objective: `"student_t"` (default for losses), `"huber"`, `"sse"` (default for pass@k),
+        or `"beta_binomial"` (default for counts).
+      delta: bend of the Huber objective; 1e-3 unless given.
+      samples: k grid on which per-question likelihoods are summarised.
+      recipe: `"paper"` reproduces arXiv:2604.01411: Approach 1 for law `"t2_loss"`, Approach
+        2 for `"t2_accuracy"`.
+      n_starts: number of starts.
+
+    Returns:
+      The fitted law and its certificate. `success` is False, with the reason in `message`,
+      when the minimum cannot be certified.
+
+    Raises:
+      InputError: unknown law or objective, or options that contradict each other.
+      Refusal: the table cannot identify the law.
+
+    >>> import t2jax as t2
+    >>> result = t2.fit(t2.datasets.load_ladder(), law="additive")
+    >>> result.success, round(result.criteria["R2"], 2)
+    (True, 0.96)
+    """
+    if not isinstance(runs, Observations):
+        raise InputError(
+            f"fit takes Observations and got {type(runs).__name__}",
+            remedy="read a file or a DataFrame with t2jax.read first",
+        )
+    if law == "auto":
+        if recipe is not None:
+            raise InputError(
+                "a recipe is followed for its own law", remedy="name the law, or leave recipe out"
+            )
+        options = {"objective": objective, "delta": delta, "n_starts": n_starts}
+        every = {name: functools.partial(fit, runs, name, samples=samples, **options)
+                 for name in candidates(runs)}  # fmt: skip
+        return choose(runs, every)
+    wanted = template(default_law(runs) if law is None else law)
+    check_whole("n_starts", n_starts, usual=8)
+    if recipe is not None:
+        if recipe != "paper":
+            raise InputError(f"unknown recipe '{recipe}'", remedy="the only recipe is 'paper'")
+        wanted, objective = paper_law(wanted, objective), "sse"
+    runs.check_identifies()
+    _check_enough(wanted, runs)
+    stages = plan_stages(wanted, runs, objective=objective, delta=delta, samples=samples)
+    inner, grid = None, stages[-1].grid
+    if recipe is not None and len(stages) > 1:
+        inner, stages = profile_inner(runs, n_starts), stages[1:]
+    result = _result(runs, grid, run_stages(stages, n_starts, inner))
+    held = 0 if inner is None else len(inner.cards())
+    return dataclasses.replace(result, recipe=recipe, n_free=result.n_free + held)
+
+
+def _check_enough(law: Law, runs: Observations) -> None:
+    checkpoints = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
+    needed = len(law.base.cards())
+    if checkpoints < needed + 1:
+        raise Refusal(
+            f"{runs.source} has {checkpoints} distinct (params, tokens) and law "
+            f"'{law.base.name}' has {needed} coefficients",
+            remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts",
+        )
+
+
+def _certificate(
+    problem: Problem, minimum: Minimum, values: np.ndarray, entry: np.ndarray
+) -> Certificate:
+    pinned = np.asarray(minimum.pinned)
+    free = ~pinned
+    hessian = np.asarray(minimum.hessian)[np.ix_(free, free)]
+    root = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-300))
+    eigenvalues = np.linalg.eigvalsh(hessian / root[:, None] / root[None, :])
+    best = float(minimum.value)
+    scale = _scale(best, entry)
+    return Certificate(
+        gradient_norm=float(np.max(np.abs(np.asarray(minimum.gradient)[free]), initial=0.0)),
+        expected_fall=float(minimum.fall),
+        positive_definite=bool(eigenvalues[0] > 0),
+        condition=float(eigenvalues[-1] / max(eigenvalues[0], 1e-300)),
+        agreement=float(np.mean(values - best <= _AGREE * scale)),
+        at_bound=tuple(
+            card.name
+            for card, pin in zip(problem.cards, pinned, strict=True)
+            if pin and card not in problem.objective.nuisance
+        ),
+    )
+
+
+def _scale(value: float, entry: np.ndarray) -> float:
+    """How far the objective falls on the way from a typical start."""
+    return max(float(np.median(np.abs(entry - value))), 1e-12 * abs(value))
+
+
+def _unit(problem: Problem, value: float, entry: np.ndarray) -> float:
+    """A difference in the objective that would matter: a nat, or the objective itself.
+
+    A table without noise has an objective of rounding errors, and is judged by its starts.
+    """
+    if problem.objective.likelihood:
+        return 1.0
+    return max(abs(value), 1e-12 * _scale(value, entry), 1e-300)
+
+
+def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
+    """Success, and the sentence that goes with it; `unit` is a noticeable objective."""
+    if not certificate.positive_definite:
+        return False, (
+            "the Hessian is not positive definite, so the data leave a direction undetermined; "
+            "add runs at other sizes and token counts, or use a law with fewer coefficients"
+        )
+    if not certificate.expected_fall <= 1e-8 * unit:
+        return False, (
+            f"the minimiser stopped {certificate.expected_fall:.1e} above a stationary point; "
+            "use more starts (n_starts=64) or another objective"
+        )
+    if certificate.at_bound:
+        names = ", ".join(certificate.at_bound)
+        return True, (
+            f"converged with {names} at a bound: the data do not identify "
+            f"{'it' if len(certificate.at_bound) == 1 else 'them'}, and intervals for "
+            "coefficients that trade off with a bound are too narrow"
+        )
+    return True, "converged to a strict minimum"
+
+
+def _criteria(
+    problem: Problem, value: float, observed: np.ndarray, predicted: np.ndarray
+) -> dict[str, float]:
+    out: dict[str, float] = {}
+    if len(observed):
+        spread = np.sum((observed - observed.mean()) ** 2)
+        out["R2"] = float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300))
+        out["mean relative error"] = float(np.mean(np.abs(predicted / observed - 1.0)))
+    if problem.objective.likelihood and not problem.objective.counts:
+        # The density of log loss, carried over to the loss itself so that laws compare.
+        total = value + float(np.sum(np.log(observed)))
+        out["AIC"] = 2.0 * (total + len(problem.cards))
+        out["BIC"] = 2.0 * total + len(problem.cards) * float(np.log(len(observed)))
+    return out
+
+
+def _result(
+    runs: Observations,
+    grid: tuple[float, ...] | None,
+    solved: Solved,
+) -> FitResult:
+    problem, data = solved.cases[-1]
+    values, entry = np.asarray(solved.minima.value), np.asarray(solved.entry)
+    minimum = to_numpy(solved.best[-1])
+    fitted = to_numpy(problem.law(minimum.free, data))
+    certificate = _certificate(problem, minimum, values, entry)
+    value = float(minimum.value)
+    success, message = _verdict(certificate, _unit(problem, value, entry))
+    for (inner_problem, _), inner in zip(solved.cases[:-1], solved.best[:-1], strict=True):
+        first = _certificate(inner_problem, to_numpy(inner), np.zeros(1), np.zeros(1))
+        unit = _unit(inner_problem, float(inner.value), np.zeros(1))
+        inner_success, inner_message = _verdict(first, unit)
+        if not inner_success:
+            success, message = False, f"the inner loss was not fitted: {inner_message}"
+        bounds = (*first.at_bound, *certificate.at_bound)
+        certificate = dataclasses.replace(certificate, at_bound=bounds)
+    counts = problem.objective.counts
+    observed = np.zeros(0) if counts else np.asarray(data.rows.value)
+    predicted = np.zeros(0) if counts else np.asarray(data.rows.predict(fitted))
+    nuisance_cards = problem.objective.nuisance
+    nuisance = problem.nuisance(minimum.free)
+    options = dataclasses.asdict(problem.objective)
+    bottom = value + _AGREE * _scale(value, entry)
+    names = [c.name for c in problem.cards if c not in nuisance_cards]
+    pins = np.asarray(solved.minima.pinned)[:, : len(names)]
+    starts = tuple(
+        {
+            "start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom),
+            "at_bound": [name for name, pin in zip(names, pinned, strict=True) if pin],
+        }
+        for a, b, s, pinned in zip(
+            entry, values, np.asarray(solved.minima.steps), pins, strict=True
+        )
+    )  # fmt: skip
+    fitted_samples = np.asarray(data.rows.samples) if grid is None or not counts else grid
+    return FitResult(
+        law=jax.tree.map(float, fitted),
+        success=success,
+        message=message,
+        objective=problem.objective.name,
+        objective_options=options,
+        objective_value=value,
+        n_obs=int(np.sum(np.asarray(runs.trials) > 0)) if counts else len(observed),
+        n_free=sum(len(p.cards) for p, _ in solved.cases),
+        nuisance={card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)},
+        certificate=certificate,
+        starts=starts,
+        samples=grid,
+        hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
+        observed=observed,
+        predicted=predicted,
+        criteria=_criteria(problem, value, observed, predicted),
+        description=runs.describe(),
+        params_definition=runs.params_definition,
+        source=runs.source,
+        data_hash=runs.data_hash(),
+        versions=versions(),
+        observations=runs,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that a result depends on."""
+    packages = ("t2jax", "jax", "jaxlib", "optax", "numpy")
+    out = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            out[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            out[package] = "unknown"
+    return out

@@ -1,0 +1,92 @@
+"""A fit as a function of one unconstrained vector: the only thing the minimisers see."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from t2jax._typing import Floats, Scalar
+from t2jax.fitting.objectives import Objective
+from t2jax.fitting.rows import Rows
+from t2jax.laws import Centre, Coefficient, Law, OnLoss
+
+__all__ = ["Data", "Problem"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Everything numeric that a problem takes, so that compiled programs close over nothing.
+
+    Attributes:
+      rows: the observations.
+      centre: centroid of the free coordinates.
+      inner: the inner loss, where it is held fixed.
+    """
+
+    rows: Rows
+    centre: Centre
+    inner: Law | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Law structure and objective; hashable, so that it can be a static argument of `jit`.
+
+    Attributes:
+      structure: pytree structure of the law.
+      objective: what is minimised.
+      own: only the law's own coefficients are free; `Data.inner` gives the inner loss.
+    """
+
+    structure: Any
+    objective: Objective
+    own: bool = False
+
+    @classmethod
+    def of(cls, law: Law, objective: Objective, *, own: bool = False) -> "Problem":
+        """The problem of fitting a law of this form."""
+        return cls(structure=jax.tree.structure(law), objective=objective, own=own)
+
+    @property
+    def template(self) -> Law:
+        """A law of this form with unknown coefficients."""
+        return jax.tree.unflatten(self.structure, [jnp.nan] * self.structure.num_leaves)
+
+    @property
+    def cards(self) -> tuple[Coefficient, ...]:
+        """Cards of the free coordinates in order, nuisance last."""
+        law = self.template
+        return (law.own_cards if self.own else law.cards()) + self.objective.nuisance
+
+    def law(self, free: Floats, data: Data) -> Law:
+        """The law at a free vector."""
+        count = len(self.cards) - len(self.objective.nuisance)
+        template = self.template
+        if data.inner is not None:
+            assert isinstance(template, OnLoss)  # only such a law has coefficients of its own
+            template = template.on(data.inner)
+        return template.from_free(free[:count], data.centre, own=self.own)
+
+    def nuisance(self, free: Floats) -> tuple[Scalar, ...]:
+        """The objective's own coefficients at a free vector."""
+        cards = self.objective.nuisance
+        tail = free[len(free) - len(cards) :]
+        return tuple(card.from_free(u) for card, u in zip(cards, tail, strict=True))
+
+    def free(self, law: Law, data: Data, nuisance: tuple[Scalar, ...]) -> Floats:
+        """The free vector of a law and nuisance coefficients."""
+        head = law.to_free(data.centre, own=self.own)
+        cards = self.objective.nuisance
+        tail = [card.to_free(jnp.asarray(v)) for card, v in zip(cards, nuisance, strict=True)]
+        return jnp.concatenate([head, jnp.stack(tail)]) if tail else head
+
+    def value(self, free: Floats, data: Data) -> Scalar:
+        """The objective at a free vector."""
+        return self.objective(self.law(free, data), self.nuisance(free), data.rows)
+
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Where free coordinates may go: lower and upper limits [coordinates]."""
+        lower, upper = zip(*(card.free_range() for card in self.cards), strict=True)
+        return jnp.asarray(lower), jnp.asarray(upper)

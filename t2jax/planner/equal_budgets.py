@@ -1,0 +1,195 @@
+"""The comparison without a law: checkpoints of one training budget, each with its own samples."""
+
+import dataclasses
+
+import numpy as np
+
+from t2jax import cost, passk
+from t2jax._precision import double
+from t2jax.errors import InputError
+from t2jax.observations import Observations
+from t2jax.planning.budget import Budget
+
+__all__ = ["Choice", "Measured", "measured"]
+
+_SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
+_NEAR = 2.0  # a level further from the budget than this factor says nothing about it
+_RESAMPLES = 2000
+_log_pass = double(passk.log_pass_at_k)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One measured size at a training budget, averaged over its seeds.
+
+    Args:
+      params: parameters N.
+      tokens: training tokens D, mean over seeds.
+      samples: whole samples k that the inference budget affords at that size.
+      checkpoints: how many were averaged.
+      loss: mean over questions of -log pass@k in nats; NaN from counts, which have no unbiased
+        estimate of it.
+      pass_at_k: mean over questions of pass@k.
+    """
+
+    params: float
+    tokens: float
+    samples: int
+    checkpoints: int
+    loss: float
+    pass_at_k: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The size that is best at one sample beside the one that is best at what it affords.
+
+    Args:
+      train_flops: 6ND of the level, geometric mean over its checkpoints.
+      unevenness: largest over smallest 6ND of the level.
+      sizes: how many sizes were measured there and afford a sample.
+      single: the best size at one sample, Chinchilla's choice, with the samples it affords.
+      repeated: the best size at the samples that each affords, T2's choice.
+      gain_interval: of `gain()`, over resamples of the questions in which both sizes are chosen
+        anew and judged on the questions left out.
+      level: of that interval.
+      at_edge: whether T2's choice is the smallest or the largest size measured at the level.
+    """
+
+    train_flops: float
+    unevenness: float
+    sizes: int
+    single: Choice
+    repeated: Choice
+    gain_interval: tuple[float, float]
+    level: float
+    at_edge: bool
+
+    def gain(self) -> float:
+        """Mean pass@k of T2's choice less that of Chinchilla's."""
+        return self.repeated.pass_at_k - self.single.pass_at_k
+
+
+def measured(
+    runs: Observations, budget: Budget, *, level: float = 0.9, seed: int = 0
+) -> Measured | None:
+    """What the checkpoints themselves say about two budgets, with no law between.
+
+    `k = floor(C_i / 2N)`; T2's choice minimises the mean of `-log pass@k` over the sizes
+    (from counts: maximises mean pass@k), Chinchilla's choice the same at `k = 1`.
+
+    Args:
+      runs: a question table.
+      budget: one training and one inference budget; caps are ignored.
+      level: of the interval of the gain.
+      seed: of the resampling of questions behind that interval.
+
+    Returns:
+      The comparison; None where the table has no questions, the budget no inference, or no two
+      sizes were measured at one level (FLOPs within 20%) within a factor of 2 of the budget.
+
+    Raises:
+      InputError: the budget is a sweep.
+
+    >>> import t2jax as t2
+    >>> runs = t2.datasets.load_ladder()
+    >>> found = measured(runs, t2.Budget(train_flops=8e11, inference_flops=1.8e6))
+    >>> found.repeated.params <= found.single.params
+    True
+
+    Source: the question is that of arXiv:2604.01411, asked of checkpoints instead of a law.
+    """
+    if budget.shape != ():
+        raise InputError("a sweep has no single level", remedy="give one number for each budget")
+    if runs.kind == "loss" or budget.inference_flops is None:
+        return None
+    inference = float(np.asarray(budget.inference_flops))
+    place = np.abs(np.log(runs.train_flops / float(np.asarray(budget.train_flops))))
+    nearest = int(np.argmin(place))
+    if place[nearest] > np.log(_NEAR):
+        return None
+    apart = np.abs(np.log(runs.train_flops / runs.train_flops[nearest]))
+    rows = np.flatnonzero(apart <= np.log(_SAME_LEVEL))
+    afforded = np.floor(inference / cost.inference_flops(runs.params[rows], 1.0))
+    rows, afforded = rows[afforded >= 1], afforded[afforded >= 1].astype(int)
+    sizes = np.unique(runs.params[rows])
+    if len(sizes) < 2:
+        return None
+    at_one = _of_sizes(runs, rows, np.ones_like(afforded), sizes)
+    at_k = _of_sizes(runs, rows, afforded, sizes)
+    if not (np.isfinite(at_one[1]).all() and np.isfinite(at_k[1]).all()):
+        return None  # more samples afforded than were drawn
+    # From counts the loss has no estimate: there mean pass@k is the aim.
+    aim = 0 if runs.kind == "nll" else 1
+    score_one, score_k = (-both[0] if aim == 0 else both[1] for both in (at_one, at_k))
+
+    def choice(of: int) -> Choice:
+        mine = runs.params[rows] == sizes[of]
+        return Choice(
+            params=float(sizes[of]),
+            tokens=float(runs.tokens[rows][mine].mean()),
+            samples=int(afforded[mine][0]),
+            checkpoints=int(mine.sum()),
+            loss=float(at_k[0][of].mean()),
+            pass_at_k=float(at_k[1][of].mean()),
+        )
+
+    single, repeated = int(score_one.mean(1).argmax()), int(score_k.mean(1).argmax())
+    flops = runs.train_flops[rows]
+    return Measured(
+        train_flops=float(np.exp(np.log(flops).mean())),
+        unevenness=float(flops.max() / flops.min()),
+        sizes=len(sizes),
+        single=choice(single),
+        repeated=choice(repeated),
+        gain_interval=_gain_interval(score_one, score_k, at_k[1], level, seed),
+        level=level,
+        at_edge=repeated in (0, len(sizes) - 1),
+    )
+
+
+def _of_sizes(
+    runs: Observations, rows: np.ndarray, samples: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`[sizes, questions]` -log pass@k and pass@k, the mean over the checkpoints of a size."""
+    loss, success = [], []
+    for row, k in zip(rows, samples, strict=True):
+        if runs.nll is not None:
+            log_pass = np.asarray(_log_pass(runs.nll[row], float(k)))
+            loss.append(-log_pass)
+            success.append(np.exp(log_pass))
+        else:
+            assert runs.successes is not None
+            assert runs.trials is not None
+            success.append(passk.pass_at_k(runs.successes[row], runs.trials[row], int(k)))
+            loss.append(np.full(len(success[-1]), np.nan))
+    own = runs.params[rows]
+    of = [own == size for size in sizes]
+    return (
+        np.stack([np.stack(loss)[mine].mean(0) for mine in of]),
+        np.stack([np.stack(success)[mine].mean(0) for mine in of]),
+    )
+
+
+def _gain_interval(
+    score_one: np.ndarray, score_k: np.ndarray, success: np.ndarray, level: float, seed: int
+) -> tuple[float, float]:
+    """Ends of the interval of the difference in pass@k over resamples of the questions.
+
+    Both sizes are chosen anew on each resample and judged on the questions it leaves out, so
+    that neither the luck of the choice nor its instability is hidden.
+    """
+    questions = success.shape[1]
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(questions, np.full(questions, 1 / questions), size=_RESAMPLES)
+    ours = (times @ score_k.T).argmax(1)
+    theirs = (times @ score_one.T).argmax(1)
+    out = times == 0
+    kept = out.any(1)
+    if not kept.any():
+        return float("nan"), float("nan")
+    judged = (out[kept] @ success.T) / out[kept].sum(1, keepdims=True)
+    each = np.arange(len(judged))
+    difference = judged[each, ours[kept]] - judged[each, theirs[kept]]
+    low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

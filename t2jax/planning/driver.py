@@ -1,0 +1,273 @@
+"""`optimum` and `frontier`: budgets in, plans out, over all draws at once."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from t2jax._precision import double
+from t2jax.cost import Cost
+from t2jax.errors import InputError, Refusal, Status
+from t2jax.laws import Law, T2Loss, spread_law
+from t2jax.planning.budget import Budget
+from t2jax.planning.frontier import Frontier
+from t2jax.planning.result import Optimum, hull_flags
+from t2jax.planning.rivals.against import against
+from t2jax.planning.solvers.box import Box
+from t2jax.planning.solvers.closed_form import applies
+from t2jax.planning.sweep import MEMORY, solve_all
+from t2jax.uncertainty.ensemble import Ensemble, Model, as_ensemble
+
+__all__ = ["METHODS", "box_of", "checked", "frontier", "method_for", "optimum"]
+
+METHODS = ("auto", "closed_form", "scan", "descent")
+
+
+@double
+def optimum(
+    model: Model,
+    budget: Budget,
+    *,
+    method: str = "auto",
+    chinchilla: bool = True,
+    rivals: Mapping[str, tuple[float, float]] | None = None,
+    memory: float = MEMORY,
+    progress: bool = True,
+) -> Optimum:
+    """The best parameters, training tokens and samples under a budget.
+
+    Minimises the law's loss (or maximises its pass@k) over N, D and k under the costs and caps of
+    the budget, or the cost of reaching a target; for the point estimate and for every draw.
+
+    Args:
+      model: a law, a fit, or an ensemble of draws.
+      budget: what may be spent; arrays sweep.
+      method: `"closed_form"` (power laws: KKT conditions with explicit active sets), `"scan"`
+        (any law and cost: a dense grid, then a root of the slope), `"descent"` (any law and
+        cost: projected gradient descent with Optax from several starts, then the same root), or
+        `"auto"`: the closed form where there is one, else the scan.
+      chinchilla: whether to add the single-sample optimum at the same training budget.
+      rivals: compare one budget's plan with Chinchilla's choice, 20 tokens per parameter and
+        these models, (params, tokens) by name; an empty mapping compares with the first two.
+      memory: bytes that results may take on the devices; larger sweeps are collected in parts.
+      progress: whether to draw a progress bar on a terminal.
+
+    Returns:
+      The optimum, with draws where the model has them. Read `status` before using it.
+
+    Raises:
+      InputError: unknown method, a budget that affords nothing, or a model that is none.
+      Refusal: an inference budget for a law that knows nothing of samples, or a target that no
+        plan reaches; the nearest that can be reached is named.
+
+    Source: Roberts et al. 2026, arXiv:2604.01411; closed 6ND form as in arXiv:2203.15556; least
+    cost at a target as in Sardana et al. 2024, arXiv:2401.00448.
+
+    >>> from t2jax.laws import T2Loss
+    >>> law = T2Loss.from_paper(
+    ...     E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
+    >>> best = optimum(law, Budget(train_flops=1e22, inference_flops=2e12))
+    >>> round(float(best.params)), round(float(best.samples), 2)
+    (434156624, 2303.32)
+    """
+    ensemble = checked(model, budget)
+    law = ensemble.point
+    box = box_of(law, budget)
+    method = method_for(method, ensemble, box)
+    options = {"method": method, "chinchilla": chinchilla, "integer": budget.integer_samples}
+    point = _solve(law, None, budget, box, memory, progress=False, runner_up=True, **options)
+    if budget.mode == "target":
+        _refuse_unreachable(point, law, budget, box, method)
+    point = _with_flags(point, ensemble)
+    if budget.shape == ():
+        if rivals is not None:
+            comparisons = against(law, box, point, rivals, method)
+            point = dataclasses.replace(point, comparisons=comparisons)
+        if not _is_plain(budget.cost):
+            plain = dataclasses.replace(
+                budget, cost=budget.cost.plain(), tokens_per_sample=budget.cost.answer_tokens
+            )
+            naive = optimum(law, plain, chinchilla=False, progress=False)
+            point = dataclasses.replace(point, plain=naive)
+    if ensemble.n_draws == 0:
+        return point
+    draws = _solve(ensemble.law, ensemble.n_draws, budget, box, memory, progress=progress,
+                   runner_up=False, **options)  # fmt: skip
+    return dataclasses.replace(point, draws=draws)
+
+
+@double
+def frontier(
+    model: Model,
+    budget: Budget,
+    *,
+    method: str = "auto",
+    memory: float = MEMORY,
+    progress: bool = True,
+) -> Frontier:
+    """The optimum along a sweep of budgets.
+
+    Args:
+      model: a law, a fit, or an ensemble of draws.
+      budget: one field is an array, such as `train_flops`; the rest broadcasts.
+      method: as for `optimum`.
+      memory: as for `optimum`.
+      progress: whether to draw a progress bar on a terminal.
+
+    Returns:
+      Optimum and Chinchilla choice at every budget, with draws where the model has them,
+      and the size at which N* saturates while the inference budget stays fixed.
+
+    Raises:
+      InputError: a budget that is no sweep.
+
+    >>> import numpy as np
+    >>> from t2jax.laws import Additive
+    >>> law = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> sweep = frontier(law, Budget(train_flops=np.geomspace(1e18, 1e22, 5)))
+    >>> bool(np.all(np.diff(sweep.optimum.params) > 0))
+    True
+    """
+    if not isinstance(budget, Budget) or len(budget.shape) != 1:
+        raise InputError(
+            "a frontier needs a Budget with an array of training budgets",
+            remedy="e.g. Budget(train_flops=np.geomspace(1e16, 1e21, 64), inference_flops=2e9)",
+        )
+    best = optimum(model, budget, method=method, memory=memory, progress=progress)
+    limit = None
+    if budget.inference_flops is not None:
+        # The saturation size: with training free of charge only samples compete with size.
+        train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
+        endless = dataclasses.replace(budget, train_flops=train)
+        limit = optimum(as_ensemble(model).point, endless, method=method, chinchilla=False)
+        edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
+        limit = np.where(edge, math.nan, np.asarray(limit.params))
+    swept = np.broadcast_to(np.asarray(getattr(budget, budget.goal)), budget.shape)
+    separate = budget.mode == "separate"
+    return Frontier(
+        train_flops=swept if separate else np.asarray(best.train_flops), optimum=best,
+        saturation=limit, axis=budget.goal, budgets=swept,
+    )  # fmt: skip
+
+
+def checked(model: Model, budget: Budget) -> Ensemble:
+    """The model as an ensemble, if it and the budget go together.
+
+    Raises:
+      InputError: no budget, or no model.
+      Refusal: the law cannot answer for that budget.
+    """
+    ensemble = as_ensemble(model)
+    law = ensemble.point
+    if not isinstance(budget, Budget):
+        raise InputError(
+            f"a Budget is needed and {type(budget).__name__} was given",
+            remedy="e.g. t2jax.Budget(train_flops=1e18, inference_flops=2e9)",
+        )
+    if budget.inference_flops is not None and not law.uses_samples:
+        raise Refusal(
+            f"law '{law.name}' was fitted on single samples, so it cannot weigh inference "
+            "against training",
+            remedy="fit law='softplus' on per-question nll, or leave inference_flops out",
+        )
+    wanted = {"target_loss": "loss", "target_pass_at_k": "accuracy"}.get(budget.goal)
+    if wanted not in (None, law.kind):
+        other = "target_loss" if law.kind == "loss" else "target_pass_at_k"
+        raise Refusal(f"{budget.goal} is not what law '{law.name}' predicts",
+                      remedy=f"give {other}, or fit another law")  # fmt: skip
+    if budget.cost.stop_at_success:
+        spread_law(law, "tell when sampling stops, as stop_at_success asks")
+    return ensemble
+
+
+def box_of(law: Law, budget: Budget) -> Box:
+    """The budget in logs as that law sees it."""
+    return budget.box(samples=law.uses_samples)
+
+
+def method_for(method: str, ensemble: Ensemble, box: Box) -> str:
+    """The method to use.
+
+    Raises:
+      InputError: unknown, or not for this law and budget.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown method '{method}'", remedy=f"use one of {', '.join(METHODS)}")
+    closed = applies(ensemble.point, box)
+    if closed and isinstance(ensemble.law, T2Loss) and isinstance(ensemble.point, T2Loss):
+        gammas = np.append(np.asarray(ensemble.law.gamma), ensemble.point.gamma)
+        closed = bool(np.all(gammas > 0))
+    if method == "closed_form" and not closed:
+        raise InputError(
+            f"law '{ensemble.point.name}' has no closed form here", remedy="use method='scan'"
+        )
+    if method == "auto":
+        return "closed_form" if closed else "scan"
+    return method
+
+
+def _is_plain(cost: Cost) -> bool:
+    return cost.monomial and not np.any(np.asarray(cost.memory_price) * cost.weight_bytes)
+
+
+def _refuse_unreachable(point: Optimum, law: Law, budget: Budget, box: Box, method: str) -> None:
+    """Refuse a target that no plan reaches, with the best that any does."""
+    missed = (np.asarray(point.code, int) & int(Status.UNREACHABLE)) > 0
+    if not np.any(missed):
+        return
+    # What an all but endless budget buys under the same caps.
+    endless = np.log(np.full(np.shape(box.target), 1e60))
+    flat = jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[len(budget.shape) :])),
+                        dataclasses.replace(box, mode="total", total=endless))  # fmt: skip
+    best, *_ = solve_all(law, None, flat, progress=False, memory=MEMORY, method=method,
+                         chinchilla=False, integer=False, runner_up=False)  # fmt: skip
+    at = int(np.argmax(missed))
+    asked, have = float(np.ravel(box.target)[at]), float(best.value[at])
+    word, way = ("above", "lowest") if law.kind == "loss" else ("below", "highest")
+    if (have > asked) == (law.kind == "loss"):
+        raise Refusal(
+            f"no plan reaches {budget.goal} = {asked:g}: the {way} value of law '{law.name}' "
+            f"within these caps is {have:.6g}",
+            remedy=f"ask for a target {word} {have:.6g}, or raise the caps",
+        )
+    raise Refusal(
+        f"the smallest plan already reaches {budget.goal} = {asked:g}",
+        remedy="ask for a better target, or for a smaller min_params",
+    )
+
+
+def _solve(
+    law: Law, n_draws: int | None, budget: Budget, box: Box, memory: float, *,
+    progress: bool, **options: Any,
+) -> Optimum:  # fmt: skip
+    """Optima of shape [draws, *budget.shape]."""
+    axes = len(budget.shape)
+    flat = jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[axes:])), box)
+    found = solve_all(law, n_draws, flat, progress=progress, memory=memory, **options)
+    shape = budget.shape if n_draws is None else (n_draws, *budget.shape)
+
+    def pack(certified):
+        if certified is None:
+            return None
+        shaped = jax.tree.map(lambda x: np.asarray(x).reshape(shape), certified)
+        return Optimum.of(shaped, kind=law.kind, law_name=law.name, goal=budget.goal,
+                          uses_samples=law.uses_samples,
+                          unit=budget.cost.unit)  # fmt: skip
+
+    best, second, other = map(pack, found)
+    assert best is not None
+    return dataclasses.replace(best, runner_up=second, chinchilla=other)
+
+
+def _with_flags(point: Optimum, ensemble: Ensemble) -> Optimum:
+    """The optimum with flags for what the model says: its data's ranges, its certificate."""
+    flags = hull_flags(point, ensemble.hull) | int(ensemble.code)
+    point = dataclasses.replace(point, code=point.code | flags)
+    if point.chinchilla is None:
+        return point
+    other = point.chinchilla
+    other = dataclasses.replace(other, code=other.code | hull_flags(other, ensemble.hull))
+    return dataclasses.replace(point, chinchilla=other)

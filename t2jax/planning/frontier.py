@@ -1,0 +1,115 @@
+"""`Frontier`: optima along a sweep of budgets, as a table and a CSV file."""
+
+import csv
+import dataclasses
+import os
+
+import jax
+import numpy as np
+
+from t2jax import _html, _text
+from t2jax._arguments import check_level
+from t2jax.errors import Status
+from t2jax.planning.result import QUANTITIES, Optimum
+
+__all__ = ["Frontier"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Frontier:
+    """Optima along a sweep.
+
+    Attributes:
+      train_flops: training budgets, or training FLOPs spent where one budget serves for
+        everything [budgets].
+      optimum: optimum, draws and Chinchilla choice at every budget.
+      saturation: params that N* tends to as training grows at this inference budget
+        [budgets]; NaN where it grows for ever, None without an inference budget.
+      axis: the field of the budget that was swept.
+      budgets: its values [budgets]; None reads as `train_flops`.
+    """
+
+    train_flops: np.ndarray
+    optimum: Optimum
+    saturation: np.ndarray | None = None
+    axis: str = dataclasses.field(default="train_flops", metadata={"static": True})
+    budgets: np.ndarray | None = None
+
+    @property
+    def swept(self) -> np.ndarray:
+        """The values of the swept budget [budgets]."""
+        return np.asarray(self.train_flops if self.budgets is None else self.budgets)
+
+    def band(self, name: str, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of a quantity at every budget: two arrays [budgets]."""
+        check_level(level)
+        missing = np.full(np.shape(self.train_flops), np.nan)
+        if self.optimum.draws is None:
+            return missing, missing
+        draws = np.asarray(getattr(self.optimum.draws, name))
+        low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return low, high
+
+    def exponents(self) -> tuple[np.ndarray, np.ndarray]:
+        """Local slopes of log N* and log D* in the log of the swept budget [budgets]."""
+        x = np.log(self.swept)
+        size, data = np.log(self.optimum.params), np.log(self.optimum.tokens)
+        return np.gradient(size, x), np.gradient(data, x)
+
+    def rows(self, level: float = 0.9) -> list[dict[str, float | str]]:
+        """One flat record per budget."""
+        bands = {name: self.band(name, level) for name in QUANTITIES}
+        codes = np.asarray(self.optimum.code, int)
+        out = []
+        for i, budget in enumerate(self.swept):
+            row: dict[str, float | str] = {self.axis: float(budget)}
+            if self.axis != "train_flops":
+                row["train_flops"] = float(np.asarray(self.train_flops)[i])
+                row["spent"] = float(np.asarray(self.optimum.spent)[i])
+            for name in QUANTITIES:
+                row[name] = float(np.asarray(getattr(self.optimum, name))[i])
+                if self.optimum.draws is not None:
+                    row[f"{name}_low"] = float(bands[name][0][i])
+                    row[f"{name}_high"] = float(bands[name][1][i])
+            if self.optimum.chinchilla is not None:
+                for name in QUANTITIES:
+                    other = np.asarray(getattr(self.optimum.chinchilla, name))[i]
+                    row[f"chinchilla_{name}"] = float(other)
+            row["status"] = "; ".join(Status(int(codes[i])).sentences())
+            out.append(row)
+        return out
+
+    def save(self, path: str | os.PathLike, level: float = 0.9) -> None:
+        """Write the frontier as CSV."""
+        rows = self.rows(level)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def summary(self, every: int = 1) -> str:
+        """The frontier as fixed-width text."""
+        title = {"train_flops": "training FLOPs", "total_flops": "FLOPs in all"}
+        head = [title.get(self.axis, self.axis), "N*", "D*", "k*", "D*/N*", "value"]
+        rows = []
+        for row in self.rows()[::every]:
+            counts = (row[name] for name in QUANTITIES[:-1])
+            shown = [_text.count(float(value)) for value in counts]
+            rows.append([_text.number(float(row[self.axis]), 3), *shown,
+                         _text.number(float(row["value"]))])  # fmt: skip
+        title = f"Frontier of law '{self.optimum.law_name}'"
+        lines = [_text.underline(title), _text.table(head, rows)]
+        codes = np.bitwise_or.reduce(np.asarray(self.optimum.code, int), axis=None)
+        lines += [f"note: {s}" for s in Status(int(codes) & int(Status.UNCERTIFIED)).sentences()]
+        if self.saturation is not None:
+            limits = np.unique(np.asarray(self.saturation))
+            if np.all(np.isfinite(limits)):
+                sizes = ", ".join(_text.count(float(limit)) for limit in limits[:3])
+                lines.append(
+                    f"at this inference budget N* never exceeds {sizes}, however much is spent "
+                    "on training: extreme tokens per parameter are partly that ceiling"
+                )
+        return "\n".join(lines)
+
+    _repr_html_ = _html.of_summary

@@ -1,0 +1,211 @@
+"""IsoFLOP profiles: the law against size at fixed training budgets, with the checkpoints."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from t2jax import _text, cost
+from t2jax.fitting import FitResult
+from t2jax.observations import Observations
+from t2jax.planning import Frontier, Optimum
+from t2jax.reporting.figures._style import (
+    count,
+    limits,
+    log_axis,
+    palette,
+    point,
+    power,
+    ramp,
+    styled,
+    ticks,
+)
+from t2jax.reporting.figures.frontier import FLOPS
+
+__all__ = ["isoflop_figure", "isoflop_panel", "measured_points"]
+
+
+@styled
+def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
+    """The law against size at fixed training budgets: single pass, and with repeated sampling.
+
+    Args:
+      fit: the fitted law; brings the measured checkpoints when it carries its table.
+      best: the optimum, which gives the inference budget.
+      front: the optima along training budgets, which give the minima.
+    """
+    budgets = [None] if front.saturation is None else [None, float(best.inference_flops)]
+    figure = Figure(figsize=(5.2 + 4.9 * (len(budgets) - 1), 4.7))
+    panels = np.atleast_1d(figure.subplots(1, len(budgets)))
+    norm = _norm(fit, front)
+    for ax, budget in zip(panels, budgets, strict=True):
+        isoflop_panel(fit, front, ax=ax, inference_flops=budget, norm=norm)
+    bar = figure.colorbar(
+        ScalarMappable(norm=norm, cmap=ramp()), ax=list(panels), pad=0.015, aspect=32
+    )
+    log_axis(bar.ax.yaxis, *norm_range(norm), power)
+    bar.set_label(FLOPS)
+    bar.ax.spines["outline"].set_visible(False)
+    best_word = "largest" if fit.law.kind == "accuracy" else "least"
+    keys = [
+        Line2D([], [], color=palette().grey, label="fitted law at one budget"),
+        Line2D([], [], color=palette().grey, ls=(0, (1, 1.4)), label="beyond the measured range"),
+        point(f"{best_word} value, by the law", "D", palette().grey),
+    ]
+    if any(len(ax.collections) for ax in panels):
+        dot = Line2D([], [], color=palette().grey, marker="o", ls="", label="measured checkpoint")
+        keys.append(dot)
+    figure.legend(handles=keys, loc="outside upper center", ncols=2 if len(budgets) == 1 else 4)
+    return figure
+
+
+@styled
+def isoflop_panel(
+    fit: FitResult,
+    front: Frontier,
+    *,
+    ax: Axes,
+    inference_flops: float | None = None,
+    norm: LogNorm | None = None,
+    n_curves: int = 5,
+) -> Axes:
+    """The law against parameters at some training budgets, with the measured checkpoints.
+
+    Args:
+      fit: the fitted law.
+      front: the optima, whose budgets are drawn and whose optima are marked.
+      ax: where to draw.
+      inference_flops: budget for sampling, which gives a model of N parameters
+        `k = C_i/(2N)` samples; None for a single sample.
+      norm: colour scale of training FLOPs.
+      n_curves: number of budgets.
+    """
+    norm = norm or _norm(fit, front)
+    flops = np.asarray(front.train_flops)
+    # The two ends of the table's range hold few checkpoints; curves stand between them.
+    inside = np.flatnonzero((flops >= fit.hull.train_flops[0]) & (flops <= fit.hull.train_flops[1]))
+    inside = inside if len(inside) >= n_curves else np.arange(len(flops))
+    chosen = inside[np.linspace(0, len(inside) - 1, min(n_curves, len(inside))).round().astype(int)]
+    single = inference_flops is None
+    optima = front.optimum
+    if single and front.optimum.chinchilla is not None:
+        optima = front.optimum.chinchilla
+    sizes = np.asarray(optima.params)[chosen]
+    one_sample = math.inf if single else inference_flops / cost.INFERENCE_FLOPS
+    x = limits([np.asarray(fit.hull.params), sizes[sizes <= one_sample]], 0.06)
+    ks = (1.0, fit.hull.samples[1])
+    drawn = []
+    for i in chosen:
+        n = np.geomspace(x[0], min(x[1], one_sample), 300)
+        d = flops[i] / (cost.TRAIN_FLOPS * n)
+        k = np.ones_like(n) if single else one_sample / n
+        y = fit.predict(params=n, tokens=d, samples=k)
+        within = np.ones_like(n, bool)
+        for column, (low, high) in ((n, fit.hull.params), (d, fit.hull.tokens), (k, ks)):
+            within &= (column >= low) & (column <= high)
+        color = ramp()(norm(flops[i]))
+        ax.plot(n, y, color=color, lw=1.3, ls=(0, (1, 1.4)), label=f"{flops[i]:.2g}, all")
+        ax.plot(n, np.where(within, y, np.nan), color=color, lw=2, label=f"{flops[i]:.2g}")
+        drawn.append(y[within])
+        size = float(np.asarray(optima.params)[i])
+        if size <= one_sample:
+            point = {"params": size, "tokens": flops[i] / (cost.TRAIN_FLOPS * size)}
+            least = float(fit.predict(**point, samples=1.0 if single else one_sample / size))
+            ax.plot(size, least, "D", ms=6, mfc=palette().paper, mec=color, mew=1.6, zorder=6,
+                    label="optimum")  # fmt: skip
+            drawn.append(np.asarray([least]))
+    points = measured_points(fit, inference_flops)
+    if points is not None:
+        n, c, y = points
+        ax.scatter(n, y, c=c, cmap=ramp(), norm=norm, s=26, lw=0.6,
+                   edgecolors=palette().paper, zorder=4)  # fmt: skip
+        drawn.append(y)
+    _value_axis(ax, drawn, fit)
+    log_axis(ax.xaxis, *x, count)
+    ax.set_xlabel("N, parameters")
+    if single:
+        # As high as the title over the second axis of the other panel.
+        ax.set_title("Single pass, k = 1", pad=33 if front.saturation is not None else None)
+    else:
+        ax.set_title("Inference budget spent on samples, k = C/(2N)")
+        _samples_axis(ax, one_sample, x)
+    return ax
+
+
+def measured_points(
+    fit: FitResult, inference_flops: float | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Params, training FLOPs and measured value of the checkpoints, at each one's own k.
+
+    From per-question likelihoods the value at `k = C_i/(2N)` is exact; other tables show the
+    rows whose own k is within 10% of it. Checkpoints that cannot afford one sample are left out.
+
+    Returns:
+      Three arrays [checkpoints], or None where the table says nothing here.
+    """
+    runs = fit.observations
+    if runs is None:
+        return None
+    k = np.ones(runs.n_rows)
+    if inference_flops is not None:
+        k = inference_flops / (cost.INFERENCE_FLOPS * runs.params)
+    value = np.full(runs.n_rows, np.nan)
+    if runs.kind == "loss":
+        own = np.ones(runs.n_rows) if runs.samples is None else runs.samples
+        near = np.abs(np.log(own / k)) < math.log(1.1)
+        value[near] = np.asarray(runs.loss)[near]
+    else:
+        for each in np.unique(k[k >= 1]):
+            rows = np.flatnonzero(k == each)
+            value[rows] = _measured_at(runs.select(rows), each, fit.law.kind)
+    seen = np.isfinite(value)
+    if not seen.any():
+        return None
+    return runs.params[seen], runs.train_flops[seen], value[seen]
+
+
+def _measured_at(runs: Observations, k: float, kind: str) -> np.ndarray:
+    if runs.kind == "nll":
+        return (runs.pass_at_k if kind == "accuracy" else runs.neg_log_pass)(k)[:, 0]
+    whole = round(k)  # an unbiased estimate from counts exists at whole k only
+    return runs.pass_at_k(whole)[:, 0] if kind == "accuracy" else np.full(runs.n_rows, np.nan)
+
+
+def _samples_axis(ax: Axes, one_sample: float, x: tuple[float, float]) -> None:
+    """The samples that each size affords, along the top."""
+
+    def convert(n):
+        return one_sample / np.maximum(n, 1e-30)
+
+    top = ax.secondary_xaxis("top", functions=(convert, convert))  # pyright: ignore
+    ticks(top.xaxis, one_sample / x[1], one_sample / x[0], count)
+    top.set_xlabel("k, samples per question that the budget leaves", fontsize=8.5)
+    top.spines["top"].set_visible(True)
+
+
+def _value_axis(ax: Axes, drawn: Sequence[np.ndarray], fit: FitResult) -> None:
+    values = np.concatenate([np.asarray(y).ravel() for y in drawn])
+    if fit.law.kind == "accuracy":
+        ax.set_ylim(0.0, min(1.02, float(values.max()) * 1.08))
+        ax.set_ylabel("mean pass@k over questions")
+        return
+    log_axis(ax.yaxis, *limits([values], 0.05), lambda v, _=None: _text.number(v, 2))
+    asked = fit.samples is not None or fit.law.uses_samples
+    ax.set_ylabel("mean of −log pass@k, nats" if asked else "loss, nats")  # noqa: RUF001
+
+
+def _norm(fit: FitResult, front: Frontier) -> LogNorm:
+    low, high = fit.hull.train_flops
+    if fit.observations is None:
+        low, high = np.min(front.train_flops), np.max(front.train_flops)
+    return LogNorm(float(low), float(high) if high > low else float(low) * 1.01)
+
+
+def norm_range(norm: LogNorm) -> tuple[float, float]:
+    """The ends of a colour scale."""
+    return float(norm.vmin), float(norm.vmax)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,168 @@
+"""What the planner of a page is given: the law and its draws, the budgets it starts from."""
+
+import base64
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from t2jax import cost
+from t2jax.errors import InputError, Status
+from t2jax.fitting import FitResult
+from t2jax.laws import Law
+from t2jax.planner.companion import Companion
+from t2jax.planning import Budget, Optimum
+from t2jax.reporting.page.javascript import program
+from t2jax.reporting.tables import value_label
+from t2jax.uncertainty import Ensemble
+
+__all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
+
+MOST_DRAWS = 1000
+"""Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
+
+_DOLLARS_PER_HOUR, _UTILISATION, _TOKENS_PER_SAMPLE = 2.0, 0.4, 100.0
+
+
+def why_not(law: Law) -> str:
+    """Why a page has no planner for a law, as a sentence; empty where it has one.
+
+    >>> from t2jax.laws import Additive
+    >>> why_not(Additive(E=1.0, A=1.0, B=1.0, alpha=0.3, beta=0.3))
+    ''
+    """
+    try:
+        program(law)
+        program(law.base)
+    except InputError as error:
+        return f"The page's planner has no law '{law.name}': {error}."
+    return ""
+
+
+def planner_data(
+    fit: FitResult,
+    draws: Ensemble,
+    best: Optimum,
+    *,
+    companion: Companion | None = None,
+    budget: Budget | None = None,
+) -> dict[str, Any]:
+    """Everything that the planner needs, ready for JSON; nothing where the law has no program.
+
+    Args:
+      fit: the fitted law.
+      draws: its ensemble.
+      best: the optimum, whose budgets the planner starts from.
+      companion: the accuracy law that judges its plans, or None.
+      budget: the budget of `best`, with its caps; read off `best` where it is None.
+    """
+    if why_not(draws.point):
+        return {}
+    models = [draws]
+    if companion is not None and not why_not(companion.fit.law):
+        models.append(companion.draws)
+    laws = [law for model in models for law in (model.point, model.point.base)]
+    return {
+        "programs": {_form(law): program(law) for law in laws},
+        "law": _law(draws, value_label(fit)),
+        "judges": [_law(model, "mean pass@k") for model in models[1:]],
+        "value": value_label(fit),
+        "hull": dataclasses.asdict(fit.hull),
+        "initial": _initial(best, budget),
+        "status": {flag.name: flag.sentences()[0] for flag in Status if flag},
+        "hardware": {
+            name: {"title": chip.name, "flops": chip.flops} for name, chip in cost.HARDWARE.items()
+        },
+        "draws_file": "draws.npz" if draws.n_draws else "fit.json",
+        "note": _note(draws, budget),
+    }
+
+
+def encode(values: np.ndarray) -> str:
+    """Float64 numbers as base64 of their bytes, little end first: exact, 11 characters each.
+
+    >>> encode(np.array([1.0]))
+    'AAAAAAAA8D8='
+    """
+    return base64.b64encode(np.asarray(values, "<f8").tobytes()).decode("ascii")
+
+
+def _law(draws: Ensemble, label: str) -> dict[str, Any]:
+    point = draws.point
+    chosen = _chosen(draws.n_draws)
+    columns = draws.law.coefficients()
+    return {
+        "program": _form(point),
+        "single": _form(point.base),
+        "accuracy": point.kind == "accuracy",
+        "usesSamples": point.uses_samples,
+        "summed": "for(" in program(point),
+        "label": label,
+        "point": {name: float(value) for name, value in point.coefficients().items()},
+        "columns": {name: encode(np.asarray(column)[chosen]) for name, column in columns.items()},
+    }
+
+
+def _form(law: Law) -> str:
+    """How a page names a law's program."""
+    return law.name if law.base is law else f"{law.name}({law.base.name})"
+
+
+def _chosen(n_draws: int) -> np.ndarray:
+    """Which draws go into the page: all, or as many at equal steps."""
+    if n_draws <= MOST_DRAWS:
+        return np.arange(n_draws)
+    return np.linspace(0, n_draws - 1, MOST_DRAWS).round().astype(int)
+
+
+def _note(draws: Ensemble, budget: Budget | None) -> str:
+    said = []
+    if draws.n_draws > MOST_DRAWS:
+        said.append(
+            f"They are {MOST_DRAWS} of {draws.n_draws}, at equal steps: intervals differ in their "
+            "third digit from those of all."
+        )
+    if budget is not None and (not budget.cost.monomial or budget.mode == "target"):
+        said.append(
+            "The planner counts 6ND and 2Nk; the plan in the tables was made under another cost "
+            "or for a target."
+        )
+    return "".join(f" {sentence}" for sentence in said)
+
+
+def _initial(best: Optimum, budget: Budget | None) -> dict[str, Any]:
+    """The dials at the start: what was budgeted, and matching guesses for what was not."""
+    given = {}
+    if budget is not None:
+        for name in ("train_flops", "inference_flops", "total_flops", "dollars", "questions",
+                     "tokens_per_sample", "max_params", "max_tokens"):  # fmt: skip
+            value = getattr(budget, name)
+            if value is not None and np.ndim(value) == 0 and not dataclasses.is_dataclass(value):
+                given[name] = float(value)
+    train = given.get("train_flops", float(best.train_flops))
+    serve = given.get("inference_flops", float(best.inference_flops))
+    tokens = given.setdefault("tokens_per_sample", _TOKENS_PER_SAMPLE)
+    # As much for serving as for training, at the inference budget of the plan.
+    given.setdefault("questions", _round(max(1.0, train / (serve * tokens))))
+    total = given.setdefault("total_flops", _round(train + given["questions"] * serve * tokens))
+    hour = _DOLLARS_PER_HOUR / 3600 / (cost.HARDWARE["h100"].flops * _UTILISATION)
+    given.setdefault("dollars", _round(total * hour))
+    kinds = {"total_flops": "flops", "dollars": "dollars"}
+    return {
+        "kind": "separate" if budget is None else kinds.get(budget.goal, "separate"),
+        "max_params": None,
+        "max_tokens": None,
+        "hardware": "h100",
+        "dollars_per_hour": _DOLLARS_PER_HOUR,
+        "train_utilisation": _UTILISATION,
+        "decode_utilisation": _UTILISATION,
+        **given,
+        "train_flops": train,
+        "inference_flops": serve,
+    }
+
+
+def _round(value: float) -> float:
+    """Two digits, as a person would have written it."""
+    return float(f"{value:.2g}") if math.isfinite(value) else value

@@ -1,0 +1,147 @@
+"""`page_html`: words, tables, figures and the planner in one HTML file that needs nothing else."""
+
+import html
+import importlib.resources
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from t2jax import _text
+from t2jax.fitting import FitResult
+from t2jax.planning import Optimum
+from t2jax.reporting.blocks import Section
+from t2jax.reporting.page.data import why_not
+from t2jax.reporting.page.javascript import written
+from t2jax.uncertainty import Ensemble
+
+__all__ = ["Drawing", "page_html"]
+
+_SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "dials.js", "planner.js",
+            "planner_charts.js")  # fmt: skip
+
+Drawing = tuple[str, str, Mapping[str, str]]
+"""A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
+
+
+def page_html(
+    fit: FitResult,
+    draws: Ensemble,
+    best: Optimum,
+    *,
+    sections: Sequence[Section],
+    drawings: Sequence[Drawing],
+    data: Mapping[str, Any],
+) -> str:
+    """The whole page.
+
+    Args:
+      fit: the fitted law.
+      draws: its ensemble.
+      best: the optimum that the headline tells.
+      sections: the report in words.
+      drawings: the figures.
+      data: of `planner_data`; empty where the law has no program.
+    """
+    lacking = why_not(draws.point)
+    numbers = {name: value for name, value in data.items() if name != "programs"}
+    planner = _read("planner.html")
+    if lacking:
+        planner = (
+            '<section id="planner"><h2>Planner</h2>\n'
+            f'<p class="notice">{_escape(lacking)} The tables and figures below are complete; '
+            "<code>t2jax optimum</code> answers other budgets.</p></section>"
+        )
+    parts = {
+        "generator": _escape(f"t2jax {metadata.version('t2jax')}"),
+        "title": _escape(f"{headline(best)} | t2jax"),
+        "headline": _escape(headline(best)),
+        "lede": _escape(lede(best)),
+        "planner": planner,
+        "sections": "\n".join(section.html() for section in sections),
+        "figures": _figures(drawings),
+        "colophon": _escape(_colophon(fit, draws)),
+        "data": _json(numbers),
+        "style": _read("page.css"),
+        "script": "" if lacking else "\n".join([written(data["programs"]), *map(_read, _SCRIPTS)]),
+    }
+    return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
+
+
+def headline(best: Optimum) -> str:
+    """The plan in a sentence.
+
+    It names the law where the plan lies outside the data.
+    """
+    size, tokens = _text.count(float(best.params)), _text.count(float(best.tokens))
+    k = float(best.samples)
+    asked = "" if k <= 1 + 1e-9 else f", and sample {_text.count(k)} times per question"
+    told = f"Train {size} parameters on {tokens} tokens{asked}"
+    if any(sentence.endswith("extrapolation") for sentence in best.status):
+        return f"Beyond the data, the law says: {told[0].lower()}{told[1:]}"
+    return told
+
+
+def lede(best: Optimum, level: float = 0.9) -> str:
+    """What the headline leaves out: the law's value there, and what it gains."""
+    unit = "a loss of {} nats" if best.kind == "loss" else "mean pass@k of {}"
+    line = f"Law '{best.law_name}' predicts {unit.format(_text.number(float(best.value)))}"
+    if best.draws is not None:
+        low, high = best.interval("value", level)
+        band = f"{_text.number(low)} to {_text.number(high)}"
+        line += f" ({level:.0%} interval of the optimum's value {band})"
+    rival = best.chinchilla
+    if rival is None or not float(best.inference_price) > 0:
+        return line + "."
+    gain = float(best.gain())
+    better = "better" if gain >= 0 else "WORSE"
+    measure = "nats" if best.kind == "loss" else "of pass@k"
+    line += f", {_text.number(abs(gain), 3)} {measure} {better} than Chinchilla's choice"
+    if best.draws is not None:
+        low, high = best.gain_interval(level)
+        line += f" ({_text.number(low, 3)} to {_text.number(high, 3)})"
+    return line + "."
+
+
+def _colophon(fit: FitResult, draws: Ensemble) -> str:
+    made = f"Made by t2jax {metadata.version('t2jax')} from {fit.source or 'a table in memory'}"
+    made += f" (data {fit.data_hash[:12]})" if fit.data_hash else ""
+    if draws.n_draws:
+        made += f"; {draws.n_draws} {draws.kind} draws by {draws.unit or 'unit'}, seed {draws.seed}"
+    return made + ". This file needs no network and sends nothing."
+
+
+def _figures(drawings: Sequence[Drawing]) -> str:
+    if not drawings:
+        return ""
+    parts = ['<section class="figures"><h2>Figures</h2>']
+    for title, told, looks in drawings:
+        label = _escape(f"{title}: {told}").replace('"', "&quot;")
+        inner = "".join(
+            f'<div class="{look}-only">{_labelled(svg, label)}</div>' for look, svg in looks.items()
+        )
+        parts.append(
+            f'<figure class="drawn"><figcaption><span class="chart-title">{_escape(title)}</span>'
+            f'</figcaption>{inner}<p class="hint">{_escape(told)}</p></figure>'
+        )
+    return "\n".join([*parts, "</section>"])
+
+
+def _labelled(svg: str, label: str) -> str:
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """JSON that no HTML parser ends early."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _read(name: str) -> str:
+    folder = importlib.resources.files("t2jax.reporting.page")
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _escape(text: str) -> str:
+    return html.escape(text, quote=False)
