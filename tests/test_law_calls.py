@@ -1,6 +1,7 @@
 """What a law may be called with, in either precision, and what its cards say."""
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,7 +67,8 @@ def test_whatever_holds_numbers_is_an_argument(form):
         with jax.enable_x64(x64):
             one = float(law(params=7e10, tokens=2e12, samples=3.0))
             assert float(law(params=SEVENTY_BILLION, tokens=2 * 10**12, samples=3)) == one
-            for kind in (list, tuple, np.array, pd.Series):
+            kinds: list[Any] = [list, tuple, np.array, pd.Series]
+            for kind in kinds:
                 many = law(params=kind([SEVENTY_BILLION] * 2), tokens=kind([2 * 10**12] * 2),
                            samples=kind([3, 3]))  # fmt: skip
                 assert np.asarray(many) == pytest.approx([one, one], rel=1e-6)

@@ -117,6 +117,7 @@ def test_bootstrap_and_optimum_take_it(fitted):
     draws = t2.bootstrap(fitted, draws=30, seed=0, progress=False)
     assert draws.diagnostics["converged"] == 1.0
     best = t2.optimum(draws, BUDGET)
+    assert best.draws is not None
     assert np.isfinite(np.asarray(best.draws.params)).all()
     # The certificate is that of any law: nothing near costs less under the same budget.
     n, d = float(best.params), float(best.tokens)
@@ -133,7 +134,7 @@ def test_its_prior_is_its_own_and_not_that_of_a_name(own_law, fitted):
     assert isinstance(draws.law, own_law)
     notes = [note for note in draws.diagnostics["notes"] if "no prior of its own" in note]
     assert [note.split()[0] for note in notes] == ["T"]
-    low, high = np.quantile(np.asarray(draws.law.T), [0.005, 0.995])
+    low, high = np.quantile(draws.law.coefficients()["T"], [0.005, 0.995])
     assert low < TRUE["T"] < high
 
 
