@@ -211,7 +211,8 @@ def as_floats(*values: ArrayLike) -> list[Floats]:
     >>> [x.dtype.kind for x in as_floats(3_000_000_000, np.arange(3))]
     ['f', 'f']
     """
-    dtype = jnp.result_type(float, *(value for value in values if hasattr(value, "dtype")))
+    arrays = [x for x in values if isinstance(x, jax.Array | np.ndarray | np.generic)]
+    dtype = jnp.result_type(float, *arrays)
     return [jnp.asarray(value, dtype) for value in values]
 
 
