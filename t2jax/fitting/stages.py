@@ -145,6 +145,7 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
     """
     solved: list[tuple[Problem, Data]] = []
     best: list[Minimum] = []
+    minima = entry = None
     for stage in stages:
         problem, data = stage.problem, stage.data(inner)
         if inner is None or problem.own:
@@ -162,4 +163,6 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
         if not stage.starts_only:
             solved.append((problem, data))
             best.append(first)
-    return Solved(tuple(solved), tuple(best), minima, entry)  # pyright: ignore[reportPossiblyUnbound]
+    assert minima is not None
+    assert entry is not None
+    return Solved(tuple(solved), tuple(best), minima, entry)

@@ -174,9 +174,9 @@ class Target:
         """The likelihood, under the name that the minimisers ask for."""
         return self.problem.objective
 
-    def box(self) -> tuple[Floats, Floats]:
+    def bounds(self) -> tuple[Floats, Floats]:
         """Where the minimisers may go: anywhere, priors hold them."""
-        return -jnp.inf, jnp.inf  # pyright: ignore[reportReturnType]
+        return jnp.asarray(-jnp.inf), jnp.asarray(jnp.inf)
 
     def coordinates(self, vector: Floats, inputs: Inputs) -> Floats:
         """All coordinates, the held ones put back [coordinates]."""

@@ -278,7 +278,8 @@ def _effect_starts(kind: str) -> list[Any]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _minimise(target: Target, start: Floats, inputs: Inputs):
-    return newton(target, start, inputs, max_steps=200)  # pyright: ignore[reportArgumentType]
+    # A target has all that the minimiser asks of a problem, and inputs are its data.
+    return newton(target, start, inputs, max_steps=200)  # pyright: ignore[reportArgumentType] -- so
 
 
 @jax.jit
@@ -298,7 +299,7 @@ def _joint_mode(target: Target, start: Floats, inputs: Inputs) -> tuple[Floats, 
     assert inputs.blend is not None
     still = dataclasses.replace(target, sampled=(*target.sampled[:-own], *([False] * own)))
     free = jnp.concatenate([start[:-own], jnp.zeros(inputs.blend.size)])
-    log_sd = start[-own:]
+    log_sd, minimum = start[-own:], None
     head = start.shape[0] - own
     for _ in range(8):
         given = dataclasses.replace(inputs, held=inputs.held.at[-own:].set(log_sd))
@@ -308,12 +309,13 @@ def _joint_mode(target: Target, start: Floats, inputs: Inputs) -> tuple[Floats, 
         second = free[head:] ** 2 + jnp.diagonal(covariance)[head:]
         # A prior's worth of 0.05 keeps the first steps away from zero.
         log_sd = 0.5 * jnp.log(jnp.mean(second.reshape(own, -1), axis=1) + 1e-4)
-    precision = jnp.diagonal(minimum.hessian)[head:].reshape(own, -1)  # pyright: ignore
+    assert minimum is not None
+    precision = jnp.diagonal(minimum.hessian)[head:].reshape(own, -1)
     prior = jnp.exp(-2.0 * log_sd)[:, None]
     blend = jnp.clip((precision - prior) / precision, 0.0, 1.0)
     unit = jnp.exp((1.0 - blend) * log_sd[:, None]).ravel()
     mode = jnp.concatenate([free[:head], log_sd, free[head:] / unit])
-    root = _root(minimum.hessian)  # pyright: ignore[reportPossiblyUnboundVariable]
+    root = _root(minimum.hessian)
     checkpoints = len(inputs.nest.inner_rows)
     spread = jnp.full(own, 1.0 / math.sqrt(2.0 * checkpoints))
     size, latent = mode.shape[0], head + own

@@ -44,6 +44,8 @@ def beta_posterior(
     centre = np.array([-1.0, -1.0 + odds, -1.0])[: 2 + impossible]
     root = np.array([[1.5, 0.0, 0.0], [1.5, 0.7, 0.0], [0.0, 0.0, 1.5]])
     root = root[: len(centre), : len(centre)]
+    proposals = weight = np.empty(0)
+    effective = 0.0
     for _ in range(_ROUNDS):
         white = rng.standard_t(_TAILS, (_PROPOSALS, len(centre)))
         proposals = centre + white @ root.T
@@ -61,9 +63,9 @@ def beta_posterior(
         offset = proposals - centre
         covariance = (offset * learned[:, None]).T @ offset
         root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(centre)))
-    picked = proposals[rng.choice(_PROPOSALS, n_draws, p=weight)]  # pyright: ignore
+    picked = proposals[rng.choice(_PROPOSALS, n_draws, p=weight)]
     share = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(n_draws)
-    return np.stack([*np.exp(picked[:, :2].T), share]), effective  # pyright: ignore
+    return np.stack([*np.exp(picked[:, :2].T), share]), effective
 
 
 def _weights(log_weight: np.ndarray) -> np.ndarray:
