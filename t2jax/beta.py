@@ -205,16 +205,14 @@ def _corner_jvp(order, primals, tangents):
     )
 
 
-_TYPED = (jax.Array, np.ndarray, np.generic)  # what brings a dtype of its own
-
-
 def as_floats(*values: ArrayLike) -> list[Floats]:
     """JAX arrays of one floating dtype, whatever the inputs and the precision mode.
 
     >>> [x.dtype.kind for x in as_floats(3_000_000_000, np.arange(3))]
     ['f', 'f']
     """
-    dtype = jnp.result_type(float, *(value for value in values if isinstance(value, _TYPED)))
+    arrays = [x for x in values if isinstance(x, jax.Array | np.ndarray | np.generic)]
+    dtype = jnp.result_type(float, *arrays)
     return [jnp.asarray(value, dtype) for value in values]
 
 

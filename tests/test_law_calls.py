@@ -67,7 +67,7 @@ def test_whatever_holds_numbers_is_an_argument(form):
         with jax.enable_x64(x64):
             one = float(law(params=7e10, tokens=2e12, samples=3.0))
             assert float(law(params=SEVENTY_BILLION, tokens=2 * 10**12, samples=3)) == one
-            kinds: tuple[Any, ...] = (list, tuple, np.array, pd.Series)
+            kinds: list[Any] = [list, tuple, np.array, pd.Series]
             for kind in kinds:
                 many = law(params=kind([SEVENTY_BILLION] * 2), tokens=kind([2 * 10**12] * 2),
                            samples=kind([3, 3]))  # fmt: skip

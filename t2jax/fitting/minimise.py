@@ -4,10 +4,13 @@ L-BFGS with a zoom line search travels from a start to the basin; under `vmap` i
 search costs ten times a sequential map, so starts go through `lax.map`. Newton with the
 exact Hessian converges to rounding error from there, is straight-line code, and vmaps: it
 is also what a thousand warm-started bootstrap refits use.
+
+Free coordinates are logs of coefficients for the most part, so that lengths of steps below are
+factors: the same numbers serve every law and every table.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +19,37 @@ import optax
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting.problem import Data, Problem
 
-__all__ = ["Minimum", "lbfgs", "minimise_all", "newton"]
+__all__ = ["Minimum", "Smooth", "lbfgs", "minimise_all", "newton"]
+
+_MEMORY = 10  # pairs that L-BFGS remembers: as many as a law has coefficients, so nearly all
+_STILL = 1e-9  # longest coordinate of a step that moves nothing an interval would show
+_FIRST_DAMPING = 1e-3  # L-BFGS has arrived: begin all but undamped
+_LEAST_DAMPING = 1e-4  # where damping begins again after a step that failed
+_NO_DAMPING = 1e-9  # below this it only costs digits, and plain Newton converges quadratically
+_SURE = 1e-2  # damping under which a short step is short because the slope is, not the damping
+_HOPELESS = 1e10  # damping past which a step is rounding error: no descent is left to find
+_FACTOR = 8.0  # of damping, up and down; Marquardt 1963 has 10, Nielsen 1999 about the same
+_LONGEST = 3.0  # coordinate of a step: a factor of 20, past which no quadratic model is believed
+_SLACK = 4e-15  # share of the objective that a sum over rows loses to rounding
+_FLAT = 1e-14  # share of the largest curvature that stands for none, so that scaling stays finite
+_TINY = 1e-300  # keeps a division by zero finite; far below anything that is compared
+
+
+class Smooth(Protocol):
+    """What a minimiser needs to know: a twice differentiable function in a box."""
+
+    @property
+    def objective(self) -> Any:
+        """Whose `likelihood` says whether the function counts in nats."""
+        ...
+
+    def value(self, free: Floats, data: Any, /) -> Scalar:
+        """The function at a vector."""
+        ...
+
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Lower and upper limits."""
+        ...
 
 
 class Minimum(NamedTuple):
@@ -41,6 +74,15 @@ class Minimum(NamedTuple):
     pinned: Floats
 
 
+class _Travel(NamedTuple):
+    """Where L-BFGS is, what it remembers, and whether it still moves."""
+
+    free: Floats
+    memory: Any
+    steps: Scalar
+    still: Scalar
+
+
 def lbfgs(problem: Problem, start: Floats, data: Data, *, max_steps: int = 300) -> Floats:
     """Optax L-BFGS from one start; returns the vector, whatever it reached."""
     rows = jnp.sum(data.rows.weight)
@@ -55,28 +97,26 @@ def lbfgs(problem: Problem, start: Floats, data: Data, *, max_steps: int = 300) 
         # Divided by the rows so that the first step has a sensible length.
         return problem.value(to_free(open_free), data) / rows
 
+    # Near enough to a bound to feel it, far enough from it for the log to move.
     start = jnp.where(closed, jnp.log(jnp.maximum(start, 1e-6)), start)
-
-    solver = optax.lbfgs(memory_size=10)
+    solver = optax.lbfgs(memory_size=_MEMORY)
     value_and_grad = optax.value_and_grad_from_state(value)
 
-    def step(carry):
-        free, state, count, _ = carry
-        current, gradient = value_and_grad(free, state=state)
-        updates, state = solver.update(
-            gradient, state, free, value=current, grad=gradient, value_fn=value
+    def step(travel):
+        free = travel.free
+        current, gradient = value_and_grad(free, state=travel.memory)
+        updates, memory = solver.update(
+            gradient, travel.memory, free, value=current, grad=gradient, value_fn=value
         )
         moved = free + updates
+        # The line search may step where a law overflows: stay, and let `still` end the travel.
         moved = jnp.where(jnp.all(jnp.isfinite(moved)), moved, free)
-        still = jnp.max(jnp.abs(moved - free)) < 1e-9
-        return moved, state, count + 1, still
+        still = jnp.max(jnp.abs(moved - free)) < _STILL
+        return _Travel(moved, memory, travel.steps + 1, still)
 
-    def going(carry):
-        _, _, count, still = carry
-        return (count < max_steps) & ~still
-
-    carry = (start, solver.init(start), 0, False)
-    return to_free(jax.lax.while_loop(going, step, carry)[0])
+    begin = _Travel(start, solver.init(start), jnp.asarray(0), jnp.asarray(False))
+    end = jax.lax.while_loop(lambda t: (t.steps < max_steps) & ~t.still, step, begin)
+    return to_free(end.free)
 
 
 class _NewtonState(NamedTuple):
@@ -90,19 +130,87 @@ class _NewtonState(NamedTuple):
     pinned: Floats
 
 
-def _derivatives(problem: Problem, free: Floats, data: Data):
+class _Derivatives(NamedTuple):
+    value: Scalar
+    gradient: Floats
+    hessian: Floats
+
+
+def _derivatives(problem: Smooth, free: Floats, data: Any) -> _Derivatives:
+    """Value, gradient and Hessian; the first two come with the third, forward over reverse."""
+
     def gradient(x):
         value, slope = jax.value_and_grad(problem.value)(x, data)
         return slope, (value, slope)
 
     hessian, (value, slope) = jax.jacfwd(gradient, has_aux=True)(free)
-    return value, slope, hessian
+    return _Derivatives(value, slope, hessian)
+
+
+def _pins(box: tuple[Floats, Floats], free: Floats, gradient: Floats) -> Floats:
+    """Coordinates on the box that the objective would push out of it: as good as at the bound."""
+    lower, upper = box
+    return ((free <= lower) & (gradient >= 0)) | ((free >= upper) & (gradient <= 0))
+
+
+def _newton_step(gradient: Floats, hessian: Floats, pinned: Floats, damping: Any) -> Floats:
+    """`-(H + damping diag|H|)^-1 g` in the coordinates that are not pinned.
+
+    NaN where that matrix is not positive definite. Coordinates are scaled by their own curvature
+    first: amplitudes and noise differ by many orders, and Cholesky should not see it. Damping in
+    that scale is Marquardt's (1963, doi:10.1137/0111030): a share of each curvature.
+    """
+    keep = jnp.where(pinned, 0.0, 1.0)
+    scale = jnp.abs(jnp.diagonal(hessian))
+    scale = jnp.where(pinned, 1.0, scale + _FLAT * jnp.max(scale) + _TINY)
+    root = jnp.sqrt(scale)
+    scaled = hessian / root[:, None] / root[None, :] * keep[:, None] * keep[None, :]
+    scaled = scaled + jnp.diag(damping * keep + (1.0 - keep))
+    factor = jnp.linalg.cholesky(scaled)  # NaN where not positive definite
+    rhs = gradient * keep / root
+    return -jax.scipy.linalg.cho_solve((factor, True), rhs) / root
+
+
+def _advance(
+    problem: Smooth, data: Any, box: tuple[Floats, Floats], tolerance: float, state: _NewtonState
+) -> _NewtonState:
+    """One trial step: taken if the objective does not rise, and the damping moved either way."""
+    move = _newton_step(state.gradient, state.hessian, state.pinned, state.damping)
+    definite = jnp.all(jnp.isfinite(move))
+    move = jnp.where(definite, move, 0.0)
+    move = move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.max(jnp.abs(move)), _TINY))
+    free = jnp.clip(state.free + move, *box)
+    there = _derivatives(problem, free, data)
+    finite = jnp.isfinite(there.value) & jnp.all(jnp.isfinite(there.hessian))
+    better = definite & finite & (there.value <= state.value + _SLACK * jnp.abs(state.value))
+
+    def pick(new, old):
+        return jnp.where(better, new, old)
+
+    kept, slope = pick(free, state.free), pick(there.gradient, state.gradient)
+    up = jnp.maximum(_FACTOR * state.damping, _LEAST_DAMPING)
+    damping = jnp.where(better, state.damping / _FACTOR, up)
+    damping = jnp.where(damping < _NO_DAMPING, 0.0, damping)
+    unit = 1.0 if problem.objective.likelihood else jnp.abs(state.value)
+    small = -jnp.dot(jnp.where(state.pinned, 0.0, state.gradient), move) < tolerance * unit
+    still = jnp.max(jnp.abs(move)) < _STILL
+    settled = better & (still | small) & (state.damping < _SURE)
+    return _NewtonState(
+        free=kept,
+        value=pick(there.value, state.value),
+        gradient=slope,
+        hessian=pick(there.hessian, state.hessian),
+        damping=damping,
+        steps=state.steps + 1,
+        done=settled | (damping > _HOPELESS),
+        pinned=_pins(box, kept, slope),
+    )
 
 
 def newton(
-    problem: Problem,
+    problem: Smooth,
     start: Floats,
-    data: Data,
+    data: Any,
     *,
     max_steps: int | Scalar = 100,
     tolerance: float = 0.0,
@@ -117,70 +225,23 @@ def newton(
       tolerance: also stop after a step that promised to take less than this off the
         objective, in nats for a likelihood and relative to the objective otherwise.
     """
-    lower, upper = problem.bounds()
-    start = jnp.clip(start, lower, upper)
-
-    def pins(free, gradient):
-        # On the box with the downhill direction pointing out: as good as at the bound.
-        return ((free <= lower) & (gradient >= 0)) | ((free >= upper) & (gradient <= 0))
-
-    def solve(gradient, hessian, pinned, damping):
-        keep = jnp.where(pinned, 0.0, 1.0)
-        scale = jnp.abs(jnp.diagonal(hessian))
-        scale = jnp.where(pinned, 1.0, scale + 1e-14 * jnp.max(scale) + 1e-300)
-        root = jnp.sqrt(scale)
-        scaled = hessian / root[:, None] / root[None, :] * keep[:, None] * keep[None, :]
-        scaled = scaled + jnp.diag(damping * keep + (1.0 - keep))
-        factor = jnp.linalg.cholesky(scaled)  # NaN where not positive definite
-        rhs = gradient * keep / root
-        return -jax.scipy.linalg.cho_solve((factor, True), rhs) / root
-
-    def step(state):
-        move = solve(state.gradient, state.hessian, state.pinned, state.damping)
-        definite = jnp.all(jnp.isfinite(move))
-        move = jnp.where(definite, move, 0.0)
-        move = move * jnp.minimum(1.0, 3.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
-        free = jnp.clip(state.free + move, lower, upper)
-        value, gradient, hessian = _derivatives(problem, free, data)
-        finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(hessian))
-        slack = 4e-15 * jnp.abs(state.value)
-        better = definite & finite & (value <= state.value + slack)
-
-        def pick(new, old):
-            return jnp.where(better, new, old)
-
-        kept = pick(free, state.free)
-        slope = pick(gradient, state.gradient)
-        damping = jnp.where(better, state.damping / 8, jnp.maximum(8 * state.damping, 1e-4))
-        damping = jnp.where(damping < 1e-9, 0.0, damping)
-        unit = 1.0 if problem.objective.likelihood else jnp.abs(state.value)
-        small = -jnp.dot(jnp.where(state.pinned, 0.0, state.gradient), move) < tolerance * unit
-        still = jnp.max(jnp.abs(move)) < 1e-9
-        settled = better & (still | small) & (state.damping < 1e-2)
-        return _NewtonState(
-            free=kept,
-            value=pick(value, state.value),
-            gradient=slope,
-            hessian=pick(hessian, state.hessian),
-            damping=damping,
-            steps=state.steps + 1,
-            done=settled | (damping > 1e10),
-            pinned=pins(kept, slope),
-        )
-
-    value, gradient, hessian = _derivatives(problem, start, data)
+    box = problem.bounds()
+    start = jnp.clip(start, *box)
+    here = _derivatives(problem, start, data)
     first = _NewtonState(
         free=start,
-        value=value,
-        gradient=gradient,
-        hessian=hessian,
-        damping=jnp.asarray(1e-3, start.dtype),
+        value=here.value,
+        gradient=here.gradient,
+        hessian=here.hessian,
+        damping=jnp.asarray(_FIRST_DAMPING, start.dtype),
         steps=jnp.asarray(0),
         done=jnp.asarray(False),
-        pinned=pins(start, gradient),
+        pinned=_pins(box, start, here.gradient),
     )
+    step = functools.partial(_advance, problem, data, box, tolerance)
     last = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, first)
-    move = solve(last.gradient, last.hessian, last.pinned, 0.0)
+    # Undamped, whatever the last step was: what a true Newton step still promises.
+    move = _newton_step(last.gradient, last.hessian, last.pinned, 0.0)
     fall = -0.5 * jnp.dot(jnp.where(last.pinned, 0.0, last.gradient), move)
     return Minimum(
         last.free, last.value, last.gradient, last.hessian, fall, last.steps, last.pinned

@@ -145,7 +145,7 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
     """
     solved: list[tuple[Problem, Data]] = []
     best: list[Minimum] = []
-    minima = entry = None
+    last: tuple[Minimum, Floats] | None = None
     for stage in stages:
         problem, data = stage.problem, stage.data(inner)
         if inner is None or problem.own:
@@ -156,6 +156,7 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
             head = inner.to_free(data.centre)
             starts = jax.vmap(lambda u, head=head: jnp.concatenate([head, u]))(outer)
         minima, entry = minimise_all(problem, starts, data)
+        last = minima, entry
         values = jnp.where(jnp.isfinite(minima.value), minima.value, jnp.inf)
         winner = jnp.argmin(values)
         first = jax.tree.map(lambda x, i=winner: x[i], minima)
@@ -163,6 +164,5 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
         if not stage.starts_only:
             solved.append((problem, data))
             best.append(first)
-    assert minima is not None
-    assert entry is not None
-    return Solved(tuple(solved), tuple(best), minima, entry)
+    assert last is not None
+    return Solved(tuple(solved), tuple(best), last[0], last[1])

@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
@@ -143,10 +143,10 @@ class Law:
     def __call__(
         self,
         *,
-        params: ArrayLike | list,
-        tokens: ArrayLike | list,
-        samples: ArrayLike | list = 1.0,
-        unique_tokens: ArrayLike | list = math.inf,
+        params: ArrayLike | Sequence[float],
+        tokens: ArrayLike | Sequence[float],
+        samples: ArrayLike | Sequence[float] = 1.0,
+        unique_tokens: ArrayLike | Sequence[float] = math.inf,
     ) -> Floats:
         """The law's value, broadcasting; see the class for the formula.
 

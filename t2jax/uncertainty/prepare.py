@@ -31,6 +31,7 @@ __all__ = ["Prepared", "checkpoints", "prepare"]
 _ANCHOR = 200.0  # the unit of the inner loss of a count law is a convention: held within 5%
 _NOWHERE = -60.0  # log of a closed coefficient that is held at its bound
 _EFFECTS = (None, "run", "checkpoint", "none")
+_ROUNDS = 8  # of expectation and maximisation: each halves what is left, or better
 _FEWEST_RUNS = 5  # that a spread between runs is estimated from
 _DRAWN = (
     "the choice of questions is part of the intervals: every draw is moved as other questions "
@@ -104,7 +105,6 @@ def prepare(
             f"unknown effects '{effects}'", remedy="use effects='run', 'checkpoint' or 'none'"
         )
     stage = _likelihood_stage(fit, table)
-    data = stage.data(None)
     counts = stage.problem.objective.counts
     if impossible and not counts:
         raise InputError(
@@ -112,15 +112,57 @@ def prepare(
             remedy="leave impossible out, or fit law='beta_monotone' to successes and trials",
         )
     sharing = _sharing(table, stage, effects)
-    kind = sharing.kind
+    target, inputs, start, notes = _posed(fit, stage, sharing, impossible, priors)
+    if sharing.kind == "spread":
+        mode, root, inputs = _joint_mode(target, start, inputs)
+    else:
+        minimum = _minimise(target, start, inputs)
+        mode, root = minimum.free, _root(minimum.hessian)
+    if not bool(jnp.all(jnp.isfinite(mode))):
+        raise Refusal(
+            f"the posterior of law '{fit.law.name}' has no mode near the fit",
+            remedy="fit again, or use a law with fewer coefficients",
+        )
+    moves = None if counts else _moves(table, stage, target, inputs, mode, root)
+    asked = () if counts else (SAME_QUESTIONS if moves is None else _DRAWN,)
+    return Prepared(
+        target=target,
+        inputs=inputs,
+        mode=mode,
+        root=root,
+        unit=sharing.unit,
+        moves=moves,
+        notes=(*notes, *sharing.notes, *asked),
+    )
+
+
+class _Posed(NamedTuple):
+    """A log posterior, its numbers, the vector of the fit, and sentences for the reader."""
+
+    target: Target
+    inputs: Inputs
+    start: Floats
+    notes: tuple[str, ...]
+
+
+def _posed(
+    fit: FitResult,
+    stage: Stage,
+    sharing: _Sharing,
+    impossible: bool,
+    priors: Mapping[str, Prior] | None,
+) -> _Posed:
+    """The log posterior of a fit as a function of one vector."""
+    data, kind = stage.data(None), sharing.kind
     cards = stage.problem.cards + (IMPOSSIBLE,) * impossible + EFFECT_CARDS[kind]
     law = jax.tree.map(jnp.asarray, fit.law)
-    start = [*stage.problem.free(law, data, _nuisance(stage, law))]
-    start += [jnp.asarray(-2.0)] * impossible + _effect_starts(kind)
-    held = [counts and card.role is Role.FLOOR for card in cards]
+    free = [*stage.problem.free(law, data, _nuisance(stage, law))]
+    free += [jnp.asarray(-2.0)] * impossible + _effect_starts(kind)
+    # Counts fix the floor at zero by convention.
+    held = [stage.problem.objective.counts and card.role is Role.FLOOR for card in cards]
     coordinates = [
         jnp.asarray(_NOWHERE) if fixed else jnp.log(jnp.maximum(x, 0.02)) if card.closed else x
-        for card, x, fixed in zip(cards, start, held, strict=True)
+        for card, x, fixed in zip(cards, free, held, strict=True)
     ]
     at_fit = {card.name: float(x) for card, x in zip(cards, coordinates, strict=True)}
     still = tuple(card.name for card, fixed in zip(cards, held, strict=True) if fixed)
@@ -139,28 +181,8 @@ def prepare(
         nest=sharing.nest,
         blend=jnp.ones((1, len(sharing.nest.inner_rows))) if kind == "spread" else None,
     )
-    vector = jnp.stack([x for x, fixed in zip(coordinates, held, strict=True) if not fixed])
-    if kind == "spread":
-        mode, root, inputs = _joint_mode(target, vector, inputs)
-    else:
-        minimum = _minimise(target, vector, inputs)
-        mode, root = minimum.free, _root(minimum.hessian)
-    if not bool(jnp.all(jnp.isfinite(mode))):
-        raise Refusal(
-            f"the posterior of law '{fit.law.name}' has no mode near the fit",
-            remedy="fit again, or use a law with fewer coefficients",
-        )
-    moves = None if counts else _moves(table, stage, target, inputs, mode, root)
-    asked = () if counts else (SAME_QUESTIONS if moves is None else _DRAWN,)
-    return Prepared(
-        target=target,
-        inputs=inputs,
-        mode=mode,
-        root=root,
-        unit=sharing.unit,
-        moves=moves,
-        notes=(*notes, *sharing.notes, *asked),
-    )
+    sampled = [x for x, fixed in zip(coordinates, held, strict=True) if not fixed]
+    return _Posed(target, inputs, jnp.stack(sampled), notes)
 
 
 def _likelihood_stage(fit: FitResult, table: Observations) -> Stage:
@@ -278,8 +300,7 @@ def _effect_starts(kind: str) -> list[Any]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _minimise(target: Target, start: Floats, inputs: Inputs):
-    # A target has all that the minimiser asks of a problem, and inputs are its data.
-    return newton(target, start, inputs, max_steps=200)  # pyright: ignore[reportArgumentType] -- so
+    return newton(target, start, inputs, max_steps=200)
 
 
 @jax.jit
@@ -299,9 +320,10 @@ def _joint_mode(target: Target, start: Floats, inputs: Inputs) -> tuple[Floats, 
     assert inputs.blend is not None
     still = dataclasses.replace(target, sampled=(*target.sampled[:-own], *([False] * own)))
     free = jnp.concatenate([start[:-own], jnp.zeros(inputs.blend.size)])
-    log_sd, minimum = start[-own:], None
+    log_sd = start[-own:]
     head = start.shape[0] - own
-    for _ in range(8):
+    minimum = None
+    for _ in range(_ROUNDS):
         given = dataclasses.replace(inputs, held=inputs.held.at[-own:].set(log_sd))
         minimum = _minimise(still, free, given)
         free = minimum.free

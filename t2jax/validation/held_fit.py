@@ -35,8 +35,16 @@ COEFFICIENT, SIZE, LOSS = 0, 1, 2
 
 _STEPS = 200
 _NO_SLOPE = 1e-300  # stands for a slope that has the wrong sign, or none
-_STILL = 1e-9
+_STILL = 1e-9  # longest coordinate, and violation of what is held, that moves no interval
 _FALL = 1e-4  # of the noise variance: a promised fall of the squares that no interval would notice
+_FIRST_DAMPING = 1e-6  # a start is the fit of a table much like this one: all but undamped
+_NO_DAMPING = 1e-9  # below this it only costs digits
+_SURE = 1e-3  # damping under which a small promise means that little is left, not a short step
+_HOPELESS = 1e8  # damping past which a step is rounding error
+_FACTOR = 10.0  # of damping, up and down (Marquardt 1963, doi:10.1137/0111030)
+_LONGEST = 2.0  # coordinate of a step: a factor of 7, past which no linear law is believed
+_DULL = 1e-12  # share of the largest curvature that stands for none
+_ROUNDING = 1e-13  # share of the squares that a sum over rows loses
 
 
 @jax.tree_util.register_dataclass
@@ -137,99 +145,162 @@ def settle(
       aim: what is held.
       max_steps: limit on steps.
     """
-    rows = case.data.rows
-    root = jnp.sqrt(rows.weight)
-    target = jnp.log(rows.value) if problem.objective.log_scale else rows.value
+    squares = _Squares(problem=problem, case=case, aim=aim)
     lower, upper = problem.bounds()
+    start = jnp.clip(start, lower, upper)
+    zero = jnp.zeros(())
+    begin = _Step(
+        start, squares.look(start), zero, zero + _FIRST_DAMPING, jnp.asarray(0), jnp.asarray(False)
+    )
+    end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), squares.advance, begin)
+    residual = squares.target - end.seen.predicted
+    square = jnp.sum(residual**2)
+    # Gauss-Newton creeps where residuals are large: the squares are known long before the vector.
+    slow = squares.towards(end, _DULL).promised < _FALL * square / residual.size
+    return Settled(
+        free=end.free,
+        square=square,
+        residual=residual,
+        jacobian=end.seen.slopes,
+        missed=jnp.abs(end.seen.miss),
+        pinned=(end.free <= lower) | (end.free >= upper),
+        done=end.done | slow,
+    )
 
-    def predicted(free):
-        return root * prediction(problem, free, case.data)
 
-    def equation(free):
-        return jnp.zeros(()) if aim is None else held(problem, free, case, aim)
+class _Seen(NamedTuple):
+    """What there is to see at a vector.
 
-    def look(free):
-        """Prediction, violation, and the slopes of both [rows + 1, coordinates]."""
+    Attributes:
+      predicted: the law, each row times the root of its weight [rows].
+      miss: violation of what is held, 0 where nothing is.
+      slopes: of the predictions [rows, coordinates].
+      normal: slope of the violation [coordinates].
+    """
+
+    predicted: Floats
+    miss: Scalar
+    slopes: Floats
+    normal: Floats
+
+
+class _Move(NamedTuple):
+    """A step, the price of the equation, and the fall of the squares that the step promises."""
+
+    step: Floats
+    price: Scalar
+    promised: Scalar
+
+
+class _Step(NamedTuple):
+    """The state of `settle`: where it is, what it sees there, and how bold it is."""
+
+    free: Floats
+    seen: _Seen
+    penalty: Scalar
+    damping: Scalar
+    steps: Scalar
+    done: Scalar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Squares:
+    """Weighted squares under one equation, and how to lower them.
+
+    Levenberg and Marquardt's step with a Lagrange multiplier for the linearised equation: its
+    second derivatives are never taken. What counts as better is the exact penalty function
+    `squares/2 + penalty |violation|`, with a penalty past the multiplier, whose minimum is that of
+    the problem with the equation (Nocedal and Wright 2006, section 18.3).
+    """
+
+    problem: Problem
+    case: Case
+    aim: Aim | None
+
+    @property
+    def root(self) -> Floats:
+        """Root of each row's weight."""
+        return jnp.sqrt(self.case.data.rows.weight)
+
+    @property
+    def target(self) -> Floats:
+        """What the rows hold, on the scale of the predictions."""
+        value = self.case.data.rows.value
+        return self.root * (jnp.log(value) if self.problem.objective.log_scale else value)
+
+    def equation(self, free: Floats) -> Scalar:
+        """The violation of what is held."""
+        none = jnp.zeros(())
+        return none if self.aim is None else held(self.problem, free, self.case, self.aim)
+
+    def look(self, free: Floats) -> _Seen:
+        """Predictions and violation, and the slopes of both in one pass."""
 
         def both(free):
-            out = jnp.append(predicted(free), equation(free))
+            predicted = self.root * prediction(self.problem, free, self.case.data)
+            out = jnp.append(predicted, self.equation(free))
             return out, out
 
         slopes, out = jax.jacfwd(both, has_aux=True)(free)
-        return out[:-1], out[-1], slopes[:-1], slopes[-1]
+        return _Seen(out[:-1], out[-1], slopes[:-1], slopes[-1])
 
-    def towards(state, damping):
-        """The step from a state, the price of the equation, and the squares that it promises."""
-        free, slopes, normal = state.free, state.slopes, state.normal
-        downhill = slopes.T @ (root * target - state.predicted)
-        gram = slopes.T @ slopes
+    def towards(self, state: _Step, damping: Any) -> _Move:
+        """The damped step from a state."""
+        free, seen = state.free, state.seen
+        lower, upper = self.problem.bounds()
+        downhill = seen.slopes.T @ (self.target - seen.predicted)
+        gram = seen.slopes.T @ seen.slopes
         diagonal = jnp.diagonal(gram)
-        ridge = damping * (diagonal + 1e-12 * jnp.max(diagonal) + 1e-300)
+        ridge = damping * (diagonal + _DULL * jnp.max(diagonal) + _NO_SLOPE)
         system = gram + jnp.diag(ridge)
-        if aim is None:
+        if self.aim is None:
             pin = ((free <= lower) & (downhill < 0)) | ((free >= upper) & (downhill > 0))
             keep = jnp.where(pin, 0.0, 1.0)
             bound = system * keep[:, None] * keep + jnp.diag(1.0 - keep)
             move, price = _solved(bound, downhill * keep), jnp.zeros(())
         else:
-            move, price = _held_step(
-                system, downhill, normal, state.miss, lower - free, upper - free
-            )
-        return move, price, move @ gram @ move
+            room = lower - free, upper - free
+            move, price = _held_step(system, downhill, seen.normal, seen.miss, *room)
+        return _Move(move, price, move @ gram @ move)
 
-    def step(state):
-        free, penalty, damping, steps = state.free, state.penalty, state.damping, state.steps
-        residual = root * target - state.predicted
-        move, price, promised = towards(state, damping)
-        if aim is not None:
-            # The equation bends: aim again with what is left of it at the end of the first step,
-            # and go less far after a rejection, since damping alone leaves its part as long.
-            bent = equation(jnp.clip(free + move, lower, upper)) - state.normal @ move
-            move, price, promised = towards(state._replace(miss=bent), damping)
-            move = move / (1.0 + damping)
-        move = move * jnp.minimum(1.0, 2.0 / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
-        penalty = jnp.maximum(penalty, 2.0 * jnp.abs(price))
-        tried = jnp.clip(free + move, lower, upper)
-        there = look(tried)
+    def aimed(self, state: _Step) -> _Move:
+        """The step, corrected for the bend of the equation where one is held."""
+        found = self.towards(state, state.damping)
+        if self.aim is None:
+            return found
+        # The equation bends: aim again with what is left of it at the end of the first step,
+        # and go less far after a rejection, since damping alone leaves its part as long.
+        end = jnp.clip(state.free + found.step, *self.problem.bounds())
+        bent = self.equation(end) - state.seen.normal @ found.step
+        again = self.towards(state._replace(seen=state.seen._replace(miss=bent)), state.damping)
+        return again._replace(step=again.step / (1.0 + state.damping))
 
-        def merit(predicted, miss):
-            return 0.5 * jnp.sum((root * target - predicted) ** 2) + penalty * jnp.abs(miss)
+    def merit(self, seen: _Seen, penalty: Scalar) -> Scalar:
+        """What a step must not raise."""
+        return 0.5 * jnp.sum((self.target - seen.predicted) ** 2) + penalty * jnp.abs(seen.miss)
 
-        before, after = merit(state.predicted, state.miss), merit(*there[:2])
-        better = jnp.all(jnp.isfinite(move)) & (after <= before * (1 + 1e-13) + 1e-300)
-        damping = jnp.where(better, damping / 10, jnp.maximum(10 * damping, 1e-6))
-        damping = jnp.where(damping < 1e-9, 0.0, damping)
-        still = jnp.max(jnp.abs(tried - free)) < _STILL
-        settled = (damping < 1e-3) & (jnp.abs(there[1]) < _STILL)
-        settled &= promised < 1e-5 * _FALL * jnp.sum(residual**2) / residual.size
-        old = (free, state.predicted, state.miss, state.slopes, state.normal)
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (tried, *there), old)
-        free, predicted, miss, slopes, normal = kept
-        return _Step(
-            free, predicted, miss, slopes, normal, penalty, damping, steps + 1,
-            (better & (still | settled)) | (damping > 1e8),
-        )  # fmt: skip
-
-    zero = jnp.zeros(())
-    start = jnp.clip(start, lower, upper)
-    value, miss, slopes, normal = look(start)
-    begin = _Step(
-        start, value, miss, slopes, normal, zero, zero + 1e-6, jnp.asarray(0), jnp.asarray(False)
-    )
-    end = jax.lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), step, begin)
-    residual = root * target - end.predicted
-    square = jnp.sum(residual**2)
-    # Gauss-Newton creeps where residuals are large: the squares are known long before the vector.
-    slow = towards(end, 1e-12)[2] < _FALL * square / residual.size
-    return Settled(
-        free=end.free,
-        square=square,
-        residual=residual,
-        jacobian=end.slopes,
-        missed=jnp.abs(end.miss),
-        pinned=(end.free <= lower) | (end.free >= upper),
-        done=end.done | slow,
-    )
+    def advance(self, state: _Step) -> _Step:
+        """One trial step: taken if the merit does not rise, and the damping moved either way."""
+        move, price, promised = self.aimed(state)
+        move = move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.max(jnp.abs(move)), _NO_SLOPE))
+        penalty = jnp.maximum(state.penalty, 2.0 * jnp.abs(price))
+        tried = jnp.clip(state.free + move, *self.problem.bounds())
+        there = self.look(tried)
+        before, after = self.merit(state.seen, penalty), self.merit(there, penalty)
+        better = jnp.all(jnp.isfinite(move)) & (after <= before * (1 + _ROUNDING) + _NO_SLOPE)
+        damping = state.damping
+        up = jnp.maximum(_FACTOR * damping, _FIRST_DAMPING)
+        damping = jnp.where(better, damping / _FACTOR, up)
+        damping = jnp.where(damping < _NO_DAMPING, 0.0, damping)
+        still = jnp.max(jnp.abs(tried - state.free)) < _STILL
+        square = jnp.sum((self.target - state.seen.predicted) ** 2)
+        settled = (damping < _SURE) & (jnp.abs(there.miss) < _STILL)
+        settled &= promised < 1e-5 * _FALL * square / self.target.size
+        free, seen = jax.tree.map(
+            lambda new, old: jnp.where(better, new, old), (tried, there), (state.free, state.seen)
+        )
+        done = (better & (still | settled)) | (damping > _HOPELESS)
+        return _Step(free, seen, penalty, damping, state.steps + 1, done)
 
 
 def _held_step(
@@ -283,20 +354,6 @@ def _solved(matrix: Floats, right: Floats) -> Floats:
         return jnp.where(here[:, None], scaled, below)
 
     return jax.lax.fori_loop(0, count, eliminate, jnp.append(matrix, right[:, None], 1))[:, -1]
-
-
-class _Step(NamedTuple):
-    """The state of `settle`: where it is, what it sees there, and how bold it is."""
-
-    free: Floats
-    predicted: Floats
-    miss: Scalar
-    slopes: Floats
-    normal: Floats
-    penalty: Scalar
-    damping: Scalar
-    steps: Scalar
-    done: Scalar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

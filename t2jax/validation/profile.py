@@ -308,8 +308,7 @@ def _ends(
         centre = aim.value
 
         def go(state):
-            inner, outer, tries = state[0], state[2], state[5]
-            return (tries < _TRIES) & ~(jnp.abs(outer - inner) < 1e-6 * error)
+            return (state.tries < _TRIES) & ~(jnp.abs(state.outer - state.inner) < 1e-6 * error)
 
         def step(state):
             inner, inner_z, outer, outer_z, free, tries, stuck = state
@@ -328,18 +327,21 @@ def _ends(
             failed = jnp.isnan(z)
             within = ~failed & (z <= reach)
             past = ~failed & (z > reach)
-            return (
+            return _Bracket(
                 jnp.where(within, trial, inner), jnp.where(within, z, inner_z),
                 jnp.where(past, trial, outer), jnp.where(past, z, outer_z),
                 jnp.where(within, moved, free), tries + 1, failed,
             )  # fmt: skip
 
         zero = jnp.zeros(())
-        begin = (zero, zero, zero + jnp.inf, zero + jnp.inf, base.free, 0, jnp.asarray(False))
-        inner, inner_z, outer, outer_z, _, _, lost = jax.lax.while_loop(go, step, begin)
-        chord = inner + (reach - inner_z) / (outer_z - inner_z) * (outer - inner)
-        end = jnp.where(jnp.isfinite(outer), chord, jnp.inf)
-        return centre + side * end, lost & ~jnp.isfinite(outer)
+        begin = _Bracket(
+            zero, zero, zero + jnp.inf, zero + jnp.inf, base.free, jnp.asarray(0), zero > 0
+        )
+        at = jax.lax.while_loop(go, step, begin)
+        chord = (reach - at.inner_z) / (at.outer_z - at.inner_z) * (at.outer - at.inner)
+        bounded = jnp.isfinite(at.outer)
+        end = jnp.where(bounded, at.inner + chord, jnp.inf)
+        return centre + side * end, at.stuck & ~bounded
 
     def both(aim, worth, reach, error):
         sides = jnp.array([-1.0, 1.0])
@@ -347,6 +349,28 @@ def _ends(
 
     ends, lost = jax.vmap(both)(aims, worth, reach, error)
     return Ends(ends[:, 0], ends[:, 1], jnp.any(lost, axis=1))
+
+
+class _Bracket(NamedTuple):
+    """An end of an interval on its way: distances from the estimate, and what was found there.
+
+    Attributes:
+      inner: the farthest distance that lies within the interval.
+      inner_z: root of the rise of the squares there.
+      outer: the nearest distance past it, infinite until one is found.
+      outer_z: root of the rise there.
+      free: the fit at `inner`, from which the next one starts.
+      tries: fits so far.
+      stuck: whether the last fit did not settle.
+    """
+
+    inner: Scalar
+    inner_z: Scalar
+    outer: Scalar
+    outer_z: Scalar
+    free: Floats
+    tries: Scalar
+    stuck: Scalar
 
 
 def _natural(quantity: Quantity, law: Any, coordinate: float) -> float:

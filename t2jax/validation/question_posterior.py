@@ -44,8 +44,7 @@ def beta_posterior(
     centre = np.array([-1.0, -1.0 + odds, -1.0])[: 2 + impossible]
     root = np.array([[1.5, 0.0, 0.0], [1.5, 0.7, 0.0], [0.0, 0.0, 1.5]])
     root = root[: len(centre), : len(centre)]
-    proposals = weight = np.empty(0)
-    effective = 0.0
+    proposals, weight, effective = np.zeros((0, len(centre))), np.zeros(0), 0.0
     for _ in range(_ROUNDS):
         white = rng.standard_t(_TAILS, (_PROPOSALS, len(centre)))
         proposals = centre + white @ root.T

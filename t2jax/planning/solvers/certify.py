@@ -1,4 +1,20 @@
-"""Shadow prices and the KKT residual of a candidate optimum, by automatic differentiation."""
+"""Shadow prices and the KKT residual of a candidate optimum, by automatic differentiation.
+
+With y the cost, T and S the logs of what training and one question cost, and n, d, x the logs of
+N, D and k, a plan under separate budgets is optimal only if multipliers that are not negative, each
+zero unless its constraint binds, solve (subscripts are derivatives)
+
+    y_n + lam_t T_n + lam_i S_n + mu_N - mu_n = 0
+    y_d + lam_t T_d + lam_i S_d + mu_D        = 0        T_d = 1
+    y_x             + lam_i S_x        - mu_k = 0
+
+The equation of x gives lam_i where k is free, that of d gives lam_t off the data wall. On a bound
+one of them becomes an inequality (mu_D >= 0: lam_t at most what data would pay; mu_k >= 0: lam_i at
+least what samples would pay), and the equation of n says which value inside it. What the equation
+of n is left with, after a cap on N or a least N has carried its sign, is the residual: no solver's
+word is taken for it. Under one budget for everything lam_t = lam_i, times each cost's share.
+Where y is convex in logs these conditions are sufficient (Boyd and Vandenberghe 2004, section 5.5).
+"""
 
 from typing import NamedTuple
 
@@ -14,7 +30,36 @@ from t2jax.planning.solvers.repeated_data import borrows
 
 __all__ = ["Certified", "certify"]
 
-_TOUCH = 1e-9  # how near, in logs, counts as on a bound
+_TOUCH = 1e-9  # how near, in logs, counts as on a bound: solvers clip to bounds exactly
+_TIGHT = 1e-7  # how near, in logs, counts as spent: less is not worth a word about money left
+_LARGEST_RESIDUAL = 1e-6  # of the largest slope: a plan as good as the optimum to 12 digits
+
+
+class _Bounds(NamedTuple):
+    """Which bounds a plan touches: the data wall, the cap on N, the least N, the least k."""
+
+    wall: Scalar
+    cap: Scalar
+    low: Scalar
+    least: Scalar
+
+
+class _Point(NamedTuple):
+    """Logs of N, D and k, or slopes in them."""
+
+    n: Scalar
+    d: Scalar
+    x: Scalar
+
+
+class _Judged(NamedTuple):
+    """Prices of the budgets, NaN where there is no such budget, the residual, and money left."""
+
+    train: Scalar
+    inference: Scalar
+    total: Scalar
+    residual: Scalar
+    slack: Scalar
 
 
 class Certified(NamedTuple):
@@ -62,55 +107,63 @@ def certify(law: Law, box: Box, n: Scalar, d: Scalar, x: Scalar, several: Scalar
       several: whether another valley is nearly as deep.
     """
     cost, slopes = jax.value_and_grad(cost_of(law, box), argnums=(0, 1, 2))(n, d, x)
-    slopes = jnp.stack(slopes)
-    scale = jnp.maximum(jnp.max(jnp.abs(slopes)), 1e-300)
-    at_wall = d >= box.max_tokens - _TOUCH
-    at_cap = n >= box.max_params - _TOUCH
-    at_low = n <= box.min_params + _TOUCH
-    at_least = jnp.asarray(True) if box.pinned else x <= box.floor + _TOUCH
-    upper = box.upper()
-    judge = _separate if box.separate else _total
-    prices, residual, slack = judge(law, box, (n, d, x), slopes, at_wall, at_cap, at_low, at_least)
-    train, inference, total = prices
-    residual = residual / scale
-
-    edge = (d <= _TOUCH) | (at_low & (box.min_params <= 0.0))
-    served = jnp.isfinite(box.inference) if box.separate else jnp.asarray(law.uses_samples)
-    bound = ~jnp.asarray(box.pinned) & at_least
-    if box.pinned and box.separate:  # one sample decides only where it is what caps the size
-        bound = served & (n >= upper - _TOUCH) & (box.floor <= _TOUCH)
-    flags = [
-        (at_wall, Status.AT_MAX_TOKENS),
-        (at_cap, Status.AT_MAX_PARAMS),
-        (bound & served, Status.AT_ONE_SAMPLE),
-        (edge, Status.AT_SEARCH_EDGE),
-        (at_low & (box.min_params > 0.0), Status.AT_MIN_PARAMS),
-        (slack, Status.BUDGET_LEFT),
-        (several, Status.SEVERAL_MODES),
-        (box.repeats & borrows(law) & (d > box.unique + _TOUCH), Status.BORROWED_REPETITION),
-        (~(residual < 1e-6) & ~edge, Status.NOT_CONVERGED),
-    ]
-    status = sum(jnp.where(on, int(flag), 0) for on, flag in flags)
-    samples = jnp.where(at_least, jnp.exp(box.floor), jnp.exp(x))
+    plan, slopes = _Point(n, d, x), _Point(*slopes)
+    bounds = _Bounds(
+        wall=d >= box.max_tokens - _TOUCH,
+        cap=n >= box.max_params - _TOUCH,
+        low=n <= box.min_params + _TOUCH,
+        least=jnp.asarray(True) if box.pinned else x <= box.floor + _TOUCH,
+    )
+    judged = (_separate if box.separate else _total)(law, box, plan, slopes, bounds)
+    largest = jnp.max(jnp.abs(jnp.stack(slopes)))
+    judged = judged._replace(residual=judged.residual / jnp.maximum(largest, 1e-300))
+    status = _status(law, box, plan, bounds, judged, several)
+    samples = jnp.where(bounds.least, jnp.exp(box.floor), jnp.exp(x))
     spent = jnp.full_like(n, jnp.nan) if box.separate else jnp.exp(box.log_spent(law, n, d, x))
     value = cost if law.kind == "loss" else -cost
     return Certified(
-        jnp.exp(n), jnp.exp(d), samples, value, spent, train, inference, total, residual,
-        jnp.asarray(status),
+        params=jnp.exp(n), tokens=jnp.exp(d), samples=samples, value=value, spent=spent,
+        train_price=judged.train, inference_price=judged.inference, total_price=judged.total,
+        kkt_residual=judged.residual, status=status,
     )  # fmt: skip
 
 
-def _separate(law, box, point, slopes, at_wall, at_cap, at_low, at_least):
+def _status(
+    law: Law, box: Box, plan: _Point, bounds: _Bounds, judged: _Judged, several: Scalar
+) -> Scalar:
+    """What must be said beside the plan, as a sum of flags."""
+    edge = (plan.d <= _TOUCH) | (bounds.low & (box.min_params <= 0.0))
+    served = jnp.isfinite(box.inference) if box.separate else jnp.asarray(law.uses_samples)
+    one_sample = ~jnp.asarray(box.pinned) & bounds.least
+    if box.pinned and box.separate:  # one sample decides only where it is what caps the size
+        one_sample = served & (plan.n >= box.upper() - _TOUCH) & (box.floor <= _TOUCH)
+    repeated = box.repeats & borrows(law) & (plan.d > box.unique + _TOUCH)
+    flags = [
+        (bounds.wall, Status.AT_MAX_TOKENS),
+        (bounds.cap, Status.AT_MAX_PARAMS),
+        (one_sample & served, Status.AT_ONE_SAMPLE),
+        (edge, Status.AT_SEARCH_EDGE),
+        (bounds.low & (box.min_params > 0.0), Status.AT_MIN_PARAMS),
+        (judged.slack, Status.BUDGET_LEFT),
+        (several, Status.SEVERAL_MODES),
+        (repeated, Status.BORROWED_REPETITION),
+        (~(judged.residual < _LARGEST_RESIDUAL) & ~edge, Status.NOT_CONVERGED),
+    ]
+    return jnp.asarray(sum(jnp.where(on, int(flag), 0) for on, flag in flags))
+
+
+def _separate(law: Law, box: Box, plan: _Point, slopes: _Point, bounds: _Bounds) -> _Judged:
     """Prices of the two budgets, the residual, and whether training money is left over."""
-    n, d, x = point
+    n, d, x = plan
     by_size, by_data, by_samples = slopes
+    at_wall, at_cap, at_low, at_least = bounds
     budgeted = jnp.isfinite(box.inference)
     train_n = jax.grad(box.log_train)(n, d)
     serve = jax.grad(lambda n, d, x: box.log_serve(law, n, d, x), argnums=(0, 1, 2))(n, d, x)
     serve_n, serve_d, serve_x = serve
-    tight = jnp.abs(box.log_train(n, d) - box.train) < 1e-7
+    tight = jnp.abs(box.log_train(n, d) - box.train) < _TIGHT
     at_kink = at_wall & tight
-    used = budgeted & (jnp.abs(box.log_serve(law, n, d, x) - box.inference) < 1e-7)
+    used = budgeted & (jnp.abs(box.log_serve(law, n, d, x) - box.inference) < _TIGHT)
 
     worth = -by_samples / serve_x  # of the inference budget, where samples are free to move
     worth = jnp.where(budgeted, worth, 0.0)
@@ -129,17 +182,18 @@ def _separate(law, box, point, slopes, at_wall, at_cap, at_low, at_least):
     rest = jnp.where(at_cap, jnp.minimum(left, 0.0), left)
     rest = jnp.where(at_low, jnp.maximum(rest, 0.0), rest)
     none = jnp.full_like(n, jnp.nan)
-    return (train, inference, none), jnp.abs(rest), ~tight & at_wall
+    return _Judged(train, inference, none, jnp.abs(rest), ~tight & at_wall)
 
 
-def _total(law, box, point, slopes, at_wall, at_cap, at_low, at_least):
+def _total(law: Law, box: Box, plan: _Point, slopes: _Point, bounds: _Bounds) -> _Judged:
     """The price of the total, the residual, and whether part of it is left over."""
+    at_wall, at_cap, at_low, at_least = bounds
     by_size, by_data, by_samples = slopes
     spent, rates = jax.value_and_grad(
         lambda n, d, x: box.log_spent(law, n, d, x), argnums=(0, 1, 2)
-    )(*point)
+    )(*plan)
     rate_n, rate_d, rate_x = rates
-    slack = spent < box.total - 1e-7
+    slack = spent < box.total - _TIGHT
     from_data = -by_data / rate_d
     from_samples = jnp.where(rate_x > 0, -by_samples / jnp.where(rate_x > 0, rate_x, 1.0), 0.0)
     from_size = -by_size / rate_n
@@ -160,4 +214,4 @@ def _total(law, box, point, slopes, at_wall, at_cap, at_low, at_least):
     rest_n = jnp.where(at_low, jnp.minimum(rest_n, 0.0), rest_n)
     residual = jnp.maximum(jnp.maximum(rest_d, rest_x), jnp.abs(rest_n))
     none = jnp.full_like(price, jnp.nan)
-    return (none, none, price), residual, slack
+    return _Judged(none, none, price, residual, slack)
