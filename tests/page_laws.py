@@ -30,7 +30,7 @@ class Nodes(OnLoss):
         """The mean of `1 - (1 - e^-l)^k` over losses l of the questions."""
         at = jnp.linspace(-4.0, 4.0, 64)
         weights = jnp.exp(-0.5 * at**2)
-        each = 4.0 * loss[..., None] * jnp.exp(self.v * at)
+        each = 4.0 * loss[..., None] * jnp.exp(jnp.asarray(self.v)[..., None] * at)
         solved = -jnp.expm1(samples[..., None] * jnp.log1p(-jnp.exp(-each)))
         return jnp.sum(solved * (weights / jnp.sum(weights)), axis=-1)
 
@@ -52,7 +52,9 @@ class Matrix(OnLoss):
         table = jnp.arange(1.0, 13.0).reshape(3, 4) / 10.0
         mixed = rows @ table
         outer = jnp.log1p(mixed[..., :, None] * jnp.tanh(rows[..., None, :]))
-        total = jnp.sum(outer, axis=-1)[..., ::-1] * (jnp.arange(4.0) + self.v)
+        total = jnp.sum(outer, axis=-1)[..., ::-1] * (
+            jnp.arange(4.0) + jnp.asarray(self.v)[..., None]
+        )
         least = jnp.max(jnp.concatenate([total, rows[..., 1:]], axis=-1), axis=-1)
         return jnp.sum(total, axis=-1) + 0.1 * least + jnp.where(total[..., 0] > 1.0, 0.5, loss)
 
