@@ -16,6 +16,7 @@ from t2jax.trainer.ladder.run import LadderResult as LadderResult
 from t2jax.trainer.ladder.run import chosen_workers as chosen_workers
 from t2jax.trainer.ladder.run import run_ladder as run_ladder
 from t2jax.trainer.ladder.table import write_tables as write_tables
+from t2jax.trainer.ladder.worker import asked as asked
 
 __all__ = [
     "PRESETS",
@@ -26,6 +27,7 @@ __all__ = [
     "Progress",
     "Size",
     "Trunk",
+    "asked",
     "chosen_workers",
     "plan_ladder",
     "preset",
