@@ -63,11 +63,11 @@ def tasks(place: int) -> dict:
         return {"success": float(np.mean(np.isfinite(best.params)))}
 
     def refit() -> dict:
-        draws = t2.bootstrap(fit, draws=refits, progress=False)
+        draws = t2.bootstrap(fit, n_draws=refits, progress=False)
         return {"success": float(draws.diagnostics["converged"])}
 
     def sample() -> dict:
-        draws = t2.posterior(fit, chains=chains, draws=kept, warmup=kept, allow_failed=True,
+        draws = t2.posterior(fit, chains=chains, n_draws=kept, warmup=kept, allow_failed=True,
                              progress=False)  # fmt: skip
         found = draws.diagnostics
         return {"success": float(not found["failed"]), "r_hat": float(found["r_hat"]),

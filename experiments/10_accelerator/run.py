@@ -101,7 +101,7 @@ def forecast(small, large) -> dict:
 
 def judge(name: str, fit, runs, truth: np.ndarray) -> None:
     """A line: how far a fit is off on other runs, and how often its intervals hold."""
-    draws = t2.bootstrap(fit, draws=DRAWS, progress=False)
+    draws = t2.bootstrap(fit, n_draws=DRAWS, progress=False)
     off = predictions(fit.law, runs, drawn=False) / truth - 1
     drawn = predictions(draws.law, runs, drawn=True)
     between, within = draws.diagnostics["noise"]
