@@ -7,6 +7,7 @@ same code judges the real tree and the violations planted below.
 import ast
 import dataclasses
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -253,6 +254,8 @@ def house_rules(path: str, tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and not may_print and ast.unparse(node.func) == "print":
             yield f"{path} line {node.lineno} prints: only cli and reporting/tables print"
+        if isinstance(node, ast.Name) and node.id == "hasattr" and home != "trainer":
+            yield f"{path} line {node.lineno} asks hasattr: say what a thing is by its type"
         names_x64 = (isinstance(node, ast.Attribute) and "enable_x64" in node.attr) or (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -290,6 +293,11 @@ def broken_rules(sources: dict[str, str]) -> list[str]:
             )
             found = [judge_import(path, i) for i in imports]
             sentences.extend(house_rules(path, ast.parse(source)))
+            sentences.extend(
+                f"{path} line {number}: an ignore names its rule and, after --, its reason"
+                for number, line in enumerate(source.splitlines(), start=1)
+                if "pyright: ignore" in line and not re.search(r"ignore\[\w+\] -- \w", line)
+            )
         else:
             found = []
         sentences.extend(sentence for sentence in found if sentence)
@@ -392,6 +400,9 @@ def test_a_clean_tree_breaks_nothing():
         ("t2jax/fitting/_utils.py", "", "there is no utils.py"),
         ("t2jax/fitting/a.py", "\n" * 501, "has 501 lines"),
         ("t2jax/fitting/a.py", "def f():\n    print('x')", "line 2 prints"),
+        ("t2jax/fitting/a.py", "if hasattr(1, 'real'):\n    pass", "line 1 asks hasattr"),
+        ("t2jax/fitting/a.py", "x = 1  # pyright: ignore", "names its rule and"),
+        ("t2jax/fitting/a.py", "x = 1  # pyright: ignore[reportCallIssue]", "its reason"),
         (
             "t2jax/fitting/a.py",
             "import jax\njax.config.update('jax_enable_x64', True)",

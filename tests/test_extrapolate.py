@@ -131,7 +131,7 @@ def test_draws_of_a_law_predict_the_law():
 
 
 def test_fewer_questions_and_stray_checkpoints_widen_the_interval():
-    place = {"params": [1e8], "tokens": [1e10], "draws": 500}
+    place = {"params": [1e8], "tokens": [1e10], "n_draws": 500}
     width = {}
     for name, draws, questions in (
         ("many", law_draws(), 3000),
@@ -151,7 +151,7 @@ def test_fewer_questions_and_stray_checkpoints_widen_the_interval():
         ("table", {"method": "spline"}, InputError, "unknown method"),
         ("table", {"questions": 5}, InputError, "says itself"),
         ("table", {"method": "regression", "impossible": True}, InputError, "straight line"),
-        ("table", {"level": 1.0}, InputError, "no interval"),
+        ("table", {"level": 1.0}, InputError, "no share of one"),
         ("losses", {}, Refusal, "no counts"),
         ("draws", {}, InputError, "need checkpoints"),
         ("additive", {"params": 1e8, "tokens": 1e9}, Refusal, "no spread"),

@@ -134,7 +134,7 @@ def test_its_prior_is_its_own_and_not_that_of_a_name(own_law, fitted):
     assert isinstance(draws.law, own_law)
     notes = [note for note in draws.diagnostics["notes"] if "no prior of its own" in note]
     assert [note.split()[0] for note in notes] == ["T"]
-    low, high = np.quantile(np.asarray(draws.law.coefficients()["T"]), [0.005, 0.995])
+    low, high = np.quantile(draws.law.coefficients()["T"], [0.005, 0.995])
     assert low < TRUE["T"] < high
 
 

@@ -211,7 +211,7 @@ def test_a_fit_that_is_not_among_its_draws_is_named(draws, fitted):
 
 
 def test_short_chains_are_refused_unless_asked_for(fitted):
-    short = {"draws": 40, "warmup": 20, "progress": False}
+    short = {"n_draws": 40, "warmup": 20, "progress": False}
     with pytest.raises(Refusal, match=r"effective draws.*use n_draws=80"):
         posterior(fitted, **short)
     kept = posterior(fitted, allow_failed=True, **short)
@@ -262,7 +262,7 @@ def test_diagnostics_agree_with_numpyro_and_theory():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"draws": 1}, "cannot be judged"),
+        ({"n_draws": 1}, "n_draws = 1 is not"),
         ({"effects": "runs"}, "unknown effects"),
         ({"effects": "checkpoint"}, "one row"),
         ({"effects": "run"}, "one checkpoint"),

@@ -26,7 +26,7 @@ TASKS = (  # the eight that the paper reports, on the split that it reports
 )
 LAWS = ("additive", "coupled")
 LEVEL = 0.9
-LENGTH = {"draws": 4000, "warmup": 4000}  # of a chain; with 1000, four of `coupled` fail
+LENGTH = {"n_draws": 4000, "warmup": 4000}  # of a chain; with 1000, four of `coupled` fail
 
 
 def tables(folder: pathlib.Path) -> dict[str, tuple[t2.Observations, pd.DataFrame, str]]:

@@ -134,11 +134,12 @@ class Command:
         if all(value is None for value in length.values()):
             length["tokens_per_param"] = _TOKENS_PER_PARAM
         own = {field.name for field in dataclasses.fields(TrainConfig)} - {"model", "data", *length}
+        mine = {field.name for field in dataclasses.fields(self)}
         return TrainConfig(
             model=shape,
             data=self.data_parallel,
             **length,
-            **{name: getattr(self, name) for name in own if hasattr(self, name)},
+            **{name: getattr(self, name) for name in own & mine},
         )
 
     def _join(self) -> None:

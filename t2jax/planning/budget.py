@@ -161,7 +161,8 @@ class Budget:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the sweep, () for one budget."""
-        return self._shape  # pyright: ignore[reportAttributeAccessIssue]
+        # Set once, when the budget is made: no field, for nobody gives it.
+        return self._shape  # pyright: ignore[reportAttributeAccessIssue] -- see above
 
     # What cannot be ---------------------------------------------------------------------------
 

@@ -135,7 +135,9 @@ class Ensemble:
             for name in _PER_DRAW:
                 if getattr(self, name) is not None:
                     arrays[_STATISTIC + name] = np.asarray(getattr(self, name))
-            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # pyright: ignore
+            arrays["meta"] = np.array(json.dumps(meta))
+            # The stub takes any keyword for the option `allow_pickle`.
+            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType] -- see above
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:

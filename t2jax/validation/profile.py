@@ -393,7 +393,8 @@ def _follow(size: Interval, budget: Budget) -> dict[str, Interval]:
         if not 0 < params < math.inf:
             return 0.0 if params > 1 else math.inf
         n = jnp.log(jnp.asarray(params))
-        d, x = box.split(None, n, 0.0)  # pyright: ignore[reportArgumentType]
+        # The law only says when sampling stops, which it does not under these budgets.
+        d, x = box.split(None, n, 0.0)  # pyright: ignore[reportArgumentType] -- see above
         found = {"tokens": d, "samples": x, "tokens_per_param": d - n}[name]
         return float(jnp.exp(found))
 

@@ -83,8 +83,8 @@ def budget_plan(
             "so that it has no interval",
             remedy="raise the cap, or name a budget whose optimum is interior",
         )
-    plan = tuple(float(np.log(x)) for x in (best.params, best.tokens, best.samples))
-    return best, box_of(law, budget), plan  # pyright: ignore[reportReturnType]
+    n, d, x = (float(np.log(x)) for x in (best.params, best.tokens, best.samples))
+    return best, box_of(law, budget), (n, d, x)
 
 
 def quantities_of(law: Law, best: Optimum | None) -> list[Quantity]:

@@ -154,7 +154,7 @@ def descend(law: Law, box: Box) -> tuple[Scalar, Scalar]:
         def step(carry, _):
             z, state = carry
             updates, state = solver.update(slope(z), state, z)
-            moved = jnp.clip(z + 0.03 * scale * updates, low, high)  # pyright: ignore
+            moved = jnp.clip(z + 0.03 * scale * jnp.asarray(updates), low, high)
             return (moved, state), None
 
         (z, _), _ = jax.lax.scan(step, (start, solver.init(start)), length=_DESCENT_STEPS)

@@ -182,7 +182,7 @@ def _samples_axis(ax: Axes, one_sample: float, x: tuple[float, float]) -> None:
     def convert(n):
         return one_sample / np.maximum(n, 1e-30)
 
-    top = ax.secondary_xaxis("top", functions=(convert, convert))  # pyright: ignore
+    top = ax.secondary_xaxis("top", functions=(convert, convert))
     ticks(top.xaxis, one_sample / x[1], one_sample / x[0], count)
     top.set_xlabel("k, samples per question that the budget leaves", fontsize=8.5)
     top.spines["top"].set_visible(True)
@@ -208,4 +208,7 @@ def _norm(fit: FitResult, front: Frontier) -> LogNorm:
 
 def norm_range(norm: LogNorm) -> tuple[float, float]:
     """The ends of a colour scale."""
-    return float(norm.vmin), float(norm.vmax)  # pyright: ignore[reportArgumentType]
+    # Whoever made the scale gave both ends.
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    return float(norm.vmin), float(norm.vmax)
