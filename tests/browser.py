@@ -13,6 +13,7 @@ from law_cases import draws_of, written
 import t2jax as t2
 from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
+from t2jax.laws import Law
 from t2jax.reporting import page
 from t2jax.reporting.tables import data_section
 
@@ -90,7 +91,7 @@ class Opened:
         return {name: np.array(column, float) for name, column in columns.items()}
 
 
-def ensemble(form: str, n_draws: int, distinct: int = 0) -> t2.Ensemble:
+def ensemble(form: str | Law, n_draws: int, distinct: int = 0) -> t2.Ensemble:
     """Draws of a law that was written down; `distinct` of them, repeated."""
     drawn = draws_of(form, distinct or n_draws, seed=7)
     columns = {name: np.resize([d[name] for d in drawn], n_draws) for name in drawn[0]}
@@ -111,7 +112,7 @@ def fit_of(draws: t2.Ensemble) -> t2.FitResult:
     )  # fmt: skip
 
 
-def write_page(form: str, path: pathlib.Path, draws: t2.Ensemble) -> pathlib.Path:
+def write_page(path: pathlib.Path, draws: t2.Ensemble) -> pathlib.Path:
     """A page without figures, for a law written down."""
     fit = fit_of(draws)
     given = START if draws.point.uses_samples else {"train_flops": START["train_flops"]}

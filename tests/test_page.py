@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from law_cases import Ageing
+from page_laws import Sorted, template
 from test_page_solver import FORMS
 
 import t2jax as t2
@@ -33,7 +34,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     draws = browser.ensemble("softplus", 40)
     draws.save(folder / "draws.npz")
-    return draws, browser.write_page("softplus", folder / "index.html", draws)
+    return draws, browser.write_page(folder / "index.html", draws)
 
 
 @pytest.fixture
@@ -117,8 +118,8 @@ def test_twenty_budgets_have_pythons_plans_and_intervals(opened, made, kind):
 @pytest.mark.parametrize("kind", ["separate", "total"])
 @pytest.mark.parametrize("form", [f for f in FORMS if f not in ("softplus", "tied", "coupled")])
 def test_every_laws_page_has_pythons_plans_and_intervals(chromium, tmp_path, form, kind):
-    draws = browser.ensemble(form, 8)
-    path = browser.write_page(form, tmp_path / "index.html", draws)
+    draws = browser.ensemble(template(form), 8)
+    path = browser.write_page(tmp_path / "index.html", draws)
     shown = browser.Opened(chromium, path).ready()
     compare(shown, draws, kind)
     assert shown.trouble == []
@@ -212,12 +213,20 @@ def test_the_page_fits_its_window_in_both_looks(chromium, made, width, look):
     shown.context.close()
 
 
-def test_an_unknown_law_has_no_planner_and_is_told_why(chromium, tmp_path):
-    law = Ageing(E=1.5, A=400.0, B=1.0, alpha=0.3, T=2.0)
+def test_a_users_own_law_has_a_planner(chromium, tmp_path):
+    draws = browser.ensemble(Ageing.template(), 8)
+    shown = browser.Opened(chromium, browser.write_page(tmp_path / "index.html", draws)).ready()
+    compare(shown, draws, "separate")
+    assert shown.trouble == []
+    shown.context.close()
+
+
+def test_a_law_without_a_program_has_no_planner_and_is_told_why(chromium, tmp_path):
+    law = Sorted(E=1.5)
     many = jax.tree.map(lambda x: np.full(3, x), law)
     draws = t2.Ensemble(law=many, point=law, kind="written", hull=browser.HULL)
-    shown = browser.Opened(chromium, browser.write_page("", tmp_path / "index.html", draws))
-    assert "does not know the law 'ageing'" in shown.page.inner_text("#planner")
+    shown = browser.Opened(chromium, browser.write_page(tmp_path / "index.html", draws))
+    assert "the operation 'sort' of JAX has no counterpart" in shown.page.inner_text("#planner")
     assert shown.page.locator("input").count() == 0
     assert shown.trouble == []
     shown.context.close()
@@ -232,14 +241,14 @@ def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
     assert len(column) == page.MOST_DRAWS
     assert np.isin(column, np.asarray(draws.law.coefficients()["alpha"])).all()
     assert "1000 of 1500" in data["note"]
-    path = browser.write_page("softplus", tmp_path / "index.html", draws)
+    path = browser.write_page(tmp_path / "index.html", draws)
     assert path.stat().st_size < 1_000_000  # figures come on top
 
 
 @pytest.mark.slow
 def test_a_thousand_draws_paint_in_a_second_and_follow_a_slider(chromium, tmp_path):
     draws = browser.ensemble("softplus", 1000, distinct=1000)
-    path = browser.write_page("softplus", tmp_path / "index.html", draws)
+    path = browser.write_page(tmp_path / "index.html", draws)
     shown = browser.Opened(chromium, path).ready()
     painted = "performance.getEntriesByType('paint')"
     shown.page.wait_for_function(f"{painted}.length > 0")

@@ -1,4 +1,4 @@
-"""The page's JavaScript against the Python that it repeats: laws, optima, flags, numbers."""
+"""The page's JavaScript against Python: laws as they were written out, optima, flags, numbers."""
 
 # pyright: reportArgumentType=false, reportIndexIssue=false
 
@@ -6,9 +6,13 @@ import json
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import page_laws
 import pytest
 from law_cases import draws_of, points, value, written
 
@@ -16,7 +20,7 @@ import t2jax as t2
 from t2jax import _text
 from t2jax.errors import Status
 from t2jax.hull import Hull
-from t2jax.laws import REGISTRY
+from t2jax.laws import REGISTRY, Law
 from t2jax.reporting import page
 from t2jax.uncertainty.ensemble import Ensemble
 
@@ -26,45 +30,45 @@ FORMS = [
     "additive", "tied", "coupled", "data_constrained", "t2_loss", "t2_loss_paper", "softplus",
     "softplus(tied)", "softplus(coupled)", "softplus_scaled", "product", "product(tied)",
     "product(data_constrained)", "t2_accuracy", "beta_monotone", "beta_monotone(coupled)",
+    *page_laws.OWN,
 ]  # fmt: skip
 # A scan takes half a minute to compile for the reference: the rest is with the slow tests.
-QUICK = [("softplus", "separate"), ("t2_loss", "total"), ("product", "separate")]
+QUICK = [("softplus", "separate"), ("t2_loss", "total"), ("product", "separate"),
+         ("ageing", "separate")]  # fmt: skip
 HULL = Hull(
     params=(1e7, 1e10), tokens=(1e9, 1e12), samples=(1.0, 1e3), tokens_per_param=(5.0, 5e3),
     train_flops=(1e18, 1e22),
 )  # fmt: skip
 
 
-def ask(*questions: tuple[str, dict[str, Any]]) -> Any:
-    """What the page's own code answers, run by node."""
+def ask(*questions: tuple[str, dict[str, Any]], laws: Sequence[Law] = ()) -> Any:
+    """What the page's own code answers, run by node; `laws` are written out for it."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node to run the page's JavaScript, and there is none on this machine")
+    programs = page.written({form_of(law): page.program(law) for law in laws})
     done = subprocess.run(
         [node, str(HERE / "page_solver.mjs"), str(PAGE)],
-        input=json.dumps(questions), capture_output=True, text=True, check=False,
+        input=json.dumps([programs, questions]), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout, parse_int=float)
 
 
-def names(form: str) -> dict[str, str]:
-    law, _, base = form.partition("(")
-    inner = {"t2_loss": "t2_loss", "t2_loss_paper": "t2_loss_paper"}
-    plain = REGISTRY[law].template()
-    return {"law": law, "base": base.rstrip(")") or inner.get(law, plain.base.name)}
+def form_of(law: Law) -> str:
+    return law.name if law.base is law else f"{law.name}({law.base.name})"
 
 
 def ensemble(form: str, draws: list[dict[str, float]]) -> Ensemble:
     columns = {name: np.array([d[name] for d in draws]) for name in draws[0]}
-    point = written(form, draws[0])
+    point = written(page_laws.template(form), draws[0])
     return Ensemble(law=point.replace(**columns), point=point, kind="written", hull=HULL)
 
 
 def budgets(form: str, kind: str, seed: int, count: int = 20) -> list[dict[str, float]]:
     """Random budgets, some of them with caps that bind."""
     rng = np.random.default_rng(seed)
-    sampled = REGISTRY[names(form)["law"]].uses_samples
+    sampled = page_laws.template(form).uses_samples
     found = []
     for i in range(count):
         if kind == "separate":
@@ -90,13 +94,21 @@ def python_optima(form: str, draws: list[dict[str, float]], given: list[dict[str
     return t2.optimum(ensemble(form, draws), t2.Budget(**arrays), progress=False).draws
 
 
+def page_optima(form: str, draws: list[dict[str, float]], given: list[dict[str, float]]):
+    """The page's answers at every draw and budget."""
+    law = page_laws.template(form)
+    question = {"form": form_of(law), "base": form_of(law.base), "draws": draws, "budgets": given,
+                "uses_samples": law.uses_samples, "hull": vars(HULL)}  # fmt: skip
+    (found,) = ask(("optima", question), laws=(law, law.base))
+    return found
+
+
 def compare(form: str, kind: str, n_draws: int = 4) -> None:
-    draws, given = draws_of(form, n_draws, seed=7), budgets(form, kind, seed=11)
+    draws, given = draws_of(page_laws.template(form), n_draws, seed=7), budgets(form, kind, seed=11)
     best = python_optima(form, draws, given)
     assert best is not None
     assert best.chinchilla is not None
-    (found,) = ask(("optima", {**names(form), "draws": draws, "budgets": given,
-                               "hull": vars(HULL)}))  # fmt: skip
+    found = page_optima(form, draws, given)
     sign = 1.0 if best.kind == "loss" else -1.0
     ours = np.array([[cell["value"] for cell in row] for row in found])
     theirs = np.asarray(best.value)
@@ -122,7 +134,9 @@ def compare(form: str, kind: str, n_draws: int = 4) -> None:
     exceeds = (other.code.astype(int) & Status.OVER_INFERENCE) > 0
     if not flat:
         np.testing.assert_allclose(rivals[close], wanted[close], rtol=1e-4)
-        np.testing.assert_array_equal(over[close], exceeds[close])
+        # Where Chinchilla's choice is the plan itself, a rounding decides in Python.
+        itself = np.isclose(rivals[..., 0], plans[..., 0], rtol=1e-9, atol=0)
+        np.testing.assert_array_equal(over[close & ~itself], exceeds[close & ~itself])
     for i, row in enumerate(found):
         for j, cell in enumerate(row):
             if not close[i, j]:
@@ -132,19 +146,39 @@ def compare(form: str, kind: str, n_draws: int = 4) -> None:
             assert inside == set(flags), (form, kind, given[j], cell)
 
 
-def test_every_law_is_known_and_no_other():
-    (known,) = ask(("names", {}))
-    assert set(known["laws"]) == set(REGISTRY) == set(page.KNOWN_LAWS)
-    assert set(known["losses"]) == set(page.KNOWN_LOSSES)
+@jax.jit
+def gradients(law: Law, rows: Any) -> Any:
+    def one(row):
+        params, tokens, samples = jnp.exp(row)
+        return law(params=params, tokens=tokens, samples=samples)
+
+    return jax.vmap(jax.grad(one))(rows)
+
+
+def slopes_of(law: Law, rows: np.ndarray) -> np.ndarray:
+    with jax.enable_x64(True):
+        return np.asarray(gradients(law, rows))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_laws_have_pythons_values(form):
-    draws, at = draws_of(form, 4, seed=3), points(40, seed=5, near=True)
+def test_the_laws_have_pythons_values_and_slopes(form):
+    draws, at = draws_of(page_laws.template(form), 4, seed=3), points(40, seed=5, near=True)
     rows = np.stack(list(at.values()), axis=1).tolist()
-    (found,) = ask(("values", {**names(form), "draws": draws, "points": rows}))
-    wanted = np.array([value(written(form, drawn), at) for drawn in draws])
-    np.testing.assert_allclose(np.array(found), wanted, rtol=1e-9)
+    law = page_laws.template(form)
+    question = {"form": form_of(law), "draws": draws, "points": rows}
+    (found,) = ask(("values", question), laws=[law])
+    found = np.array(found)
+    for drawn, numbers in zip(draws, found, strict=True):
+        there = written(page_laws.template(form), drawn)
+        np.testing.assert_allclose(numbers[:, 0], value(there, at), rtol=1e-9)
+        slopes = slopes_of(there, np.log(rows))
+        if law.kind == "loss":
+            np.testing.assert_allclose(numbers[:, 2:], slopes, rtol=1e-8, atol=1e-300)
+        else:
+            # The goal falls where pass@k rises, bent: its slopes have one common factor.
+            scale = np.abs(slopes).max(axis=1, keepdims=True)
+            bent = np.abs(numbers[:, 2:]).max(axis=1, keepdims=True)
+            np.testing.assert_allclose(numbers[:, 2:] * scale, -slopes * bent, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("form", "kind"), QUICK)
@@ -159,19 +193,31 @@ def test_the_optima_of_every_law_are_pythons(form, kind):
     compare(form, kind, n_draws=6)
 
 
-def test_a_law_that_the_page_does_not_know_is_refused():
-    draws = [{"E": 1.0, "A": 1.0, "B": 1.0, "alpha": 0.3, "T": 1.0}]
-    told = ask(("unknown", {"law": "ageing", "base": "ageing", "draws": draws}),
-               ("unknown", {"law": "softplus", "base": "ageing", "draws": draws}))  # fmt: skip
-    assert all("does not know the law 'ageing'" in text for text in told)
+def test_every_law_of_the_registry_is_tested_here():
+    assert {page_laws.template(form).name for form in FORMS} >= set(REGISTRY)
+
+
+def test_a_law_with_a_step_that_javascript_lacks_is_refused():
+    with pytest.raises(t2.InputError, match="'sort' of JAX has no counterpart"):
+        page.program(page_laws.Sorted(E=1.0))
+
+
+def test_a_program_is_made_of_what_a_law_computes_and_of_nothing_twice():
+    text = page.program(page_laws.template("additive"))
+    goal = text[text.index("goal") : text.index("slopes")]
+    assert goal.count("Math.exp") == 2
+    assert "Math.log" not in text
+    nodes = page.program(page_laws.template("nodes"))
+    assert nodes.count("Float64Array.of") == 2  # nodes and weights; what is constant is folded
+    assert nodes.count("for(let j=0;j<64;j++)") == 3  # the spread, the goal, the slopes
+    assert len(nodes) < 8000
 
 
 def test_budgets_that_afford_nothing_are_named():
     given = [{"train_flops": 1e5, "inference_flops": 1e9}, {"train_flops": 1e18,
              "inference_flops": 1.0}, {"total_flops": 1e6, "questions": 1e9,
              "tokens_per_sample": 10.0}, {"train_flops": 1e18, "inference_flops": 1e9}]  # fmt: skip
-    (found,) = ask(("optima", {**names("softplus"), "draws": draws_of("softplus", 1),
-                               "budgets": given, "hull": None}))  # fmt: skip
+    found = page_optima("softplus", draws_of("softplus", 1), given)
     said = [cell["lacks"] for cell in found[0]]
     assert said == ["training budget", "inference budget", "lifetime budget", ""]
     for one in given[:3]:

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 
 from t2jax import cost
-from t2jax.errors import Status
+from t2jax.errors import InputError, Status
 from t2jax.fitting import FitResult
 from t2jax.laws import Law
 from t2jax.planner.companion import Companion
 from t2jax.planning import Budget, Optimum
+from t2jax.reporting.page.javascript import program
 from t2jax.reporting.tables import value_label
 from t2jax.uncertainty import Ensemble
 
-__all__ = ["KNOWN_LAWS", "KNOWN_LOSSES", "MOST_DRAWS", "encode", "planner_data", "why_not"]
+__all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 
-KNOWN_LAWS = ("additive", "tied", "coupled", "data_constrained", "t2_loss", "t2_loss_paper",
-              "softplus", "softplus_scaled", "product", "t2_accuracy", "beta_monotone")  # fmt: skip
-KNOWN_LOSSES = ("additive", "tied", "coupled", "data_constrained")
 MOST_DRAWS = 1000
 """Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
 
@@ -34,11 +32,11 @@ def why_not(law: Law) -> str:
     >>> why_not(Additive(E=1.0, A=1.0, B=1.0, alpha=0.3, beta=0.3))
     ''
     """
-    base = law.base
-    if law.name not in KNOWN_LAWS:
-        return f"The page's planner does not know the law '{law.name}'."
-    if base is not law and base.name not in KNOWN_LOSSES:
-        return f"The page's planner does not know the loss '{base.name}' inside '{law.name}'."
+    try:
+        program(law)
+        program(law.base)
+    except InputError as error:
+        return f"The page's planner has no law '{law.name}': {error}."
     return ""
 
 
@@ -50,7 +48,7 @@ def planner_data(
     companion: Companion | None = None,
     budget: Budget | None = None,
 ) -> dict[str, Any]:
-    """Everything that the planner needs, ready for JSON; nothing is computed anew.
+    """Everything that the planner needs, ready for JSON; nothing where the law has no program.
 
     Args:
       fit: the fitted law.
@@ -59,12 +57,16 @@ def planner_data(
       companion: the accuracy law that judges its plans, or None.
       budget: the budget of `best`, with its caps; read off `best` where it is None.
     """
-    judges = []
+    if why_not(draws.point):
+        return {}
+    models = [draws]
     if companion is not None and not why_not(companion.fit.law):
-        judges.append(_law(companion.draws, "mean pass@k"))
+        models.append(companion.draws)
+    laws = [law for model in models for law in (model.point, model.point.base)]
     return {
+        "programs": {_form(law): program(law) for law in laws},
         "law": _law(draws, value_label(fit)),
-        "judges": judges,
+        "judges": [_law(model, "mean pass@k") for model in models[1:]],
         "value": value_label(fit),
         "hull": dataclasses.asdict(fit.hull),
         "initial": _initial(best, budget),
@@ -91,12 +93,19 @@ def _law(draws: Ensemble, label: str) -> dict[str, Any]:
     chosen = _chosen(draws.n_draws)
     columns = draws.law.coefficients()
     return {
-        "law": point.name,
-        "base": point.base.name,
+        "program": _form(point),
+        "single": _form(point.base),
+        "accuracy": point.kind == "accuracy",
+        "usesSamples": point.uses_samples,
         "label": label,
         "point": {name: float(value) for name, value in point.coefficients().items()},
         "columns": {name: encode(np.asarray(column)[chosen]) for name, column in columns.items()},
     }
+
+
+def _form(law: Law) -> str:
+    """How a page names a law's program."""
+    return law.name if law.base is law else f"{law.name}({law.base.name})"
 
 
 def _chosen(n_draws: int) -> np.ndarray:

@@ -9,6 +9,7 @@ const Work = (() => {
   const TAILS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2];
   const BUDGETS = 25; // points along the frontier
   const SIZES = 49; // points along a profile
+  const LIFETIME_BANDS = 250; // draws behind the bands of the curves under one budget
   const QUANTITIES = ["tokens_per_param", "params", "tokens", "samples", "value"];
 
   function decode(text) {
@@ -18,13 +19,16 @@ const Work = (() => {
 
   /** The laws of the page: {main, judges}, each bound at its point and at its draws. */
   function laws(data) {
-    const bind = ({ law, base, point, columns, label }) => {
-      const one = Object.fromEntries(Object.entries(point).map(([k, v]) => [k, Float64Array.of(v)]));
-      const many = Object.fromEntries(Object.entries(columns).map(([k, v]) => [k, decode(v)]));
-      const alone = (c) => (law === base ? Laws.bind(law, base, c) : Laws.bind(base, base, c));
+    const bind = ({ program, single, accuracy, usesSamples, point, columns, label }) => {
+      const one = Object.values(point).map((value) => Float64Array.of(value));
+      const many = Object.values(columns).map(decode);
+      const form = { accuracy, usesSamples };
       return {
-        label, point: Laws.bind(law, base, one), draws: Laws.bind(law, base, many),
-        single: alone(one),
+        label,
+        point: Search.bind(Programs[program], one, form),
+        draws: Search.bind(Programs[program], many, form),
+        // The loss inside comes first among the coefficients.
+        single: Search.bind(Programs[single], one, { accuracy: false, usesSamples: false }),
       };
     };
     return { main: bind(data.law), judges: data.judges.map(bind) };
@@ -42,7 +46,7 @@ const Work = (() => {
   const price = (inputs, hardware, share) =>
     inputs.dollars_per_hour / 3600 / (hardware[inputs.hardware].flops * share);
 
-  /** What `Optimum.box` takes, from the planner's dials. */
+  /** What `Search.box` takes, from the planner's dials. */
   function budget(inputs, usesSamples, hardware) {
     const caps = { max_params: inputs.max_params, max_tokens: inputs.max_tokens };
     if (inputs.kind === "separate") {
@@ -89,19 +93,19 @@ const Work = (() => {
       this.inputs = inputs;
       this.given = budget(inputs, main.point.usesSamples, this.data.hardware);
       this.goal = GOALS[inputs.kind];
-      this.box = Optimum.box(this.given, main.point.usesSamples);
-      this.lacks = Optimum.lacks(this.box);
+      this.box = Search.box(this.given, main.point.usesSamples);
+      this.lacks = Search.lacks(this.box);
       this.done = 0;
       this.job = null;
       if (this.lacks) return;
-      const plan = Optimum.solve(main.point, 0, this.box);
+      const plan = Search.solve(main.point, 0, this.box);
       this.plan = plan;
       this.best = quantitiesOf(main.point, 0, plan);
       this.best.judged = this.model.judges.map((judge) => judge.point.value(0, ...plan));
       const spent = Math.exp(plan[0] + plan[1] + this.box.trainRate);
       this.share = this.box.separate ? NaN : spent / this.given[this.goal];
-      this.flags = Optimum.flags(this.box, plan, main.point.usesSamples, this.data.hull);
-      const rival = Optimum.chinchilla(main.point, main.single, 0, this.box, plan);
+      this.flags = Search.flags(this.box, plan, main.point.usesSamples, this.data.hull);
+      const rival = Search.chinchilla(main.single, 0, this.box, plan);
       this.rival = quantitiesOf(main.point, 0, rival);
       this.rival.over = rival[3];
       this.rival.judged = this.model.judges.map((judge) => judge.point.value(0, ...rival));
@@ -121,11 +125,11 @@ const Work = (() => {
       const { main } = this.model;
       const budgets = Numbers.geomspace(low, high, BUDGETS);
       const boxes = Array.from(budgets, (b) =>
-        Optimum.box({ ...this.given, [this.goal]: b }, main.point.usesSamples));
+        Search.box({ ...this.given, [this.goal]: b }, main.point.usesSamples));
       const cells = boxes.map((box) => {
-        if (Optimum.lacks(box)) return null;
-        const plan = Optimum.solve(main.point, 0, box);
-        const rival = Optimum.chinchilla(main.point, main.single, 0, box, plan);
+        if (Search.lacks(box)) return null;
+        const plan = Search.solve(main.point, 0, box);
+        const rival = Search.chinchilla(main.single, 0, box, plan);
         return [quantitiesOf(main.point, 0, plan), quantitiesOf(main.point, 0, rival)];
       });
       const column = (at, name) => Float64Array.from(cells, (cell) => cell?.[at][name] ?? NaN);
@@ -151,14 +155,14 @@ const Work = (() => {
       const { main } = this.model;
       const { hull } = this.data;
       const budgets = [0.1, 1, 10].map((f) => f * this.given[this.goal]);
-      const boxes = budgets.map((b) => Optimum.box({ ...this.given, [this.goal]: b }, main.point.usesSamples));
-      const optima = boxes.map((box) => (Optimum.lacks(box) ? null : Optimum.solve(main.point, 0, box)));
+      const boxes = budgets.map((b) => Search.box({ ...this.given, [this.goal]: b }, main.point.usesSamples));
+      const optima = boxes.map((box) => (Search.lacks(box) ? null : Search.solve(main.point, 0, box)));
       const centre = optima.filter(Boolean).map((p) => p[0]);
       const low = Math.exp(Math.min(Math.log(hull?.params[0] ?? Infinity), ...centre) - 0.7);
       const high = Math.exp(Math.max(Math.log(hull?.params[1] ?? 0), ...centre) + 0.7);
       const sizes = Numbers.geomspace(Math.max(low, 1), high, SIZES);
       const at = (law, i, box, n) =>
-        n > Optimum.upper(box) ? NaN : law.value(i, ...Optimum.solveAt(law, i, box, n));
+        n > Search.upper(box) ? NaN : law.value(i, ...Search.solveAt(law, i, box, n));
       this.profile = {
         budgets, sizes,
         lines: boxes.map((box) => Float64Array.from(sizes, (N) => at(main.point, 0, box, Math.log(N)))),
@@ -172,7 +176,7 @@ const Work = (() => {
     *everything() {
       const { main, judges } = this.model;
       for (const i of this.order) {
-        const plan = Optimum.solve(main.draws, i, this.box);
+        const plan = Search.solve(main.draws, i, this.box);
         const found = quantitiesOf(main.draws, i, plan);
         for (const name of QUANTITIES) this.draws[name][i] = found[name];
         this.done += 1;
@@ -185,8 +189,8 @@ const Work = (() => {
         }
       });
       yield;
-      const fast = this.size && main.draws.powers !== null;
-      const most = fast ? this.size : Math.min(this.size, this.box.separate ? 250 : 60);
+      // Where one budget pays for all, a solution takes thirty times as long.
+      const most = Math.min(this.size, this.box.separate ? Infinity : LIFETIME_BANDS);
       const { frontier, profile } = this;
       this.banded = most;
       for (const i of this.order.slice(0, most)) {
@@ -199,14 +203,13 @@ const Work = (() => {
       }
       for (const i of this.order.slice(frontier.done, most)) {
         for (let at = 0; at < BUDGETS; at += 1) {
-          const lacking = Optimum.lacks(frontier.boxes[at]);
-          const plan = lacking ? [NaN, NaN, NaN] : Optimum.solve(main.draws, i, frontier.boxes[at]);
+          const lacking = Search.lacks(frontier.boxes[at]);
+          const plan = lacking ? [NaN, NaN, NaN] : Search.solve(main.draws, i, frontier.boxes[at]);
           const found = quantitiesOf(main.draws, i, plan);
           for (const name of QUANTITIES) frontier.draws[name][at].push(found[name]);
-          if (!fast) yield;
+          yield;
         }
         frontier.done += 1;
-        yield;
       }
     }
 

@@ -13,12 +13,13 @@ from t2jax.fitting import FitResult
 from t2jax.planning import Optimum
 from t2jax.reporting.blocks import Section
 from t2jax.reporting.page.data import why_not
+from t2jax.reporting.page.javascript import written
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["Drawing", "page_html"]
 
-_SCRIPTS = ("numbers.js", "laws.js", "optimum.js", "work.js", "charts.js", "dials.js",
-            "planner.js", "planner_charts.js")  # fmt: skip
+_SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "dials.js", "planner.js",
+            "planner_charts.js")  # fmt: skip
 
 Drawing = tuple[str, str, Mapping[str, str]]
 """A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
@@ -41,9 +42,10 @@ def page_html(
       best: the optimum that the headline tells.
       sections: the report in words.
       drawings: the figures.
-      data: of `planner_data`; left out of the page where its law is unknown to the planner.
+      data: of `planner_data`; empty where the law has no program.
     """
     lacking = why_not(draws.point)
+    numbers = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
     if lacking:
         planner = (
@@ -60,9 +62,9 @@ def page_html(
         "sections": "\n".join(section.html() for section in sections),
         "figures": _figures(drawings),
         "colophon": _escape(_colophon(fit, draws)),
-        "data": _json({} if lacking else data),
+        "data": _json(numbers),
         "style": _read("page.css"),
-        "script": "" if lacking else "\n".join(_read(name) for name in _SCRIPTS),
+        "script": "" if lacking else "\n".join([written(data["programs"]), *map(_read, _SCRIPTS)]),
     }
     return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
 
