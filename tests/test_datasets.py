@@ -1,4 +1,4 @@
-"""The built-in ladder is what its PROVENANCE.md says, and as large as it must be."""
+"""The built-in ladders are what its PROVENANCE.md says, and as large as it must be."""
 
 import hashlib
 import importlib.resources
@@ -83,17 +83,38 @@ def test_a_model_that_predicts_the_corpus_better_answers_better(ladder):
 
 
 def test_there_is_no_other_table():
-    for wrong in ({"measure": "accuracy"}, {"variant": "rl"}, {"questions": "hard"}):
+    wrongs = {"measure": "accuracy"}, {"variant": "rl"}, {"questions": "hard"}, {"name": "tpu"}
+    for wrong in (*wrongs, {"name": "gpu", "variant": "ft"}):
         with pytest.raises(ValueError, match="use one of"):
             datasets.load_ladder(**wrong)
 
 
-def test_checksums_are_those_on_record():
-    record = (FOLDER / "PROVENANCE.md").read_text("utf-8")
-    assert FILES
-    for name in FILES:
-        found = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
-        assert re.search(rf"`{name}` \| {found} ", record), name
+@pytest.mark.parametrize("folder", ["ladder", "ladder_gpu"])
+def test_checksums_are_those_on_record(folder):
+    place = importlib.resources.files("t2jax.datasets") / folder
+    record = (place / "PROVENANCE.md").read_text("utf-8")
+    files = [entry for entry in place.iterdir() if entry.name.endswith((".csv", "parquet"))]
+    assert files
+    for entry in files:
+        found = hashlib.sha256(entry.read_bytes()).hexdigest()
+        assert re.search(rf"`{entry.name}` \| {found} ", record), entry.name
+
+
+def test_the_larger_ladder_was_asked_the_same_questions_and_more(ladder):
+    large = datasets.load_ladder("gpu")
+    assert set(keys_of(ladder)) < set(keys_of(large))
+    assert large.params.max() > 4 * ladder.params.max()
+    assert large.train_flops.min() > ladder.train_flops.max()
+    assert set(datasets.load_runs("gpu").groupby("params").seed.nunique()) == {3}
+    both = ladder.join(large.select_questions(np.isin(large.question, ladder.question)))
+    assert both.train_flops.max() / both.train_flops.min() > 10**4.9
+
+
+def test_the_larger_ladder_knows_the_text_better_than_the_smaller_one():
+    small, large = (datasets.load_ladder(name, measure="loss").loss for name in ("cpu", "gpu"))
+    assert small is not None
+    assert large is not None
+    assert large.max() < small.min()
 
 
 def test_the_tables_are_small():

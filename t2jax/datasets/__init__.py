@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import importlib.resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PublicModel", "load_ladder", "load_questions", "load_runs", "public_models"]
 
+
+class _Ladder(NamedTuple):
+    folder: str
+    title: str
+
+
+_LADDERS = {
+    "cpu": _Ladder("ladder", "the built-in ladder"),
+    "gpu": _Ladder("ladder_gpu", "the built-in ladder of larger models"),
+}
 _VARIANTS = ("base", "ft", "sft")
 _MEASURES = ("nll", "loss")
 _SETS = ("standard", "long")
@@ -24,16 +34,19 @@ _N = "matrices+head"
 
 
 def load_ladder(
-    *, measure: str = "nll", variant: str = "base", questions: str = "standard"
+    name: str = "cpu", *, measure: str = "nll", variant: str = "base", questions: str = "standard"
 ) -> Observations:
-    """The built-in ladder: small models, overtrained and not, all asked the same questions.
+    """A built-in ladder: small models, overtrained and not, all asked the same questions.
 
     Decoders trained by `t2jax ladder --preset full` on the project's own corpus of five families
     of questions. N counts the weight matrices and the unembedding. Checkpoints of one trunk share
     seed and data and are correlated. What was and was not found in it, and how it was made, is in
-    `datasets/ladder/PROVENANCE.md`.
+    `datasets/ladder/PROVENANCE.md`; of the larger models, in `datasets/ladder_gpu/PROVENANCE.md`.
 
     Args:
+      name: "cpu", up to .4M parameters and 5e12 training FLOPs, trained on two cores; "gpu", .2M to
+        1.8M parameters from 2.5e13 FLOPs on, trained on one accelerator on the same text. The
+        second was asked the questions of the first and as many more of each task.
       measure: "nll" for the NLL of each question in nats: minus the log of the probability that
         one sample at temperature 1 is accepted, exact; "loss" for the training loss of each
         checkpoint, the mean cross-entropy over the end of its run.
@@ -54,26 +67,30 @@ def load_ladder(
 
     Source: measured for this project by its own trainer.
     """
-    for name, value, known in (
+    for word, value, known in (
+        ("name", name, tuple(_LADDERS)),
         ("measure", measure, _MEASURES),
-        ("variant", variant, _VARIANTS),
+        ("variant", variant, _VARIANTS if name == "cpu" else _VARIANTS[:1]),
         ("questions", questions, _SETS),
     ):
         if value not in known:
-            raise ValueError(f"{name} is {value!r}: use one of {', '.join(known)}")
+            raise ValueError(f"{word} is {value!r}: use one of {', '.join(known)}")
     if measure == "loss":
-        table = read(_runs(variant), columns="loss=train_loss", params_definition=_N)
+        table = read(_runs(variant, name), columns="loss=train_loss", params_definition=_N)
     else:
-        table = read(_table(f"questions-{variant}.parquet"), params_definition=_N)
+        table = read(_table(f"questions-{variant}.parquet", name), params_definition=_N)
         assert table.task is not None
         table = table.select_questions(
             np.char.startswith(table.task, _LONG) == (questions == "long")
         )
-    return dataclasses.replace(table, source="the built-in ladder")
+    return dataclasses.replace(table, source=_LADDERS[name].title)
 
 
-def load_runs() -> "pd.DataFrame":
-    """What is known of every checkpoint of the built-in ladder, one row each, all variants.
+def load_runs(name: str = "cpu") -> "pd.DataFrame":
+    """What is known of every checkpoint of a built-in ladder, one row each, all variants.
+
+    Args:
+      name: as for `load_ladder`.
 
     Returns:
       Columns such as run, trunk, seed, variant, d_model, params, tokens, steps, batch_rows,
@@ -87,7 +104,8 @@ def load_runs() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    return pd.concat([_runs(variant) for variant in _VARIANTS], ignore_index=True)
+    variants = _VARIANTS if name == "cpu" else _VARIANTS[:1]
+    return pd.concat([_runs(variant, name) for variant in variants], ignore_index=True)
 
 
 def load_questions() -> "pd.DataFrame":
@@ -108,20 +126,20 @@ def load_questions() -> "pd.DataFrame":
         return pd.read_csv(path)
 
 
-def _runs(variant: str) -> "pd.DataFrame":
+def _runs(variant: str, name: str) -> "pd.DataFrame":
     import pandas as pd
 
-    with importlib.resources.as_file(_folder() / f"runs-{variant}.csv") as path:
+    with importlib.resources.as_file(_folder(name) / f"runs-{variant}.csv") as path:
         return pd.read_csv(path)
 
 
 @functools.lru_cache(maxsize=8)
-def _table(name: str) -> "pd.DataFrame":
+def _table(file: str, name: str) -> "pd.DataFrame":
     import pandas as pd
 
-    with importlib.resources.as_file(_folder() / name) as path:
+    with importlib.resources.as_file(_folder(name) / file) as path:
         return pd.read_parquet(path)
 
 
-def _folder():
-    return importlib.resources.files("t2jax.datasets") / "ladder"
+def _folder(name: str = "cpu"):
+    return importlib.resources.files("t2jax.datasets") / _LADDERS[name].folder

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._devices import at_once
 from t2jax._precision import to_numpy
 from t2jax._progress import track
 from t2jax._typing import ArrayLike, Floats
@@ -21,7 +22,8 @@ from t2jax.observations import Observations
 
 __all__ = ["Refits", "Resample", "fitted_stages", "refit", "resettled"]
 
-_BATCH = 32  # draws per compiled call: a batch waits for its slowest draw
+_BATCH = 32  # draws per compiled call: a batch waits for its slowest draw,
+_BATCH_ACCELERATOR = 4096  # and an accelerator for its launches
 _CONVERGED = 1e-6  # nats, or share of the objective, that a converged refit may still fall
 
 
@@ -153,8 +155,8 @@ def _refit_all(
     todo, limit = np.arange(draws), 12
     out = None
     for name in (title, "slow refits"):
-        size = min(_BATCH, draws)
-        batches = [todo[i : i + _BATCH] for i in range(0, len(todo), _BATCH)]
+        size = min(at_once(_BATCH, _BATCH_ACCELERATOR), draws)
+        batches = [todo[i : i + size] for i in range(0, len(todo), size)]
         for batch in track(batches, name, show=progress):
             picked = np.resize(batch, size)  # one shape, one compiled program
             chunk = jax.tree.map(lambda x, p=picked: jnp.asarray(x[p]), (entry, resamples))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from t2jax._devices import at_once
 from t2jax._progress import track
 from t2jax.errors import InputError, Status
 from t2jax.laws import Law
@@ -28,6 +29,7 @@ MEMORY = 2.0**30
 """Bytes that sweeps may take on the devices, unless told otherwise."""
 
 _LANES = {"closed_form": 8192, "scan": 128, "descent": 64}
+_WIDER = 64  # times as many on an accelerator, which is idle in blocks that fill a CPU
 _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 
 
@@ -72,7 +74,8 @@ def solve_all(
     total = (n_draws or 1) * len(box.train)
     devices = jax.local_devices()
     method = options["method"]
-    lanes = min(_LANES[method], 1 << (total - 1).bit_length())
+    widest = at_once(_LANES[method], _WIDER * _LANES[method])
+    lanes = min(widest, 1 << (total - 1).bit_length())
     mesh = Mesh(np.asarray(devices), ("cells",))
     size = lanes * len(devices)
     # Calls in flight: their results stay on the devices until they are collected.

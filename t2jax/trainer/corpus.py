@@ -167,6 +167,13 @@ class Corpus:
         """Documents offered to a row."""
         return -(-self._preset.documents * self.seq_len // self._preset.seq_len)
 
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """What the training rows are drawn by: the mix, then each task; see `rows_by`."""
+        train = SPLITS["train"]
+        places = range(len(self._preset.tasks))
+        return (fold(train, self.seed), *(fold(train, self.seed, place) for place in places))
+
     def rows(self, first: Any, count: int, *, xp: Any = np) -> Batch:
         """Training rows `first` to `first + count - 1`.
 
@@ -175,16 +182,32 @@ class Corpus:
           count: rows.
           xp: `numpy` or `jax.numpy`, which give the same bits.
         """
+        return self.rows_by(self.keys, first, count, xp=xp)
+
+    def rows_by(self, keys: Any, first: Any, count: int, *, xp: Any = np) -> Batch:
+        """Training rows of the corpus that has these `keys`, and else is like this one.
+
+        With keys that are traced, one program makes the rows of any seed, and `jax.vmap` those of
+        several at once.
+
+        Args:
+          keys: of a corpus; 32-bit words, traced ones when `xp` is `jax.numpy`.
+          first: as for `rows`.
+          count: rows.
+          xp: as for `rows`.
+
+        >>> corpus, other = Corpus("tiny"), Corpus("tiny", seed=1)
+        >>> bool((corpus.rows_by(other.keys, 0, 4).tokens == other.rows(0, 4).tokens).all())
+        True
+        """
         high, low = _two_words(xp, first, count)
         documents = self._documents
         slot = xp.tile(xp.arange(documents, dtype=xp.uint32), count)
         counters = (*(x if isinstance(x, int) else xp.repeat(x, documents) for x in (high, low)),)
-        picked = Stream(xp, fold(SPLITS["train"], self.seed), *counters, slot).choice(
-            thresholds(self.mix)
-        )
+        picked = Stream(xp, keys[0], *counters, slot).choice(thresholds(self.mix))
         codes = None
         for place, task in enumerate(self._preset.tasks):
-            key = fold(SPLITS["train"], self.seed, place)
+            key = keys[1 + place]
             if xp is np:
                 # each document once, by its own task only
                 where = np.flatnonzero(picked == place)

@@ -80,7 +80,7 @@ class Stream:
 
     Args:
       xp: `numpy` or `jax.numpy`.
-      key: what the numbers are for; see `fold`.
+      key: what the numbers are for; see `fold`. A traced 32-bit word serves as well.
       counters: integers or uint32 arrays of one shape, at least one array of one dimension.
 
     >>> import numpy as np
@@ -88,9 +88,10 @@ class Stream:
     [6, 8, 8, 0]
     """
 
-    def __init__(self, xp: Any, key: int, *counters: Any):
+    def __init__(self, xp: Any, key: Any, *counters: Any):
         self.xp, self._draws = xp, 0
-        a, b = _mix(key & _WORD), _mix(key + _SECOND & _WORD)
+        second = key + _SECOND & _WORD if isinstance(key, int) else key + _word(_SECOND)
+        a, b = _mix(key & _WORD if isinstance(key, int) else key), _mix(second)
         for counter in counters:
             if not isinstance(counter, int):
                 # a copy: _mix works in place

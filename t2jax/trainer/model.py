@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from t2jax._devices import at_once
 from t2jax.trainer.batches import Batch, loss_mask
 from t2jax.trainer.config import ModelConfig
 
@@ -37,8 +38,8 @@ of layers: `attention_norm [d]`, `qkv [d, 3d]`, `query_norm [h]`, `key_norm [h]`
 MATRICES = ("qkv", "out", "up", "down")
 """Leaves of `blocks` that are weight matrices; with `head` they are what ModelConfig counts."""
 
-MAX_UNROLLED = 4
-"""Deeper models loop over their layers: compilation stays short, and costs nothing there."""
+MAX_UNROLLED, MAX_UNROLLED_ACCELERATOR = 4, 8
+"""Deeper models loop over their layers: compilation stays short, and costs a CPU nothing."""
 
 MAX_ONE_HOT = 512
 """Up to this vocabulary the embedding's gradient is a matrix product on accelerators.
@@ -185,10 +186,28 @@ def loss(
     count = mask.sum(dtype=jnp.int32)
     weights = mask / jnp.maximum(count, 1).astype(jnp.float32)
     normaliser = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    entropy = jnp.sum(weights * (normaliser - chosen))
+    entropy = jnp.sum(weights * (normaliser - _chosen(logits, targets)))
     total = entropy + z_loss * jnp.sum(weights * normaliser**2) if z_loss else entropy
     return total, {"loss": entropy, "tokens": count}
+
+
+def _chosen(
+    logits: Float[Array, "rows seq_len vocab"], targets: Int[Array, "rows seq_len"]
+) -> Float[Array, "rows seq_len"]:
+    """The logit of each target: looked up on a CPU, summed behind a mask elsewhere.
+
+    The gradient of a lookup is a scatter, which accelerators do slowly or in no fixed order.
+    """
+
+    def look_up(logits: Array, targets: Array) -> Array:
+        return jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+
+    def masked(logits: Array, targets: Array) -> Array:
+        words = jnp.arange(logits.shape[-1], dtype=targets.dtype)
+        return jnp.sum(jnp.where(targets[..., None] == words, logits, 0.0), axis=-1)
+
+    default = masked if logits.shape[-1] <= MAX_ONE_HOT else look_up
+    return jax.lax.platform_dependent(logits, targets, cpu=look_up, default=default)
 
 
 def rms_norm(x: Float[Array, "*n d"], gain: Float[Array, " d"]) -> Float[Array, "*n d"]:
@@ -294,7 +313,7 @@ def run_blocks(
 
 def loop(step: Any, carry: Any, blocks: Params, config: ModelConfig) -> tuple[Any, Any]:
     """`jax.lax.scan` over the layers, unrolled where there are few."""
-    unroll = config.n_layers <= MAX_UNROLLED
+    unroll = config.n_layers <= at_once(MAX_UNROLLED, MAX_UNROLLED_ACCELERATOR)
     return jax.lax.scan(step, carry, blocks, unroll=config.n_layers if unroll else 1)
 
 

@@ -20,7 +20,7 @@ from t2jax.trainer.batches import Batch, Source
 from t2jax.trainer.config import TrainConfig
 from t2jax.trainer.schedule import Plan
 
-__all__ = ["Metrics", "Programs", "TrainState", "compile_steps", "copy_state"]
+__all__ = ["Metrics", "Programs", "TrainState", "compile_steps", "copy_state", "one_step"]
 
 
 class TrainState(NamedTuple):
@@ -101,6 +101,32 @@ def _essence(config: TrainConfig) -> TrainConfig:
     )
 
 
+def one_step(config: TrainConfig) -> Callable[..., tuple[TrainState, Metrics]]:
+    """One step of training, `(state, batch, peak, plan) -> state, metrics`; pure, not compiled."""
+    gradient = jax.value_and_grad(
+        lambda params, batch: model.loss(
+            params, config.model, batch, answers_only=config.answers_only, z_loss=config.z_loss
+        ),
+        has_aux=True,
+    )
+
+    def step(
+        state: TrainState, batch: Batch, peak: Array, plan: Plan
+    ) -> tuple[TrainState, Metrics]:
+        if config.accumulate == 1:
+            (_, seen), gradients = gradient(state.params, batch)
+        else:
+            seen, gradients = _accumulate(gradient, state.params, batch, config.accumulate)
+        learning_rate = peak * schedule.rate(state.step, plan, config.schedule)
+        params, opt_state, norm = optimiser.update(
+            config, gradients, state.opt_state, state.params, learning_rate
+        )
+        metrics: list[Any] = [seen["loss"], seen["tokens"], norm, learning_rate]
+        return TrainState(params, opt_state, state.step + 1), Metrics(*metrics)
+
+    return step
+
+
 @functools.lru_cache(maxsize=64)
 def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs:
     """The programs of a recipe on a mesh; `source` where they make their own rows."""
@@ -122,24 +148,7 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
         # The state is used up by training; the caller's parameters are not.
         return given_state(jax.tree.map(jnp.copy, params))
 
-    gradient = jax.value_and_grad(
-        lambda params, batch: model.loss(
-            params, config.model, batch, answers_only=config.answers_only, z_loss=config.z_loss
-        ),
-        has_aux=True,
-    )
-
-    def step(state: TrainState, batch: Batch, peak: Array, plan: Plan) -> tuple[TrainState, Any]:
-        if config.accumulate == 1:
-            (_, seen), gradients = gradient(state.params, batch)
-        else:
-            seen, gradients = _accumulate(gradient, state.params, batch, config.accumulate)
-        learning_rate = peak * schedule.rate(state.step, plan, config.schedule)
-        params, opt_state, norm = optimiser.update(
-            config, gradients, state.opt_state, state.params, learning_rate
-        )
-        metrics: list[Any] = [seen["loss"], seen["tokens"], norm, learning_rate]
-        return TrainState(params, opt_state, state.step + 1), Metrics(*metrics)
+    step = one_step(config)
 
     def make(step: Array) -> Batch:
         rows = config.batch_rows

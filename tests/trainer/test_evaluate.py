@@ -10,7 +10,7 @@ import pytest
 
 import t2jax as t2
 from t2jax.errors import InputError
-from t2jax.trainer import evaluate, model
+from t2jax.trainer import evaluate, exam, model
 from t2jax.trainer.batches import Questions
 from t2jax.trainer.config import ModelConfig, TrainConfig
 from t2jax.trainer.corpus import Corpus
@@ -237,3 +237,14 @@ def test_tables_hold_what_was_measured(tmp_path):
 def test_errors_say_what_to_do(call, words):
     with pytest.raises(InputError, match=words):
         call(asked())
+
+
+def test_held_out_loss_is_the_mean_over_all_loss_tokens_whatever_the_blocks(monkeypatch):
+    config = ModelConfig(d_model=8)
+    params = model.initialise(config, jax.random.key(0))
+    batch = Corpus("tiny").rows(0, 7)
+    _, seen = model.loss(params, config, batch, z_loss=0.0)
+    for logits in (2**13, 2**14 * 3, 2**19):
+        monkeypatch.setattr(exam, "_BLOCK_LOGITS", logits)
+        found = exam.held_out_loss(params, config, batch)
+        assert found == pytest.approx(float(seen["loss"]), rel=1e-5)
