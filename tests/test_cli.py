@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -17,8 +18,8 @@ from t2jax.cli import main
 from t2jax.errors import Refusal
 from t2jax.fitting.default import default_law
 from t2jax.laws import template
+from t2jax.planner.beside import decide
 from t2jax.planner.budgets import Budgets
-from t2jax.planner.optional import decide
 from t2jax.reporting import FILES
 from t2jax.uncertainty.ensemble import as_ensemble
 
@@ -54,7 +55,7 @@ def planned(tmp_path_factory):
     """The plan without the accuracy law beside it, which takes as long again to compile."""
     out = tmp_path_factory.mktemp("plan") / "report"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("t2jax.cli.plan.Command._companion", lambda *_: None)
+        patch.setattr(t2, "plan", functools.partial(t2.plan, companion=None))
         return *plan(out, "--draws", "12"), out
 
 
@@ -174,7 +175,7 @@ REFUSED = {
     "plan --law sofplus": (2, "did you mean 'softplus'?"),
     "plan --samples 4,x": (2, "is not a list of numbers"),
     "plan --samples 16,4": (2, "rising list"),
-    "plan --draws 0": (2, "leaves nothing to draw"),
+    "plan --draws 0": (2, "n_draws = 0 is not a whole number"),
     "plan --unit ron": (2, "no unit 'ron'"),
     "plan --task sptial": (2, "the tasks are"),
     "plan --train-flops 1e20": (3, "7.3 decades above the table, which spans 4.78e+09 to 5.16e+12"),
@@ -184,6 +185,9 @@ REFUSED = {
     "plan LOSS --inference-flops 1e6": (3, "losses at three or more k"),
     "plan LOSS --law softplus": (3, "softplus"),
     "plan LOSS --columns params=n": (2, "no column 'n'"),
+    "plan --train-flops 1e11:1e12:3": (2, "a plan has one budget"),
+    "plan --total-flops 1e12 --train-flops 1e12": (2, "contradict each other"),
+    "plan --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "plan --out taken": (2, "is a file, not a folder"),
     "fit": (2, "TABLE"),
     "fit LOSS --objective mse": (2, "mse"),
@@ -307,7 +311,7 @@ def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
     def refuse(*_, **__):
         raise Refusal("no candidate is left", remedy="none")
 
-    monkeypatch.setattr("t2jax.planner.optional.design", refuse)
+    monkeypatch.setattr("t2jax.planner.beside.design", refuse)
     noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
     decision, design, why = decide(noisy, budget)
     assert (decision is not None, design) == (True, None)
@@ -354,7 +358,7 @@ def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(t2, "fit", stop)
+    monkeypatch.setattr("t2jax.planner.driver.fit", stop)
     code, text, error = run("plan", loss_table)
     assert (code, text) == (130, "")
     assert error.count("\n") == 1
@@ -363,7 +367,7 @@ def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch
     def bug(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(t2, "fit", bug)
+    monkeypatch.setattr("t2jax.planner.driver.fit", bug)
     with pytest.raises(ZeroDivisionError):
         run("plan", loss_table)
 

@@ -1,20 +1,27 @@
-"""`load`: whatever t2jax saved, by the format line in the file."""
+"""`load`: whatever t2jax saved, by the format line in the file; and a plan's folder."""
 
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
-from t2jax.planning import Optimum
+from t2jax.planner.companion import Companion
+from t2jax.planner.equal_budgets import Measured
+from t2jax.planner.result import Plan
+from t2jax.planning import Budget, Frontier, Optimum
 from t2jax.uncertainty import Ensemble
 from t2jax.validation import Calibration, Profile
 
-__all__ = ["Saved", "load"]
+__all__ = ["OTHER_AIM", "Saved", "load", "save_plan"]
 
-Saved = FitResult | Ensemble | Optimum | Profile | Calibration
+Saved = FitResult | Ensemble | Optimum | Profile | Calibration | Decision | Design | Plan
 """What `load` may return."""
 
 _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
@@ -22,18 +29,27 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.optimum/1": Optimum.from_dict,
     "t2jax.profile/1": Profile.from_dict,
     "t2jax.calibration/1": Calibration.from_dict,
+    "t2jax.decision/1": Decision.from_dict,
+    "t2jax.design/1": Design.from_dict,
 }
 _NPZ = b"PK"  # NPZ files are ZIP archives
+_PLAN = "t2jax.plan/1"
+
+OTHER_AIM = ("companion.json", "companion.npz")
+"""The fit and the draws of a plan's other aim."""
 
 
 def load(path: str | os.PathLike) -> Saved:
     """Read back an object that its `save` wrote, whatever kind it is.
 
     The first entry of the file, such as `"format": "t2jax.fit/1"`, says what it holds. An
-    optimum comes back without its draws, which it does not write.
+    optimum comes back without its draws, which it does not write. A plan comes back from its
+    folder whole but for the table, so that `runs` is None, and for the draws of its frontier,
+    whose bands stand in `frontier.csv`.
 
     Args:
-      path: a file: JSON of a fit, optimum, profile or calibration, or NPZ of draws.
+      path: a file: JSON of a fit, optimum, profile, calibration, decision or design, or NPZ of
+        draws; or the folder of a plan.
 
     Returns:
       The object.
@@ -54,11 +70,15 @@ def load(path: str | os.PathLike) -> Saved:
     path = pathlib.Path(path)
     remedy = f"name a file that t2jax saved: {', '.join(_READERS)}, or draws (.npz)"
     try:
+        if path.is_dir():
+            return _load_plan(path)
         data = path.read_bytes()
         if data.startswith(_NPZ):
             return Ensemble.load(path)
         described = json.loads(data.decode("utf-8"))
         name = described.get("format") if isinstance(described, dict) else None
+        if name == _PLAN:
+            raise InputError("is part of a plan", remedy="name its folder")
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)
@@ -71,3 +91,90 @@ def load(path: str | os.PathLike) -> Saved:
         raise InputError(
             f"cannot be read ({type(error).__name__})", source=str(path), remedy=remedy
         ) from error
+
+
+def save_plan(plan: Plan, folder: pathlib.Path) -> None:
+    """Write what `load` needs to read a plan back, into a folder that exists."""
+    plan.fit.save(folder / "fit.json")
+    plan.draws.save(folder / "draws.npz")
+    front, other, measured = plan.frontier, plan.companion, plan.measured
+    if other is not None:
+        other.fit.save(folder / OTHER_AIM[0])
+        other.draws.save(folder / OTHER_AIM[1])
+    told = {
+        "format": _PLAN,
+        "budget": plan.budget.to_dict(),
+        "notes": plan.notes,
+        "warnings": plan.warnings,
+        "optimum": _whole(plan.optimum),
+        "inside": plan.inside and plan.inside.to_dict(),
+        "frontier": {
+            "axis": front.axis,
+            "train_flops": np.asarray(front.train_flops).tolist(),
+            "budgets": front.swept.tolist(),
+            "saturation": None if front.saturation is None else front.saturation.tolist(),
+            "optimum": front.optimum.to_dict(),
+        },
+        "companion": other and _whole(other.best),
+        "measured": measured and dataclasses.asdict(measured),
+        "profile": plan.profile and plan.profile.to_dict(),
+        "decision": plan.decision and plan.decision.to_dict(),
+        "design": plan.design and plan.design.to_dict(),
+    }
+    (folder / "plan.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+
+
+def _load_plan(folder: pathlib.Path) -> Plan:
+    """A plan from the folder that `Plan.save` wrote."""
+    needed = ["plan.json", "fit.json", "draws.npz"]
+    _check_there(folder, needed)
+    told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    other = None
+    if told["companion"] is not None:
+        _check_there(folder, OTHER_AIM)
+        fit, draws = (folder / name for name in OTHER_AIM)
+        other = Companion(fit=FitResult.load(fit), draws=Ensemble.load(draws),
+                          best=_as_whole(told["companion"]))  # fmt: skip
+    front = told["frontier"]
+    arrays = {name: None if front[name] is None else np.asarray(front[name], float)
+              for name in ("budgets", "saturation")}  # fmt: skip
+
+    def read(name: str, reader: Callable[[dict[str, Any]], Any]) -> Any:
+        return None if told[name] is None else reader(told[name])
+
+    return Plan(
+        fit=FitResult.load(folder / "fit.json"),
+        draws=Ensemble.load(folder / "draws.npz"),
+        budget=Budget.from_dict(told["budget"]),
+        optimum=_as_whole(told["optimum"]),
+        frontier=Frontier(train_flops=np.asarray(front["train_flops"], float), **arrays,
+                          axis=front["axis"], optimum=Optimum.from_dict(front["optimum"])),
+        companion=other,
+        inside=read("inside", Optimum.from_dict),
+        measured=read("measured", Measured.from_dict),
+        profile=read("profile", Profile.from_dict),
+        decision=read("decision", Decision.from_dict),
+        design=read("design", Design.from_dict),
+        notes=tuple(told["notes"]),
+        warnings=tuple(told["warnings"]),
+    )  # fmt: skip
+
+
+def _check_there(folder: pathlib.Path, names: list[str] | tuple[str, ...]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"is no folder of a plan: {' and '.join(missing)} cannot be read",
+            source=str(folder),
+            remedy="name the folder that Plan.save or `t2jax plan` wrote",
+        )
+
+
+def _whole(best: Optimum) -> dict[str, Any]:
+    """An optimum with its draws, which `to_dict` leaves out."""
+    return {"point": best.to_dict(), "draws": best.draws and best.draws.to_dict()}
+
+
+def _as_whole(told: dict[str, Any]) -> Optimum:
+    draws = told["draws"] and Optimum.from_dict(told["draws"])
+    return dataclasses.replace(Optimum.from_dict(told["point"]), draws=draws)

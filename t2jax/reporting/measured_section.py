@@ -39,7 +39,7 @@ def _verdict(found: Measured) -> str:
         gain, (low, high) = found.gain(), found.gain_interval
         said = f"pass@k of T2's choice is {abs(gain):.3f} {'higher' if gain >= 0 else 'LOWER'}"
         said += f", {found.level:.0%} interval {_text.interval(low, high, lambda x: f'{x:.3f}')}"
-        said += " over questions, both sizes chosen anew on each resample and judged on the rest."
+        said += " when sizes are chosen on some of the questions and compared on the others."
     if found.at_edge:
         said += (
             " T2's choice is at the edge of the sizes measured there: the best size may lie beyond."
