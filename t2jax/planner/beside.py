@@ -35,7 +35,7 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
     if runs is None:
         return None, ("The checkpoints are not compared at equal budgets: the fit does not carry "
                       "its table.",)  # fmt: skip
-    found = measured(runs, budget)
+    found = measured(runs, budget) if budget.cost.monomial else None
     if found is not None:
         return found, ()
     lacking = "no two sizes were trained with about this budget and asked often enough"
@@ -43,6 +43,8 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
         lacking = "the table holds losses, not answers to questions"
     elif budget.inference_flops is None:
         lacking = "that needs an inference budget per question"
+    elif not budget.cost.monomial:
+        lacking = "that is done in 6ND and 2Nk only"
     return None, (f"The checkpoints are not compared at equal budgets: {lacking}.",)
 
 

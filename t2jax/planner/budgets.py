@@ -103,15 +103,17 @@ def beyond(
     said = []
     if budget.mode == "separate":
         train = float(np.asarray(budget.train_flops))
-        said += _outside("training budget", train, hull.train_flops, extrapolate)
+        said += _outside(f"the training budget {train:.3g}", train, hull.train_flops, extrapolate)
         if budget.inference_flops is not None and law.uses_samples:
             low, high = (cost.INFERENCE_FLOPS * n for n in hull.params)
             reach = (low, high * hull.samples[1])
             inference = float(np.asarray(budget.inference_flops))
-            said += _outside("inference budget", inference, reach, extrapolate)
+            what = f"the inference budget {inference:.3g}"
+            said += _outside(what, inference, reach, extrapolate)
     elif best is not None:
         train = float(best.train_flops)
-        said += _outside("training run of this budget,", train, hull.train_flops, extrapolate)
+        what = f"this budget's training run, {train:.3g} FLOPs,"
+        said += _outside(what, train, hull.train_flops, extrapolate)
     return tuple(said)
 
 
@@ -164,10 +166,10 @@ def _outside(what: str, flops: float, reach: tuple[float, float], extrapolate: b
     above = flops > high
     decades = math.log10(flops / high if above else low / flops)
     place = f"{max(decades, 0.01):.2g} decades {'above' if above else 'below'} the table"
-    problem = f"the {what} {flops:.3g} lies {place}, which spans {low:.3g} to {high:.3g} FLOPs"
+    problem = f"{what} lies {place}, which spans {low:.3g} to {high:.3g} FLOPs"
     if extrapolate:
         return [f"EXTRAPOLATION: {problem}."]
-    more = "sizes, or samples k," if what.startswith("inference") else "runs of that size"
+    more = "sizes, or samples k," if "inference" in what else "runs of that size"
     raise Refusal(
         problem,
         remedy=f"add {more} that reach it, ask for a budget inside, or pass --extrapolate "

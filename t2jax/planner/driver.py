@@ -68,6 +68,14 @@ def plan(
     Raises:
       InputError: bad arguments, or a table that cannot be read.
       Refusal: the data cannot answer.
+
+    >>> import t2jax as t2
+    >>> losses = t2.datasets.load_ladder(measure="loss")
+    >>> made = t2.plan(losses, t2.Budget(train_flops=1e12), n_draws=4, progress=False)
+    >>> made
+    Plan(law 'additive': 34k parameters, 4.91M tokens, k = 1)
+
+    Source: the problem of two budgets is that of Roberts et al. 2026, arXiv:2604.01411.
     """
     table = _table(runs)
     # What would stop the bootstrap is said before the fit, not after it.

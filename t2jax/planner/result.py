@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from t2jax import _html
+from t2jax import _html, _text
 from t2jax._arguments import check_level
 from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
@@ -107,15 +107,6 @@ class Plan:
         Raises:
           InputError: a budget that cannot be.
           Refusal: the data cannot answer.
-
-        >>> import numpy as np
-        >>> import t2jax as t2
-        >>> table = t2.datasets.load_ladder(measure="loss")
-        >>> found = t2.fit(table, "additive", n_starts=1)
-        >>> few = t2.bootstrap(found, n_draws=4, progress=False)
-        >>> made = t2.Plan.of(found, few, t2.Budget(train_flops=1e12), progress=False)
-        >>> bool(made.optimum.params == t2.optimum(found, made.budget).params)
-        True
         """
         say = announce or silent
         size = None if fit.observations is None else middling(fit.observations)
@@ -195,6 +186,11 @@ class Plan:
         return tables.page(self, level)
 
     _repr_html_ = _html.of_summary
+
+    def __repr__(self) -> str:
+        """The plan in a line."""
+        size, data, k = (_text.count(float(getattr(self.optimum, name))) for name in _COUNTS[:3])
+        return f"Plan(law '{self.fit.law.name}': {size} parameters, {data} tokens, k = {k})"
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """A JSON-ready description, which `t2jax plan --json` prints.
