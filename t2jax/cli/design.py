@@ -46,10 +46,7 @@ class Command(CertifiedOptions, BudgetOptions):
         """Load, rank, write, print."""
         import t2jax as t2
 
-        description = self.description()
-        if any(isinstance(value, list) for value in description.values()):
-            raise InputError("a design serves one budget", remedy="give numbers, no LOW:HIGH:COUNT")
-        budget = t2.Budget.from_dict(description)
+        budget = t2.Budget.from_dict(self.one("a design serves one budget"))
         model = self.load_model(self.model)
         if not isinstance(model, t2.Ensemble):
             raise InputError("a design needs draws", source=self.model,

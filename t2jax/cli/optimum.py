@@ -46,9 +46,7 @@ class Command(CertifiedOptions, BudgetOptions):
         """Load, optimise, write, print."""
         import t2jax as t2
 
-        description = self.description()
-        if any(isinstance(value, list) for value in description.values()):
-            raise InputError("an optimum has one budget", remedy="sweep with `t2jax frontier`")
+        description = self.one("an optimum has one budget")
         rivals = named_models(self.compare)
         budget = t2.Budget.from_dict(description)
         model = self.load_model(self.model)

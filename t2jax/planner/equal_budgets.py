@@ -68,8 +68,8 @@ class Measured:
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Self:
-        """Read back the fields of one."""
-        values = dict(description)
+        """Read back the fields of one, its gain left out."""
+        values = {name: value for name, value in description.items() if name != "gain"}
         both = {name: Choice(**values.pop(name)) for name in ("single", "repeated")}
         return cls(**both, gain_interval=tuple(values.pop("gain_interval")), **values)
 

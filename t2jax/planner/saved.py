@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,17 +97,13 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
     """Write what `load` needs to read a plan back, into a folder that exists."""
     plan.fit.save(folder / "fit.json")
     plan.draws.save(folder / "draws.npz")
-    front, other, measured = plan.frontier, plan.companion, plan.measured
+    front, other = plan.frontier, plan.companion
     if other is not None:
         other.fit.save(folder / OTHER_AIM[0])
         other.draws.save(folder / OTHER_AIM[1])
-    told = {
-        "format": _PLAN,
-        "budget": plan.budget.to_dict(),
-        "notes": plan.notes,
-        "warnings": plan.warnings,
-        "optimum": _whole(plan.optimum),
-        "inside": plan.inside and plan.inside.to_dict(),
+    told = plan.to_dict() | {
+        "draws": plan.optimum.draws and plan.optimum.draws.to_dict(),
+        "companion_draws": other and other.best.draws and other.best.draws.to_dict(),
         "frontier": {
             "axis": front.axis,
             "train_flops": np.asarray(front.train_flops).tolist(),
@@ -115,52 +111,45 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
             "saturation": None if front.saturation is None else front.saturation.tolist(),
             "optimum": front.optimum.to_dict(),
         },
-        "companion": other and _whole(other.best),
-        "measured": measured and dataclasses.asdict(measured),
-        "profile": plan.profile and plan.profile.to_dict(),
-        "decision": plan.decision and plan.decision.to_dict(),
-        "design": plan.design and plan.design.to_dict(),
     }
     (folder / "plan.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
 
 
 def _load_plan(folder: pathlib.Path) -> Plan:
     """A plan from the folder that `Plan.save` wrote."""
-    needed = ["plan.json", "fit.json", "draws.npz"]
-    _check_there(folder, needed)
+    _check_there(folder, ["plan.json", "fit.json", "draws.npz"])
     told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    other = None
-    if told["companion"] is not None:
+    best, front, other = told["optimum"], told["frontier"], None
+    if "companion" in best:
         _check_there(folder, OTHER_AIM)
         fit, draws = (folder / name for name in OTHER_AIM)
-        other = Companion(fit=FitResult.load(fit), draws=Ensemble.load(draws),
-                          best=_as_whole(told["companion"]))  # fmt: skip
-    front = told["frontier"]
+        own = _with_draws(best["companion"], told["companion_draws"])
+        other = Companion(fit=FitResult.load(fit), draws=Ensemble.load(draws), best=own)
     arrays = {name: None if front[name] is None else np.asarray(front[name], float)
               for name in ("budgets", "saturation")}  # fmt: skip
 
-    def read(name: str, reader: Callable[[dict[str, Any]], Any]) -> Any:
-        return None if told[name] is None else reader(told[name])
+    def read(described: dict[str, Any] | None, reader: Callable[[dict[str, Any]], Any]) -> Any:
+        return None if described is None else reader(described)
 
     return Plan(
         fit=FitResult.load(folder / "fit.json"),
         draws=Ensemble.load(folder / "draws.npz"),
         budget=Budget.from_dict(told["budget"]),
-        optimum=_as_whole(told["optimum"]),
+        optimum=_with_draws(best, told["draws"]),
         frontier=Frontier(train_flops=np.asarray(front["train_flops"], float), **arrays,
                           axis=front["axis"], optimum=Optimum.from_dict(front["optimum"])),
         companion=other,
-        inside=read("inside", Optimum.from_dict),
-        measured=read("measured", Measured.from_dict),
-        profile=read("profile", Profile.from_dict),
-        decision=read("decision", Decision.from_dict),
-        design=read("design", Design.from_dict),
+        inside=read(best.get("inside"), Optimum.from_dict),
+        measured=read(told["measured"], Measured.from_dict),
+        profile=read(told["profile"], Profile.from_dict),
+        decision=read(told["regret"], Decision.from_dict),
+        design=read(told["design"], Design.from_dict),
         notes=tuple(told["notes"]),
-        warnings=tuple(told["warnings"]),
+        warnings=tuple(told["doubts"]),
     )  # fmt: skip
 
 
-def _check_there(folder: pathlib.Path, names: list[str] | tuple[str, ...]) -> None:
+def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise InputError(
@@ -170,11 +159,6 @@ def _check_there(folder: pathlib.Path, names: list[str] | tuple[str, ...]) -> No
         )
 
 
-def _whole(best: Optimum) -> dict[str, Any]:
-    """An optimum with its draws, which `to_dict` leaves out."""
-    return {"point": best.to_dict(), "draws": best.draws and best.draws.to_dict()}
-
-
-def _as_whole(told: dict[str, Any]) -> Optimum:
-    draws = told["draws"] and Optimum.from_dict(told["draws"])
-    return dataclasses.replace(Optimum.from_dict(told["point"]), draws=draws)
+def _with_draws(point: dict[str, Any], draws: dict[str, Any] | None) -> Optimum:
+    many = None if draws is None else Optimum.from_dict(draws)
+    return dataclasses.replace(Optimum.from_dict(point), draws=many)
