@@ -5,11 +5,15 @@ runs, resample it, and find the optimum under a training and an inference budget
 
     import t2jax as t2
 
-    runs = t2.datasets.load_ladder()
-    fit = t2.fit(runs, law="softplus")
+    plan = t2.plan("runs.csv", t2.Budget(train_flops=2.56e19, inference_flops=2e9))
+    print(plan.summary())
+    plan.save("report/")
+
+or step by step:
+
+    fit = t2.fit(t2.read("runs.csv"))
     draws = t2.bootstrap(fit, n_draws=1000)
-    best = t2.optimum(draws, t2.Budget(train_flops=1e12, inference_flops=1e6))
-    print(best.summary())
+    best = t2.optimum(draws, t2.Budget(train_flops=2.56e19, inference_flops=2e9))
 
 Names are loaded on first use, so that `t2jax --help` need not wait for JAX.
 """
@@ -35,7 +39,9 @@ if TYPE_CHECKING:
     from t2jax.observations import Observations as Observations
     from t2jax.observations import read as read
     from t2jax.passk import pass_at_k as pass_at_k
+    from t2jax.planner import Plan as Plan
     from t2jax.planner import load as load
+    from t2jax.planner import plan as plan
     from t2jax.planning import Budget as Budget
     from t2jax.planning import Demand as Demand
     from t2jax.planning import Frontier as Frontier
@@ -45,7 +51,6 @@ if TYPE_CHECKING:
     from t2jax.planning import frontier as frontier
     from t2jax.planning import optimum as optimum
     from t2jax.planning import sensitivity as sensitivity
-    from t2jax.reporting import report as report
     from t2jax.uncertainty import Ensemble as Ensemble
     from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
@@ -83,6 +88,7 @@ _ROOMS = {
     "Interval": "validation",
     "Observations": "observations",
     "Optimum": "planning",
+    "Plan": "planner",
     "Prior": "uncertainty",
     "Profile": "validation",
     "Purchase": "decision",
@@ -103,11 +109,11 @@ _ROOMS = {
     "load": "planner",
     "optimum": "planning",
     "pass_at_k": "passk",
+    "plan": "planner",
     "posterior": "uncertainty",
     "profile": "validation",
     "read": "observations",
     "regret": "decision",
-    "report": "reporting",
     "sensitivity": "planning",
 }
 

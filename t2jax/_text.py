@@ -4,8 +4,19 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-__all__ = ["PLACE", "Part", "count", "interval", "number", "set_aside", "table", "underline"]
+__all__ = [
+    "PLACE",
+    "Part",
+    "count",
+    "interval",
+    "json_ready",
+    "number",
+    "set_aside",
+    "table",
+    "underline",
+]
 
 PLACE = "\x00{}\x00"
 """Stands for a title or table that was set aside, by its number."""
@@ -56,6 +67,19 @@ def interval(low: float, high: float, show=number) -> str:
     '[0.25, 0.5]'
     """
     return f"[{show(low)}, {show(high)}]"
+
+
+def json_ready(value: Any) -> Any:
+    """The value with null in place of what JSON has no number for.
+
+    >>> json_ready({"a": (1.0, float("inf"))})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {name: json_ready(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ from t2jax.fitting.result import Certificate
 from t2jax.hull import Hull
 from t2jax.laws import Law
 from t2jax.reporting import page
-from t2jax.reporting.tables import data_section
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -114,11 +113,14 @@ def fit_of(draws: t2.Ensemble) -> t2.FitResult:
 
 def write_page(path: pathlib.Path, draws: t2.Ensemble) -> pathlib.Path:
     """A page without figures, for a law written down."""
-    fit = fit_of(draws)
     given = START if draws.point.uses_samples else {"train_flops": START["train_flops"]}
     budget = t2.Budget.from_dict(given)
-    best = t2.optimum(draws.point, budget)
-    data = page.planner_data(fit, draws, best, budget=budget)
-    text = page.page_html(fit, draws, best, sections=[data_section(fit)], drawings=[], data=data)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(page.page_html(plan_of(draws, budget)), encoding="utf-8")
     return path
+
+
+def plan_of(draws: t2.Ensemble, budget: t2.Budget) -> t2.Plan:
+    """A plan that was found by nothing but the law."""
+    best = t2.optimum(draws.point, budget)
+    front = t2.Frontier(train_flops=np.asarray(best.train_flops), optimum=best)
+    return t2.Plan(fit=fit_of(draws), draws=draws, budget=budget, optimum=best, frontier=front)

@@ -65,7 +65,9 @@ ROOMS = {
     "planning": Room(ours=(*LAWS_AND_DATA, "uncertainty.ensemble"), third_party=(*JAX, "optax")),
     "validation": Room(ours=UP_TO_PLANNING, third_party=(*JAX, "scipy")),
     "decision": Room(ours=UP_TO_PLANNING, third_party=(*JAX, "scipy")),
-    "planner": Room(ours=(*UP_TO_PLANNING, "validation", "decision"), third_party=JAX),
+    "planner": Room(
+        ours=(*UP_TO_PLANNING, "validation", "decision"), third_party=JAX, lazily=("pandas",)
+    ),
     "reporting": Room(
         ours=UP_TO_PLANNER,
         third_party=("numpy",),
@@ -82,6 +84,11 @@ ROOMS = {
         lazily=("numpy", "jax"),
         lazy_ours=True,
     ),
+}
+
+# Arrows that point down the stairs: of one module, inside functions only, with the reason.
+BACK_DOORS = {
+    ("t2jax.planner.result", "reporting"): "a Plan says and saves itself as every result does",
 }
 
 # Said in addition, because these arrows are the ones that people are tempted to draw.
@@ -197,6 +204,8 @@ def judge_import(path: str, found: Import) -> str | None:
         return f"{where}, which has no room in the floor plan"
     if there == home:
         return None
+    if found.lazy and (module, there) in BACK_DOORS:
+        return None
     if there in rules.ours:
         if rules.lazy_ours and not found.lazy and there != "floor 0":
             return f"{where} at import time: '{home}' imports our rooms inside functions"
@@ -289,7 +298,10 @@ def broken_rules(sources: dict[str, str]) -> list[str]:
             ours = {i.target for i in imports if i.target in modules} - {module}
             within[module] = {target for target in ours if room_of(target) == home}
             between.setdefault(home or "", set()).update(
-                there for target in ours if (there := room_of(target)) and there != home
+                there
+                for target in ours
+                if (there := room_of(target)) and there != home
+                if (module, there) not in BACK_DOORS
             )
             found = [judge_import(path, i) for i in imports]
             sentences.extend(house_rules(path, ast.parse(source)))
@@ -388,6 +400,12 @@ def test_a_clean_tree_breaks_nothing():
         ("t2jax/planning/a.py", "def f():\n    import t2jax.trainer", "only cli, experiments"),
         ("t2jax/uncertainty/bootstrap.py", "import numpyro", "only posterior.py may"),
         ("t2jax/reporting/tables.py", "import matplotlib", "only figures.py may"),
+        ("t2jax/planner/result.py", "from t2jax.reporting import tables", "'planner' may import"),
+        (
+            "t2jax/planner/saved.py",
+            "def f():\n    from t2jax.reporting import tables",
+            "'planner' may import",
+        ),
         ("t2jax/reporting/page/write.py", "import jax", "only expressions.py may"),
         ("t2jax/reporting/page/write.py", "import matplotlib", "only figures.py may"),
         ("t2jax/observations.py", "import pandas", "inside the function using it"),

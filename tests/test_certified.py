@@ -8,8 +8,8 @@ import pytest
 
 import t2jax as t2
 from t2jax.cli import main
+from t2jax.planner.doubts import doubts
 from t2jax.planning.rivals.in_range import inside
-from t2jax.reporting.tables import doubts
 
 REASON = "went astray; use more starts"
 BUDGET = t2.Budget(train_flops=1e19)
@@ -64,7 +64,7 @@ def test_everything_made_of_it_says_so(doubtful, draws):
     assert "NOT CERTIFIED" in t2.design(draws, BUDGET, noise=0.01, simulate=False).summary()
     assert REASON in t2.profile(doubtful, "alpha").summary()
     front = t2.frontier(draws, SWEEP)
-    said = doubts(doubtful, draws, t2.optimum(draws, BUDGET), front, None)
+    said = doubts(doubtful, draws, t2.optimum(draws, BUDGET), front, None, BUDGET)
     assert [s for s in said if "NOT CERTIFIED" in s] == [f"NOT CERTIFIED: {REASON}."]
 
 
@@ -112,7 +112,7 @@ def test_the_command_line_asks_before_it_goes_on(
 
 
 def test_a_plan_of_it_asks_too(doubtful, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(t2, "fit", lambda *_, **__: doubtful)
+    monkeypatch.setattr("t2jax.planner.driver.fit", lambda *_, **__: doubtful)
     doubtful.observations.write(tmp_path / "runs.csv")
     words = ["plan", str(tmp_path / "runs.csv"), "--draws", "24", "--out", str(tmp_path / "report")]
     assert main(words) == 3

@@ -16,9 +16,6 @@ import t2jax as t2
 from t2jax.cli import main
 from t2jax.errors import Refusal
 from t2jax.fitting.default import default_law
-from t2jax.laws import template
-from t2jax.planner.budgets import Budgets
-from t2jax.planner.optional import decide
 from t2jax.reporting import FILES
 from t2jax.uncertainty.ensemble import as_ensemble
 
@@ -50,12 +47,64 @@ def check_page(text, *more):
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """The plan without the accuracy law beside it, which takes as long again to compile."""
-    out = tmp_path_factory.mktemp("plan") / "report"
+def command(tmp_path_factory):
+    """The command, and the plan that it made.
+
+    Without the accuracy law beside it, which takes as long again to compile.
+    """
+    out, made, whole = tmp_path_factory.mktemp("plan") / "report", [], t2.plan
+
+    def kept(*runs, **options):
+        made.append(whole(*runs, **options, companion=None))
+        return made[0]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("t2jax.cli.plan.Command._companion", lambda *_: None)
-        return *plan(out, "--draws", "12"), out
+        patch.setattr(t2, "plan", kept)
+        return (*plan(out, "--draws", "12"), out), made[0]
+
+
+@pytest.fixture(scope="module")
+def planned(command):
+    """What the command printed and wrote."""
+    return command[0]
+
+
+def test_the_command_prints_the_summary_of_the_plan(command):
+    (_, text, _, out), made = command
+    files = "".join(f"  {out / name}\n" for name in FILES)
+    assert text == f"{made.summary()}\n\nwritten:\n{files}"
+    again = t2.load(out)
+    assert isinstance(again, t2.Plan)
+    assert again.summary() == made.summary()
+    assert again.measured == made.measured
+    assert again.measured is not None
+    frame = made.to_frame()
+    assert frame.loc["params", "chinchilla"] == float(made.optimum.chinchilla.params)
+    assert frame.loc["value", "plan"] < frame.loc["value", "chinchilla"]
+
+
+BUDGETS = {
+    "--total-flops 1e12 --questions 1e4": {"total_flops": 1e12, "questions": 1e4},
+    "--budget plan.toml --dollars 5": {"dollars": 5.0, "questions": 1e9},
+    "--target-loss 1.5 --inference-tokens 1e6": {"target_loss": 1.5, "inference_tokens": 1e6},
+    "--max-params 1e4 --unique-tokens 1e6": {"max_params": 1e4, "unique_tokens": 1e6},
+    "--train-flops 1e12 --realistic-inference": {
+        "train_flops": 1e12, "cost": {"realistic": True}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", BUDGETS)
+def test_plan_takes_every_budget_that_optimum_takes(run, loss_table, monkeypatch, words):
+    pathlib.Path("plan.toml").write_text("total_flops = 1e12\nquestions = 1e9\n")
+    seen = []
+
+    def stub(runs, budget, **options):
+        seen.append((runs.n_rows, budget, options["law"], options["n_draws"]))
+        raise Refusal("seen", remedy="nothing")
+
+    monkeypatch.setattr(t2, "plan", stub)
+    assert run("plan", loss_table, *words.split(), "--draws", "7", "--law", "coupled")[0] == 3
+    assert seen == [(148, BUDGETS[words], "coupled", 7)]
 
 
 def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
@@ -174,7 +223,7 @@ REFUSED = {
     "plan --law sofplus": (2, "did you mean 'softplus'?"),
     "plan --samples 4,x": (2, "is not a list of numbers"),
     "plan --samples 16,4": (2, "rising list"),
-    "plan --draws 0": (2, "leaves nothing to draw"),
+    "plan --draws 0": (2, "n_draws = 0 is not a whole number"),
     "plan --unit ron": (2, "no unit 'ron'"),
     "plan --task sptial": (2, "the tasks are"),
     "plan --train-flops 1e20": (3, "7.3 decades above the table, which spans 4.78e+09 to 5.16e+12"),
@@ -184,11 +233,14 @@ REFUSED = {
     "plan LOSS --inference-flops 1e6": (3, "losses at three or more k"),
     "plan LOSS --law softplus": (3, "softplus"),
     "plan LOSS --columns params=n": (2, "no column 'n'"),
+    "plan --train-flops 1e11:1e12:3": (2, "a plan has one budget"),
+    "plan --total-flops 1e12 --train-flops 1e12": (2, "contradict each other"),
+    "plan --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "plan --out taken": (2, "is a file, not a folder"),
     "fit": (2, "TABLE"),
     "fit LOSS --objective mse": (2, "mse"),
-    "optimum nothing.json --train-flops 1e12": (2, "t2jax fit"),
-    "optimum taken --train-flops 1e12": (2, "neither a fit"),
+    "optimum nothing.json --train-flops 1e12": (2, "nothing.json: cannot be read"),
+    "optimum taken --train-flops 1e12": (2, "taken: cannot be read"),
     "frontier x.json --train-flops 1e12": (2, "is no sweep"),
     "frontier x.json --train-flops 2:1:4": (2, "is no sweep"),
     "frontier x.json --dollars 5e6 --questions 1e9": (2, "--dollars '5e+06' is no sweep"),
@@ -201,12 +253,12 @@ REFUSED = {
     "optimum x.json --train-flops 1e11:1e12:3": (2, "sweep with `t2jax frontier`"),
     "optimum x.json --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "optimum x.json --budget taken": (2, "no budget"),
-    "design x.npz --train-flops 1e12": (2, "t2jax bootstrap"),
+    "design x.npz --train-flops 1e12": (2, "x.npz: cannot be read"),
     "design x.npz --train-flops 1e11:1e12:3": (2, "serves one budget"),
     "design x.npz": (2, "give exactly one of train_flops"),
     "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
     "profile LOSS --train-flops 1e12 --method guess": (2, "no method 'guess'"),
-    "profile LOSS --level 95": (2, "level = 95.0 is no probability"),
+    "profile LOSS --level 95": (2, "level = 95.0 is no share of one"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
@@ -294,26 +346,6 @@ def test_every_budget_on_the_command_line_and_from_a_file(run, tmp_path):
     assert "ask for a target above 0.5" in error
 
 
-def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
-    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
-    rng = np.random.default_rng(0)
-    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(40)), law)
-    draws = t2.Ensemble(law=many, point=law, kind="simulation")
-    budget = t2.Budget(train_flops=1e21)
-    decision, design, why = decide(draws, budget)
-    assert (decision is not None, design) == (True, None)
-    assert "the draws do not carry the noise of runs" in why[0]
-
-    def refuse(*_, **__):
-        raise Refusal("no candidate is left", remedy="none")
-
-    monkeypatch.setattr("t2jax.planner.optional.design", refuse)
-    noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
-    decision, design, why = decide(noisy, budget)
-    assert (decision is not None, design) == (True, None)
-    assert why == ("Which runs to buy next is not said: no candidate is left.",)
-
-
 def test_regret_and_design_from_draws(run):
     law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     rng = np.random.default_rng(0)
@@ -354,7 +386,7 @@ def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(t2, "fit", stop)
+    monkeypatch.setattr("t2jax.planner.driver.fit", stop)
     code, text, error = run("plan", loss_table)
     assert (code, text) == (130, "")
     assert error.count("\n") == 1
@@ -363,7 +395,7 @@ def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch
     def bug(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(t2, "fit", bug)
+    monkeypatch.setattr("t2jax.planner.driver.fit", bug)
     with pytest.raises(ZeroDivisionError):
         run("plan", loss_table)
 
@@ -385,22 +417,3 @@ def test_the_law_follows_from_the_table():
         successes=np.ones(shape), **asked,
     )  # fmt: skip
     assert default_law(counts) == "beta_monotone"
-
-
-@pytest.mark.parametrize(("share", "inside"), [(0.999, False), (1.0, True), (1.001, True)])
-def test_budgets_at_the_edge_of_the_table_are_inside(share, inside):
-    runs = t2.datasets.load_ladder()
-    low = float(runs.train_flops.min()) * share
-
-    def choose(extrapolate):
-        return Budgets.choose(
-            runs, template("softplus"), None, train=low, inference=None, extrapolate=extrapolate
-        )
-
-    if inside:
-        assert choose(False).warnings == ()
-        return
-    with pytest.raises(Refusal, match="below the table"):
-        choose(False)
-    (warning,) = choose(True).warnings
-    assert warning.startswith("EXTRAPOLATION")

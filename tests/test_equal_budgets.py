@@ -6,7 +6,7 @@ import pytest
 import t2jax as t2
 from t2jax.errors import InputError
 from t2jax.planner import measured
-from t2jax.reporting.measured_section import measured_section
+from t2jax.reporting.tables import measured_section
 
 FLOPS, INFERENCE = 6e10, 8e4
 

@@ -234,9 +234,7 @@ def test_a_law_without_a_program_has_no_planner_and_is_told_why(chromium, tmp_pa
 
 def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
     draws = browser.ensemble("softplus", 1500, distinct=1500)
-    fit = browser.fit_of(draws)
-    best = t2.optimum(draws.point, t2.Budget.from_dict(browser.START))
-    data = page.planner_data(fit, draws, best)
+    data = page.planner_data(browser.plan_of(draws, t2.Budget.from_dict(browser.START)))
     column = np.frombuffer(base64.b64decode(data["law"]["columns"]["alpha"]), "<f8")
     assert len(column) == page.MOST_DRAWS
     assert np.isin(column, np.asarray(draws.law.coefficients()["alpha"])).all()
@@ -290,7 +288,6 @@ def test_the_report_command_writes_the_page_and_refuses_what_does_not_belong(tmp
     for wrong, why in (
         ([fit, str(tmp_path / "other.npz")], "belong to none of the fits"),
         ([many], "made of fits"),
-        ([fit, "--target-loss", "2.0"], "not of a target"),
         ([fit, "--train-flops", "1e18:1e20:4"], "one budget"),
     ):
         assert cli.main(["report", *wrong, "--out", str(tmp_path / "no")]) == 2

@@ -29,6 +29,7 @@ PUBLIC = [
     "Interval",
     "Observations",
     "Optimum",
+    "Plan",
     "Prior",
     "Profile",
     "Purchase",
@@ -49,11 +50,11 @@ PUBLIC = [
     "load",
     "optimum",
     "pass_at_k",
+    "plan",
     "posterior",
     "profile",
     "read",
     "regret",
-    "report",
     "sensitivity",
 ]
 CALLABLE = [name for name in PUBLIC if name not in ("datasets", "laws")]

@@ -19,11 +19,13 @@ from t2jax.hull import Hull
 from t2jax.laws import Additive, BetaMonotone, Softplus, predict
 from t2jax.planner import Companion
 from t2jax.planner.companion import predicted
+from t2jax.planner.doubts import doubts
+from t2jax.planner.saved import OTHER_AIM
 from t2jax.planning.rivals.in_range import inside
-from t2jax.reporting import FILES, check_folder, figures, report, tables
-from t2jax.reporting.folder import json_ready
+from t2jax.reporting import FILES, check_folder, figures
 
 INFERENCE = 1.8e6
+BUDGET = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,7 @@ def ladder():
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs, law="softplus", n_starts=2, samples=[1, 16, 256])
     draws = t2.bootstrap(fit, n_draws=24)
-    budget = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
-    best = t2.optimum(draws, budget)
+    best = t2.optimum(draws, BUDGET)
     flops = np.geomspace(*fit.hull.train_flops, 9)
     front = t2.frontier(draws, t2.Budget(train_flops=flops, inference_flops=INFERENCE))
     return fit, draws, best, front
@@ -48,9 +49,26 @@ def companion(ladder):
     spread = np.linspace(0.98, 1.02, 12)
     many = jax.tree.map(lambda x: x * spread, law)
     ensemble = dataclasses.replace(draws, law=many, point=law)
-    best = t2.optimum(ensemble, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    best = t2.optimum(ensemble, BUDGET)
     other = dataclasses.replace(fit, law=law)
     return Companion(fit=other, draws=ensemble, best=best)
+
+
+@pytest.fixture(scope="module")
+def bare(ladder) -> t2.Plan:
+    """The plan without what may be missing."""
+    fit, draws, best, front = ladder
+    return t2.Plan(fit=fit, draws=draws, budget=BUDGET, optimum=best, frontier=front)
+
+
+@pytest.fixture(scope="module")
+def whole(bare, companion) -> t2.Plan:
+    """The plan with its other aim and a plan in range."""
+    said = doubts(bare.fit, bare.draws, bare.optimum, bare.frontier, companion, BUDGET)
+    return dataclasses.replace(
+        bare, companion=companion, inside=inside(bare.draws, BUDGET), notes=("Budget.",),
+        warnings=("W.", *said),
+    )  # fmt: skip
 
 
 def drawn(ax, label):
@@ -164,7 +182,7 @@ def test_models_that_cannot_afford_a_sample_are_not_drawn(ladder):
 def test_no_tick_labels_overlap(ladder):
     """Every label of an axis ends before the next one begins, on the page as it is saved."""
     fit, _, best, front = ladder
-    plan = inside(fit, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
+    plan = inside(fit, BUDGET)
     for figure in (
         figures.frontier_figure(front, best, fit.hull, plan),
         figures.isoflop_figure(fit, best, front),
@@ -202,41 +220,41 @@ def test_drawing_leaves_matplotlib_as_it_was(ladder):
     assert dict(matplotlib.rcParams) == before
 
 
-def test_the_folder_holds_eight_files_that_can_be_read_back(ladder, companion, tmp_path):
+def test_the_folder_holds_files_that_can_be_read_back(whole, bare, ladder, tmp_path):
     fit, draws, best, front = ladder
     out = tmp_path / "a" / "report"
-    plan = inside(draws, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
-    paths = report(fit, draws, best, front, out=out, companion=companion, inside=plan)
-    assert [path.name for path in paths] == list(FILES)
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
-    assert t2.FitResult.load(paths[0]).law == fit.law
-    assert t2.Ensemble.load(paths[1]).n_draws == draws.n_draws
-    told = json.loads(paths[2].read_text(), parse_constant=pytest.fail)
+    paths = whole.save(out)
+    assert [path.name for path in paths] == [*FILES, *OTHER_AIM]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, *OTHER_AIM])
+    assert t2.FitResult.load(paths[1]).law == fit.law
+    assert t2.Ensemble.load(paths[2]).n_draws == draws.n_draws
+    told = json.loads(paths[3].read_text(), parse_constant=pytest.fail)
     assert told["params"] == pytest.approx(float(best.params))
     assert told["companion"]["kind"] == "accuracy"
     assert {p["of"] for p in told["predictions"]} == {"plan", "chinchilla", "inside"}
-    assert len(paths[3].read_text().splitlines()) == 1 + len(front.train_flops)
-    for path in paths[4:7]:
+    assert len(paths[4].read_text().splitlines()) == 1 + len(front.train_flops)
+    for path in paths[5:8]:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 300_000
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    report(fit, draws, best, front, out=out)  # our own files may be replaced
+    bare.save(out)  # our own files may be replaced, and none is left of another plan
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
 
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_leaves_nothing_behind(ladder, tmp_path, monkeypatch, stop):
+def test_a_failure_leaves_nothing_behind(bare, tmp_path, monkeypatch, stop):
     def fail(*_, **__):
         raise stop
 
     monkeypatch.setattr(figures, "isoflop_figure", fail)
     with pytest.raises(stop):
-        report(*ladder, out=tmp_path / "report")
+        bare.save(tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_files_are_left_alone(ladder, tmp_path):
+def test_other_files_are_left_alone(bare, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    report(*ladder, out=tmp_path)
+    bare.save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -255,10 +273,9 @@ def test_a_file_is_no_folder(tmp_path):
     assert check_folder(tmp_path / "new") == tmp_path / "new"
 
 
-def test_the_page_is_narrow_and_says_everything(ladder, companion):
-    fit, draws, best, front = ladder
-    plan = inside(draws, t2.Budget(train_flops=1e12, inference_flops=INFERENCE))
-    text = tables.page(fit, draws, best, front, companion, plan, notes=["Budget."], warnings=["W."])
+def test_the_page_is_narrow_and_says_everything(ladder, whole):
+    fit, draws, best, _ = ladder
+    text = whole.summary()
     assert max(map(len, text.splitlines())) <= 100
     assert all(line.isprintable() for line in text.splitlines())
     order = ["The data", "The fit", "The plan", "Budget.", "parameters N", "Doubling"]
@@ -273,7 +290,7 @@ def test_the_page_is_narrow_and_says_everything(ladder, companion):
         assert f"{name} lies at its bound" in text
     assert ("EXTRAPOLATION" in text) == any(s.endswith("extrapolation") for s in best.status)
     far = t2.optimum(draws, t2.Budget(train_flops=1e14, inference_flops=INFERENCE))
-    text = tables.page(fit, draws, far, front, companion, plan)
+    text = dataclasses.replace(whole, optimum=far).summary()
     for word in ("EXTRAPOLATION", "in range", "law's optimum"):
         assert word in text
 
@@ -284,7 +301,7 @@ def test_the_doubts_name_what_the_result_carries(ladder):
     poor = dataclasses.replace(
         fit, success=False, message="went astray", params_definition="unstated", source="x.csv"
     )
-    said = " ".join(tables.doubts(poor, lost, best, front, None))
+    said = " ".join(doubts(poor, lost, best, front, None, BUDGET))
     assert "10.0% of the refits did not converge" in said
     assert "NOT CERTIFIED: went astray." in said
     assert "does not say what N counts" in said
@@ -333,11 +350,6 @@ def test_the_plan_inside_is_inside_and_no_worse_than_any_other_there(train, infe
     if fits.any():
         others = np.asarray(predict(LAW, n, d, k))[fits]
         assert float(plan.value) <= others.min() * (1 + 1e-6)
-
-
-def test_json_has_no_numbers_that_json_has_not():
-    told = {"a": [math.nan, 1.0, {"b": math.inf}], "c": (2, "x", None)}
-    assert json_ready(told) == {"a": [None, 1.0, {"b": None}], "c": [2, "x", None]}
 
 
 def test_the_style_sheet_is_part_of_the_package():

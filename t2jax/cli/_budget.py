@@ -9,11 +9,6 @@ from t2jax.errors import InputError
 
 __all__ = ["BudgetOptions", "read_toml", "sweep"]
 
-_PLAIN = (
-    "train_flops", "inference_flops", "total_flops", "dollars", "target_loss", "target_pass_at_k",
-    "questions", "questions_factor", "tokens_per_sample", "inference_tokens", "min_params",
-    "max_params", "max_tokens", "unique_tokens",
-)  # fmt: skip
 _COST = (
     "prompt_tokens", "shared_prefill", "train_context", "batch", "verifier_flops", "fixed",
     "dollars_per_hour", "train_utilisation", "prefill_utilisation", "decode_utilisation",
@@ -81,12 +76,10 @@ class BudgetOptions:
 
         if any(getattr(self, name) for name in GOALS):
             values = {name: value for name, value in values.items() if name not in GOALS}
-        for name in _PLAIN:
-            if text := getattr(self, name):
-                values[name] = _number(text, name)
-        for name in _COST:
-            if text := getattr(self, name):
-                cost[name] = _number(text, name)
+        for field in dataclasses.fields(BudgetOptions):
+            text = getattr(self, field.name)
+            if isinstance(text, str) and text and field.name not in ("hardware", "budget"):
+                (cost if field.name in _COST else values)[field.name] = _number(text, field.name)
         if self.hardware:
             cost["hardware"] = self.hardware
         if self.realistic_inference:
@@ -104,6 +97,17 @@ class BudgetOptions:
             if isinstance(text, str):
                 values[name] = _number(text, name)
         return {**values, **({"cost": cost} if cost else {})}
+
+    def one(self, problem: str) -> dict[str, Any]:
+        """The description of one budget.
+
+        Raises:
+          InputError: a sweep, which is a problem here.
+        """
+        found = self.description()
+        if any(isinstance(value, list) for value in found.values()):
+            raise InputError(problem, remedy="give numbers, or sweep with `t2jax frontier`")
+        return found
 
 
 def read_toml(path: str) -> dict[str, Any]:

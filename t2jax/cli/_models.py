@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 from t2jax.cli._options import arg
-from t2jax.errors import InputError, Refusal
+from t2jax.errors import InputError
 
 if TYPE_CHECKING:
     from t2jax.fitting import FitResult
@@ -27,11 +27,10 @@ class CertifiedOptions:
         Raises:
           Refusal: it is none, and nobody asked to go on all the same.
         """
-        if model.uncertified and not self.uncertified:
-            raise Refusal(
-                f"the fit is NOT CERTIFIED as a minimum ({model.uncertified})",
-                remedy="fit another law, bring more runs, or pass --uncertified to go on",
-            )
+        from t2jax.planner.driver import check_certified
+
+        if not self.uncertified:
+            check_certified(model)
 
     def load_fit(self, path: str) -> "FitResult":
         """A fit from a file, certified unless told otherwise.

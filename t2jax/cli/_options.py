@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from t2jax.planning import Budget
 
 __all__ = [
-    "CapOptions",
     "DrawsOptions",
     "FitOptions",
     "IntervalOptions",
+    "Table",
     "TableOptions",
     "arg",
     "positional",
@@ -40,6 +40,14 @@ def _hint(default: str) -> str:
     return "" if default in ("''", "None", "False", "unstated") else f"(default: {default})"
 
 
+Table = Annotated[
+    tyro.conf.Positional[str],
+    positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input; ladder is the "
+               "built-in one", "TABLE"),
+]  # fmt: skip
+"""A table on the command line."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """How a table is read."""
@@ -57,11 +65,11 @@ class TableOptions:
     drop_incomplete: Annotated[bool, arg("leave unfinished rows out and say how many")] = False
 
     def read(self, table: str) -> "Observations":
-        """Read a table, or load the built-in ladder where none is named."""
+        """Read a table, or load the built-in ladder where that or none is named."""
         import t2jax as t2
 
         tasks = [name.strip() for name in self.task.split(",") if name.strip()] or None
-        if not table:
+        if table in ("", "ladder"):
             runs = t2.datasets.load_ladder()
             return runs.select_task(*tasks) if tasks else runs
         return t2.read(
@@ -135,11 +143,3 @@ class IntervalOptions(FitOptions, TableOptions):
         if self.train_flops is None and self.inference_flops is None:
             return None
         return t2.Budget(train_flops=self.train_flops, inference_flops=self.inference_flops)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CapOptions:
-    """Caps on a plan."""
-
-    max_params: Annotated[float | None, arg("cap on parameters", "N")] = None
-    max_tokens: Annotated[float | None, arg("cap on training tokens: the data wall", "D")] = None

@@ -5,19 +5,44 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from t2jax import _text
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
     from t2jax.uncertainty import Ensemble
 
-__all__ = ["announce", "complain", "say", "say_draws", "write"]
+__all__ = ["announce", "complain", "deliver", "say", "say_draws", "say_json", "tell", "write"]
+
+
+class _Result(Protocol):
+    def summary(self) -> str: ...
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 def say(text: str) -> None:
     """Print a result."""
     print(text)
+
+
+def say_json(told: Any) -> None:
+    """Print a result for other programs."""
+    say(json.dumps(_text.json_ready(told)))
+
+
+def tell(found: _Result, *, as_json: bool) -> None:
+    """Print a result, for people or for other programs."""
+    say_json(found.to_dict()) if as_json else say(found.summary())
+
+
+def deliver(told: Any, summary: str, *, out: str, as_json: bool) -> None:
+    """Write a result as JSON where asked to, and print it where that is not what was written."""
+    text = json.dumps(_text.json_ready(told))
+    if out:
+        write(out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    if out != "-":
+        say(text if as_json else summary)
 
 
 def say_draws(draws: "Ensemble", *, as_json: bool) -> None:
@@ -27,7 +52,7 @@ def say_draws(draws: "Ensemble", *, as_json: bool) -> None:
         return
     bands = {name: draws.interval(name) for name in draws.point.coefficients()}
     told = {"law": draws.point.to_dict(), "intervals": bands, "diagnostics": {**draws.diagnostics}}
-    say(json.dumps(told))
+    say_json(told)
 
 
 def announce(text: str, *, quiet: bool = False) -> None:

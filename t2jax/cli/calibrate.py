@@ -1,7 +1,6 @@
 """`t2jax calibrate`: a table in, how often each kind of interval covers on its design out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 from t2jax.cli import _terminal
@@ -36,4 +35,4 @@ class Command(CertifiedOptions, IntervalOptions):
         if self.out:
             _terminal.write(self.out, found.save)
         if self.out != "-":
-            _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())
+            _terminal.tell(found, as_json=self.json)

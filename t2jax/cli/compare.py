@@ -1,14 +1,11 @@
 """`t2jax compare`: a table in, laws side by side out."""
 
 import dataclasses
-import json
 from typing import Annotated
-
-import tyro
 
 from t2jax.cli import _terminal
 from t2jax.cli._flags import numbers
-from t2jax.cli._options import TableOptions, arg, positional
+from t2jax.cli._options import Table, TableOptions, arg
 
 __all__ = ["Command"]
 
@@ -20,10 +17,7 @@ class Command(TableOptions):
     Example: t2jax compare runs.csv --laws additive,coupled
     """
 
-    table: Annotated[
-        tyro.conf.Positional[str],
-        positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "TABLE"),
-    ]
+    table: Table
     laws: Annotated[str, arg("such as additive,coupled; chosen by the table", "LAW,LAW,...")] = ""
     samples: Annotated[str, arg("k at which questions are summarised", "K,K,...")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
@@ -36,4 +30,4 @@ class Command(TableOptions):
         laws = [name.strip() for name in self.laws.split(",") if name.strip()] or None
         _terminal.announce(f"comparing {', '.join(laws) if laws else 'laws'}")
         found = t2.compare(runs, laws, samples=numbers(self.samples, "--samples"))
-        _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())
+        _terminal.tell(found, as_json=self.json)

@@ -1,7 +1,6 @@
 """`t2jax design`: draws in, the runs to buy next out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import tyro
@@ -46,12 +45,8 @@ class Command(CertifiedOptions, BudgetOptions):
     def run(self) -> None:
         """Load, rank, write, print."""
         import t2jax as t2
-        from t2jax.reporting.folder import json_ready
 
-        description = self.description()
-        if any(isinstance(value, list) for value in description.values()):
-            raise InputError("a design serves one budget", remedy="give numbers, no LOW:HIGH:COUNT")
-        budget = t2.Budget.from_dict(description)
+        budget = t2.Budget.from_dict(self.one("a design serves one budget"))
         model = self.load_model(self.model)
         if not isinstance(model, t2.Ensemble):
             raise InputError("a design needs draws", source=self.model,
@@ -67,11 +62,7 @@ class Command(CertifiedOptions, BudgetOptions):
             most=self.most,
             seed=self.seed,
         )
-        text = json.dumps(json_ready(found.to_dict()))
-        if self.out:
-            _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
-        if self.out != "-":
-            _terminal.say(text if self.json else found.summary())
+        _terminal.deliver(found.to_dict(), found.summary(), out=self.out, as_json=self.json)
 
 
 def candidate_runs(text: str) -> list[tuple[float, float]] | None:

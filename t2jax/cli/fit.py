@@ -1,13 +1,10 @@
 """`t2jax fit`: a table in, a fitted law out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
-import tyro
-
 from t2jax.cli import _terminal
-from t2jax.cli._options import FitOptions, TableOptions, arg, positional
+from t2jax.cli._options import FitOptions, Table, TableOptions, arg
 
 __all__ = ["Command"]
 
@@ -19,10 +16,7 @@ class Command(FitOptions, TableOptions):
     Example: t2jax fit runs.csv --columns params=n_params --units tokens=1e9 -o fit.json
     """
 
-    table: Annotated[
-        tyro.conf.Positional[str],
-        positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "TABLE"),
-    ]
+    table: Table
     out: Annotated[str, arg("write the fit as JSON; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
@@ -41,4 +35,4 @@ class Command(FitOptions, TableOptions):
         if self.out:
             _terminal.write(self.out, fit.save)
         if self.out != "-":
-            _terminal.say(json.dumps(fit.to_dict()) if self.json else fit.summary())
+            _terminal.tell(fit, as_json=self.json)

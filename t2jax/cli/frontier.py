@@ -1,7 +1,6 @@
 """`t2jax frontier`: a fit or draws in, the optimum along a sweep of budgets out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import tyro
@@ -36,7 +35,6 @@ class Command(CertifiedOptions, BudgetOptions):
         """Load, optimise, write, print."""
         import t2jax as t2
         from t2jax.planning.budget import GOALS
-        from t2jax.reporting.folder import json_ready
 
         description = self.description()
         for name in GOALS:
@@ -50,6 +48,4 @@ class Command(CertifiedOptions, BudgetOptions):
         if self.out:
             _terminal.write(self.out, front.save)
         if self.out != "-":
-            rows = front.rows()
-            text = json.dumps(json_ready(rows)) if self.json else front.summary()
-            _terminal.say(text)
+            _terminal.say_json(front.rows()) if self.json else _terminal.say(front.summary())

@@ -1,13 +1,10 @@
 """`t2jax identify`: a table in, what its rows can tell of a law out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
-import tyro
-
 from t2jax.cli import _terminal
-from t2jax.cli._options import FitOptions, TableOptions, arg, positional
+from t2jax.cli._options import FitOptions, Table, TableOptions, arg
 
 __all__ = ["Command"]
 
@@ -19,10 +16,7 @@ class Command(FitOptions, TableOptions):
     Example: t2jax identify runs.csv --law additive
     """
 
-    table: Annotated[
-        tyro.conf.Positional[str],
-        positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input", "TABLE"),
-    ]
+    table: Table
     draws: Annotated[int, arg("bootstrap refits", "COUNT")] = 200
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
     json: Annotated[bool, arg("print JSON instead of text")] = False
@@ -36,4 +30,4 @@ class Command(FitOptions, TableOptions):
         law = self.law or default_law(runs)
         _terminal.announce(f"what the rows tell of law '{law}'")
         found = examine(runs, law, n_draws=self.draws, seed=self.seed, **self.fit_arguments())
-        _terminal.say(json.dumps(found.to_dict()) if self.json else found.summary())
+        _terminal.tell(found, as_json=self.json)

@@ -1,7 +1,6 @@
 """`t2jax optimum`: a fit or draws in, the best plan under one budget out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 import tyro
@@ -46,11 +45,8 @@ class Command(CertifiedOptions, BudgetOptions):
     def run(self) -> None:
         """Load, optimise, write, print."""
         import t2jax as t2
-        from t2jax.reporting.folder import json_ready
 
-        description = self.description()
-        if any(isinstance(value, list) for value in description.values()):
-            raise InputError("an optimum has one budget", remedy="sweep with `t2jax frontier`")
+        description = self.one("an optimum has one budget")
         rivals = named_models(self.compare)
         budget = t2.Budget.from_dict(description)
         model = self.load_model(self.model)
@@ -68,11 +64,7 @@ class Command(CertifiedOptions, BudgetOptions):
             choice = t2.regret(model, budget, within=self.within)
             told["regret"] = choice.to_dict()
             summary = f"{summary}\n\n{choice.summary()}"
-        text = json.dumps(json_ready(told))
-        if self.out:
-            _terminal.write(self.out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
-        if self.out != "-":
-            _terminal.say(text if self.json else summary)
+        _terminal.deliver(told, summary, out=self.out, as_json=self.json)
 
 
 def named_models(text: str) -> dict[str, tuple[float, float]]:

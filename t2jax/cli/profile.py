@@ -1,7 +1,6 @@
 """`t2jax profile`: a table in, intervals of coefficients and of a plan out."""
 
 import dataclasses
-import json
 from typing import Annotated
 
 from t2jax.cli import _terminal
@@ -26,7 +25,6 @@ class Command(CertifiedOptions, IntervalOptions):
     def run(self) -> None:
         """Read, fit, profile, write, print."""
         import t2jax as t2
-        from t2jax.reporting.folder import json_ready
 
         budget, fit = self.budget(), self.fitted()
         self.certified(fit)
@@ -37,5 +35,4 @@ class Command(CertifiedOptions, IntervalOptions):
         if self.out:
             _terminal.write(self.out, found.save)
         if self.out != "-":
-            told = json.dumps(json_ready(found.to_dict()))
-            _terminal.say(told if self.json else found.summary())
+            _terminal.tell(found, as_json=self.json)

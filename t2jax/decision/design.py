@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -115,6 +115,18 @@ class Design:
                            for c, f in zip(self.candidates, self.fall, strict=True)],
             "simulated": {str(i): list(pair) for i, pair in self.simulated.items()},
         }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote."""
+        picks = [Pick(purchase=Purchase.from_dict(p), fall=p["fall"], left=p["left"])
+                 for p in description["picks"]]  # fmt: skip
+        wanted = description["candidates"]
+        simulated = {int(i): (pair[0], pair[1]) for i, pair in description["simulated"].items()}
+        return cls(candidates=tuple(map(Purchase.from_dict, wanted)), picks=tuple(picks),
+                   fall=np.asarray([c["fall"] for c in wanted], float), simulated=simulated,
+                   status=tuple(description["status"]),
+                   **{name: description[name] for name in ("regret", "kind")})  # fmt: skip
 
 
 @double

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -80,6 +80,12 @@ class Purchase:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
         return dataclasses.asdict(self) | {"samples": list(self.samples)}
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote; what else stands there is left out."""
+        own = {f.name: description[f.name] for f in dataclasses.fields(cls)}
+        return cls(**{**own, "samples": tuple(own["samples"])})
 
 
 def training_run(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -160,6 +160,16 @@ class Decision:
             name: value.tolist() if isinstance(value, np.ndarray) else value
             for name, value in out.items()
         }
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote."""
+        out = {name: value for name, value in description.items() if name != "format"}
+        for name in ("params", "tokens", "samples", "expected", "high", "centre", "covariance"):
+            out[name] = np.asarray(out[name], float)
+        for name in ("near", "open_ended", "status"):
+            out[name] = tuple(out[name])
+        return cls(**out)
 
 
 @double

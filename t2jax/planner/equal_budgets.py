@@ -1,6 +1,7 @@
 """The comparison without a law: checkpoints of one training budget, each with its own samples."""
 
 import dataclasses
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,6 +65,13 @@ class Measured:
     gain_interval: tuple[float, float]
     level: float
     at_edge: bool
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back the fields of one, its gain left out."""
+        values = {name: value for name, value in description.items() if name != "gain"}
+        both = {name: Choice(**values.pop(name)) for name in ("single", "repeated")}
+        return cls(**both, gain_interval=tuple(values.pop("gain_interval")), **values)
 
     def gain(self) -> float:
         """Mean pass@k of T2's choice less that of Chinchilla's."""

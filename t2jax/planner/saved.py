@@ -1,20 +1,27 @@
-"""`load`: whatever t2jax saved, by the format line in the file."""
+"""`load`: whatever t2jax saved, by the format line in the file; and a plan's folder."""
 
+import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
-from t2jax.planning import Optimum
+from t2jax.planner.companion import Companion
+from t2jax.planner.equal_budgets import Measured
+from t2jax.planner.result import Plan
+from t2jax.planning import Budget, Frontier, Optimum
 from t2jax.uncertainty import Ensemble
 from t2jax.validation import Calibration, Profile
 
-__all__ = ["Saved", "load"]
+__all__ = ["OTHER_AIM", "Saved", "load", "save_plan"]
 
-Saved = FitResult | Ensemble | Optimum | Profile | Calibration
+Saved = FitResult | Ensemble | Optimum | Profile | Calibration | Decision | Design | Plan
 """What `load` may return."""
 
 _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
@@ -22,18 +29,27 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.optimum/1": Optimum.from_dict,
     "t2jax.profile/1": Profile.from_dict,
     "t2jax.calibration/1": Calibration.from_dict,
+    "t2jax.decision/1": Decision.from_dict,
+    "t2jax.design/1": Design.from_dict,
 }
 _NPZ = b"PK"  # NPZ files are ZIP archives
+_PLAN = "t2jax.plan/1"
+
+OTHER_AIM = ("companion.json", "companion.npz")
+"""The fit and the draws of a plan's other aim."""
 
 
 def load(path: str | os.PathLike) -> Saved:
     """Read back an object that its `save` wrote, whatever kind it is.
 
     The first entry of the file, such as `"format": "t2jax.fit/1"`, says what it holds. An
-    optimum comes back without its draws, which it does not write.
+    optimum comes back without its draws, which it does not write. A plan comes back from its
+    folder whole but for the table, so that `runs` is None, and for the draws of its frontier,
+    whose bands stand in `frontier.csv`.
 
     Args:
-      path: a file: JSON of a fit, optimum, profile or calibration, or NPZ of draws.
+      path: a file: JSON of a fit, optimum, profile, calibration, decision or design, or NPZ of
+        draws; or the folder of a plan.
 
     Returns:
       The object.
@@ -54,11 +70,15 @@ def load(path: str | os.PathLike) -> Saved:
     path = pathlib.Path(path)
     remedy = f"name a file that t2jax saved: {', '.join(_READERS)}, or draws (.npz)"
     try:
+        if path.is_dir():
+            return _load_plan(path)
         data = path.read_bytes()
         if data.startswith(_NPZ):
             return Ensemble.load(path)
         described = json.loads(data.decode("utf-8"))
         name = described.get("format") if isinstance(described, dict) else None
+        if name == _PLAN:
+            raise InputError("is part of a plan", remedy="name its folder")
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)
@@ -71,3 +91,74 @@ def load(path: str | os.PathLike) -> Saved:
         raise InputError(
             f"cannot be read ({type(error).__name__})", source=str(path), remedy=remedy
         ) from error
+
+
+def save_plan(plan: Plan, folder: pathlib.Path) -> None:
+    """Write what `load` needs to read a plan back, into a folder that exists."""
+    plan.fit.save(folder / "fit.json")
+    plan.draws.save(folder / "draws.npz")
+    front, other = plan.frontier, plan.companion
+    if other is not None:
+        other.fit.save(folder / OTHER_AIM[0])
+        other.draws.save(folder / OTHER_AIM[1])
+    told = plan.to_dict() | {
+        "draws": plan.optimum.draws and plan.optimum.draws.to_dict(),
+        "companion_draws": other and other.best.draws and other.best.draws.to_dict(),
+        "frontier": {
+            "axis": front.axis,
+            "train_flops": np.asarray(front.train_flops).tolist(),
+            "budgets": front.swept.tolist(),
+            "saturation": None if front.saturation is None else front.saturation.tolist(),
+            "optimum": front.optimum.to_dict(),
+        },
+    }
+    (folder / "plan.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+
+
+def _load_plan(folder: pathlib.Path) -> Plan:
+    """A plan from the folder that `Plan.save` wrote."""
+    _check_there(folder, ["plan.json", "fit.json", "draws.npz"])
+    told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    best, front, other = told["optimum"], told["frontier"], None
+    if "companion" in best:
+        _check_there(folder, OTHER_AIM)
+        fit, draws = (folder / name for name in OTHER_AIM)
+        own = _with_draws(best["companion"], told["companion_draws"])
+        other = Companion(fit=FitResult.load(fit), draws=Ensemble.load(draws), best=own)
+    arrays = {name: None if front[name] is None else np.asarray(front[name], float)
+              for name in ("budgets", "saturation")}  # fmt: skip
+
+    def read(described: dict[str, Any] | None, reader: Callable[[dict[str, Any]], Any]) -> Any:
+        return None if described is None else reader(described)
+
+    return Plan(
+        fit=FitResult.load(folder / "fit.json"),
+        draws=Ensemble.load(folder / "draws.npz"),
+        budget=Budget.from_dict(told["budget"]),
+        optimum=_with_draws(best, told["draws"]),
+        frontier=Frontier(train_flops=np.asarray(front["train_flops"], float), **arrays,
+                          axis=front["axis"], optimum=Optimum.from_dict(front["optimum"])),
+        companion=other,
+        inside=read(best.get("inside"), Optimum.from_dict),
+        measured=read(told["measured"], Measured.from_dict),
+        profile=read(told["profile"], Profile.from_dict),
+        decision=read(told["regret"], Decision.from_dict),
+        design=read(told["design"], Design.from_dict),
+        notes=tuple(told["notes"]),
+        warnings=tuple(told["doubts"]),
+    )  # fmt: skip
+
+
+def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"is no folder of a plan: {' and '.join(missing)} cannot be read",
+            source=str(folder),
+            remedy="name the folder that Plan.save or `t2jax plan` wrote",
+        )
+
+
+def _with_draws(point: dict[str, Any], draws: dict[str, Any] | None) -> Optimum:
+    many = None if draws is None else Optimum.from_dict(draws)
+    return dataclasses.replace(Optimum.from_dict(point), draws=many)

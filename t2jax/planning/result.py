@@ -19,7 +19,7 @@ from t2jax.planning.rivals.rival import Rival
 from t2jax.planning.solvers.certify import Certified
 from t2jax.uncertainty.ensemble import central_interval
 
-__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "words"]
+__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "price_words", "words"]
 
 FORMAT = "t2jax.optimum/1"
 """The first entry of a saved optimum."""
@@ -126,6 +126,12 @@ class Optimum:
             return math.nan, math.nan
         return central_interval(np.asarray(getattr(self.draws, name)), level)
 
+    @property
+    def rival(self) -> "Optimum | None":
+        """Chinchilla's choice where that is another problem than the one that was solved."""
+        same = self.goal == "train_flops" and not np.any(np.asarray(self.inference_price) > 0)
+        return None if same else self.chinchilla
+
     def gain(self) -> np.ndarray:
         """How much better than Chinchilla's choice, as a positive number where it is better."""
         assert self.chinchilla is not None
@@ -230,7 +236,7 @@ def _value_label(optimum: Optimum) -> str:
 
 def words(optimum: Optimum, level: float = 0.9) -> list[str]:
     """Prices, the comparisons and the warnings of one optimum, a sentence each."""
-    lines = _price_words(optimum)
+    lines = price_words(optimum)
     unit = "nats" if optimum.kind == "loss" else "of pass@k"
     if optimum.chinchilla is not None and not optimum.goal.startswith("target"):
         gain = float(optimum.gain())
@@ -256,10 +262,10 @@ def words(optimum: Optimum, level: float = 0.9) -> list[str]:
     return lines + [f"note: {sentence}" for sentence in optimum.status]
 
 
-def _price_words(optimum: Optimum) -> list[str]:
+def price_words(optimum: Optimum) -> list[str]:
     """What twice the budget would buy, or what a little more quality would cost."""
     loss = optimum.kind == "loss"
-    verb, unit = ("takes", " nats off") if loss else ("adds", " to pass@k")
+    verb, unit = ("takes", " nats off the loss") if loss else ("adds", " to pass@k")
     if optimum.goal.startswith("target"):
         price = float(optimum.total_price)
         if not price > 0:
@@ -268,7 +274,9 @@ def _price_words(optimum: Optimum) -> list[str]:
         factor = math.expm1(step / price)
         what = f"{step:g} nats less" if loss else f"{step:g} more pass@k"
         return [f"{what} would cost about {factor:.1%} more"]
-    prices = [("training", optimum.train_price), ("inference", optimum.inference_price)]
+    prices = [("training", optimum.train_price)]
+    if optimum.rival is not None:
+        prices.append(("inference", optimum.inference_price))
     if optimum.goal != "train_flops":
         prices = [("whole", optimum.total_price)]
     return [

@@ -2,4 +2,4 @@
 
 from t2jax.reporting.folder import FILES as FILES
 from t2jax.reporting.folder import check_folder as check_folder
-from t2jax.reporting.folder import report as report
+from t2jax.reporting.folder import write_folder as write_folder

@@ -1,7 +1,7 @@
 """The report in words and fixed-width tables, no line wider than `WIDTH` where words allow."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,16 +9,22 @@ from t2jax import _text
 from t2jax.decision import Decision, Design
 from t2jax.errors import Status
 from t2jax.fitting import FitResult
-from t2jax.planner import Measured
-from t2jax.planner.companion import Companion, predicted
-from t2jax.planning import Frontier, Optimum
+from t2jax.planner import Companion, Measured, Plan
+from t2jax.planning import Optimum
+from t2jax.planning.result import price_words
 from t2jax.reporting.blocks import WIDTH, Bullets, Section, Table
-from t2jax.reporting.measured_section import measured_section
 from t2jax.uncertainty import Ensemble
 from t2jax.validation import Profile
 
-__all__ = ["WIDTH", "data_section", "decision_section", "doubts", "fit_section", "page",
-           "plan_section", "sections"]  # fmt: skip
+__all__ = [
+    "WIDTH",
+    "fit_section",
+    "measured_section",
+    "page",
+    "plan_section",
+    "sections",
+    "value_label",
+]
 
 _COUNTS = {
     "params": "parameters N",
@@ -28,65 +34,76 @@ _COUNTS = {
 }
 _WORDS = {"params": "parameters", "tokens": "tokens", "samples": "samples",
           "tokens_per_param": "tokens per parameter"}  # fmt: skip
-_OUTSIDE = ": this is extrapolation"
-_FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
 
-def page(*results: Any, **said: Any) -> str:
+def page(plan: Plan, level: float = 0.9) -> str:
     """Everything that `t2jax plan` has to say, as text.
 
     Args:
-      results: as for `sections`.
-      said: as for `sections`.
+      plan: what was found.
+      level: of the intervals.
     """
-    return "\n\n".join(section.text() for section in sections(*results, **said))
+    return "\n\n".join(section.text() for section in sections(plan, level))
 
 
-def sections(
-    fit: FitResult,
-    draws: Ensemble,
-    best: Optimum,
-    front: Frontier,
-    companion: Companion | None,
-    inside: Optimum | None = None,
-    measured: Measured | None = None,
-    *,
-    profiled: Profile | None = None,
-    decision: Decision | None = None,
-    design: Design | None = None,
-    notes: Sequence[str] = (),
-    warnings: Sequence[str] = (),
-) -> list[Section]:
+def sections(plan: Plan, level: float = 0.9) -> list[Section]:
     """Everything that `t2jax plan` has to say, in reading order.
 
     Args:
-      fit: the fitted law.
-      draws: its bootstrap.
-      best: the optimum.
-      front: the optima along training budgets.
-      companion: the accuracy law, or None.
-      inside: the best plan within the ranges of the table, where `best` lies outside.
-      measured: the checkpoints' own comparison at these budgets, or None.
-      profiled: profile intervals of the plan, or None.
-      decision: what not knowing the law costs, or None.
-      design: the runs to buy next, or None.
-      notes: what was assumed, such as a budget that was not given.
-      warnings: what else must be said among the doubts.
+      plan: what was found.
+      level: of the intervals.
     """
-    said = [*warnings, *doubts(fit, draws, best, front, companion)]
-    return [
-        data_section(fit),
-        fit_section(fit, draws),
-        plan_section(
-            draws, best, companion, inside, profiled=profiled, notes=notes, label=value_label(fit)
-        ),
-        *([] if measured is None else [measured_section(measured)]),
-        *([] if decision is None else [decision_section(decision, design)]),
-        Section("What this does not know", [Bullets(said)]),
+    found = [
+        Section("The data", [plan.fit.description]),
+        fit_section(plan.fit, plan.draws, level),
+        plan_section(plan, level),
     ]
+    if plan.measured is not None:
+        found.append(measured_section(plan.measured))
+    if plan.decision is not None:
+        found.append(_decision_section(plan.decision, plan.design))
+    return [*found, Section("What this does not know", [Bullets(plan.warnings)])]
 
 
-def decision_section(decision: Decision, design: Design | None) -> Section:
+def measured_section(found: Measured) -> Section:
+    """The measured comparison as a table and a verdict."""
+    uneven = found.unevenness - 1
+    within = "" if uneven < 0.005 else f" (equal to within {uneven:.0%})"
+    start = (
+        f"Measured, without a law: {found.sizes} sizes trained with {found.train_flops:.3g} "
+        f"FLOPs{within}, each with the samples that the inference budget affords it."
+    )
+    head = ["", "T2's choice", "Chinchilla's"]
+    shown = {
+        "parameters N": lambda c: _text.count(c.params),
+        "training tokens D": lambda c: _text.count(c.tokens),
+        "samples per question k": lambda c: _text.count(c.samples),
+        "tokens per parameter": lambda c: _text.count(c.tokens / c.params),
+        "mean -log pass@k, nats": lambda c: _text.number(c.loss, 3),
+        "mean pass@k": lambda c: _text.number(c.pass_at_k, 3),
+        "checkpoints averaged": lambda c: str(c.checkpoints),
+    }
+    rows = [[title, show(found.repeated), show(found.single)] for title, show in shown.items()]
+    blocks = [start, Table(head, rows), _measured_verdict(found)]
+    return Section("Without a law", blocks, silent=True)
+
+
+def _measured_verdict(found: Measured) -> str:
+    if found.repeated.params == found.single.params:
+        said = "Both choose the same size: here the measurements see no gain from a smaller one."
+    else:
+        gain, (low, high) = found.gain(), found.gain_interval
+        said = f"pass@k of T2's choice is {abs(gain):.3f} {'higher' if gain >= 0 else 'LOWER'}"
+        said += f", {found.level:.0%} interval {_text.interval(low, high, lambda x: f'{x:.3f}')}"
+        said += " when sizes are chosen on some of the questions and compared on the others."
+    if found.at_edge:
+        said += (
+            " T2's choice is at the edge of the sizes measured there: the best size may lie beyond."
+        )
+    return said
+
+
+def _decision_section(decision: Decision, design: Design | None) -> Section:
     """What not knowing the law costs, and what would lower that most."""
     blocks: list[str | Table | Bullets] = [_sentence(line) for line in decision.words()]
     if design is not None and design.picks[0].fall > 0:
@@ -103,11 +120,6 @@ def decision_section(decision: Decision, design: Design | None) -> Section:
 
 def _sentence(line: str) -> str:
     return f"{line[0].upper()}{line[1:]}."
-
-
-def data_section(fit: FitResult) -> Section:
-    """The table in a paragraph."""
-    return Section("The data", [fit.description])
 
 
 def fit_section(fit: FitResult, draws: Ensemble, level: float = 0.9) -> Section:
@@ -132,10 +144,9 @@ def _intervals_from(fit: FitResult, draws: Ensemble) -> str:
     if not draws.n_draws:
         return "No draws, hence no intervals."
     units = draws.diagnostics.get("units", "some")
-    asked = fit.observations is not None and fit.observations.kind != "loss"
     return (
         f"Intervals: {draws.n_draws} {draws.kind} refits, resampling {units} {draws.unit}s"
-        f"{' and the questions' if asked else ''}; "
+        f"{' and the questions' if fit.samples is not None else ''}; "
         f"{draws.diagnostics.get('converged', 1.0):.1%} converged."
     )
 
@@ -148,43 +159,43 @@ def value_label(fit: FitResult) -> str:
     return "mean -log pass@k, nats" if asked else "loss, nats"
 
 
-def plan_section(
-    draws: Ensemble,
-    best: Optimum,
-    companion: Companion | None,
-    inside: Optimum | None = None,
-    *,
-    label: str,
-    profiled: Profile | None = None,
-    notes: Sequence[str] = (),
-    level: float = 0.9,
-) -> Section:
+def plan_section(plan: Plan, level: float = 0.9) -> Section:
     """The plan beside Chinchilla's choice, what it gains, and what more budget would buy."""
-    rival = best.chinchilla if _has_rival(best) else None
+    best = plan.optimum
     # A plan outside the data is the law's opinion: what the table supports stands before it.
-    outside = _outside(draws, best)
-    subject = "law's optimum" if outside else "the plan"
-    columns: list[tuple[str, Optimum, Optimum | None]] = [(subject, best, best.draws)]
-    if rival is not None:
-        columns.append(("Chinchilla", rival, best.draws and best.draws.chinchilla))
-    judges = [(label, draws)]
-    judges += [] if companion is None else [("mean pass@k", companion.draws)]
-    head, titles = [""], [*_COUNTS.values(), *(title for title, _ in judges)]
-    rows = [[title] for title in titles]
-    if inside is not None:
-        head.append("in range")
-        for row, cells in zip(rows, _column(inside, None, judges, level), strict=True):
-            row.append(cells[0])
-    for title, plan, drawn in columns:
-        head += [title, f"{level:.0%} interval"]
-        for row, cells in zip(rows, _column(plan, drawn, judges, level), strict=True):
-            row += cells
-    blocks: list[str | Table | Bullets] = [*notes, "", Table(head, rows), ""]
-    blocks += _profile_words(profiled)
-    blocks += [*_range_words(outside, inside), *_comparison(best, rival, subject, level)]
-    if companion is not None:
-        blocks += ["", *_accuracy_blocks(best, companion, level)]
+    outside = _outside(plan.draws, best)
+    subject, title = ("the law's optimum", "law's optimum") if outside else ("the plan",) * 2
+    titles = {"plan": title, "chinchilla": "Chinchilla"}
+    head = ["", *(["in range"] if plan.inside is not None else [])]
+    shown = [name for name in titles if name == "plan" or best.rival is not None]
+    for name in shown:
+        head += [titles[name], f"{level:.0%} interval"]
+    labels = {**_COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
+    if best.goal != "train_flops":
+        labels["spent"] = f"cost, {best.unit}"
+    rows = []
+    for found in plan.rows(level):
+        name = found["quantity"]
+        if name not in labels:
+            continue
+        show = _text.count if name in _COUNTS else _short
+        row = [labels[name]]
+        if plan.inside is not None:
+            row.append(show(found["in_range"]))
+        for of in shown:
+            low, high = found[f"{of}_low"], found[f"{of}_high"]
+            row += [show(found[of]), _band(low, high, show)]
+        rows.append(row)
+    blocks: list[str | Table | Bullets] = [*plan.notes, "", Table(head, rows), ""]
+    blocks += _profile_words(plan.profile)
+    blocks += [*_range_words(outside, plan), *_comparison(best, subject, level)]
+    if plan.companion is not None:
+        blocks += ["", *_other_aim(best, plan.companion, level)]
     return Section("The plan", blocks)
+
+
+def _band(low: float, high: float, show: Callable[[float], str]) -> str:
+    return _text.interval(low, high, show) if math.isfinite(low) else "n/a"
 
 
 def _profile_words(profiled: Profile | None) -> list[str | Bullets]:
@@ -204,18 +215,6 @@ def _profile_words(profiled: Profile | None) -> list[str | Bullets]:
     ]
 
 
-def _column(
-    plan: Optimum, drawn: Optimum | None, judges: Sequence[tuple[str, Ensemble]], level: float
-) -> list[list[str]]:
-    """One plan: its counts, and what each law predicts for it, with their intervals."""
-    bands = _bands(drawn, level)
-    cells = [[_text.count(float(getattr(plan, name))), bands.get(name, "n/a")] for name in _COUNTS]
-    for _, judge in judges:
-        value, low, high = predicted(judge, plan, level)
-        cells.append([_short(value), _text.interval(low, high, _short)])
-    return cells
-
-
 def _outside(draws: Ensemble, best: Optimum) -> list[str]:
     """In what, and by how much, an optimum lies outside the table."""
     if draws.hull is None:
@@ -230,14 +229,16 @@ def _outside(draws: Ensemble, best: Optimum) -> list[str]:
     return far
 
 
-def _range_words(outside: list[str], inside: Optimum | None) -> list[str]:
+def _range_words(outside: list[str], plan: Plan) -> list[str]:
     """How far outside the table the optimum lies, and what the table itself supports."""
     if not outside:
         return []
     said = f"EXTRAPOLATION: the law's optimum leaves the measured range: {', '.join(outside)}."
-    if inside is None:
-        return [f"{said} No plan under these budgets lies inside the table.", ""]
-    return [f"{said} The column 'in range' is the best plan that does not.", ""]
+    if plan.inside is not None:
+        said += " The column 'in range' is the best plan that does not."
+    elif plan.budget.mode == "separate" and plan.budget.cost.monomial:
+        said += " No plan under these budgets lies inside the table."
+    return [said, ""]
 
 
 def _times(factor: float) -> str:
@@ -245,58 +246,43 @@ def _times(factor: float) -> str:
     return f"a factor of {factor:.2g}" if factor < 100 else f"{np.log10(factor):.1f} decades"
 
 
-def _has_rival(best: Optimum) -> bool:
-    """Without an inference budget Chinchilla's choice is the optimum itself."""
-    return best.chinchilla is not None and float(best.inference_price) > 0
-
-
-def _bands(draws: Optimum | None, level: float) -> dict[str, str]:
-    if draws is None:
-        return {}
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    out = {}
-    for name in _COUNTS:
-        low, high = np.nanquantile(np.asarray(getattr(draws, name)), ends)
-        out[name] = _text.interval(float(low), float(high), _text.count)
-    return out
-
-
-def _comparison(best: Optimum, rival: Optimum | None, name: str, level: float) -> list[str]:
-    loss = best.kind == "loss"
-    unit = "nats" if loss else "of pass@k"
+def _comparison(best: Optimum, subject: str, level: float) -> list[str]:
+    """What the plan gains on Chinchilla's choice, and what more budget would buy."""
+    rival = best.rival
     lines = []
     if rival is None:
         lines.append("One sample per question and no inference budget: Chinchilla's own problem.")
+    elif best.goal.startswith("target"):
+        saved = 1 - float(best.spent) / float(rival.spent)
+        if math.isfinite(saved):
+            lines.append(f"{subject[0].upper()}{subject[1:]} costs {abs(saved):.1%} "
+                         f"{'less' if saved >= 0 else 'MORE'} than reaching the target with "
+                         "Chinchilla's size and tokens.")  # fmt: skip
     else:
-        gain = float(best.gain())
-        subject = "The plan" if name == "the plan" else "The law's optimum"
-        line = f"{subject} is {_short(abs(gain))} {unit} {'better' if gain >= 0 else 'WORSE'} than "
+        gain, unit = float(best.gain()), "nats" if best.kind == "loss" else "of pass@k"
+        line = f"{subject[0].upper()}{subject[1:]} is {_short(abs(gain))} {unit} "
+        line += f"{'better' if gain >= 0 else 'WORSE'} than "
         line += "Chinchilla's size and tokens with the samples that its size affords"
         if best.draws is not None:
-            low, high = best.gain_interval(level)
-            line += f", {level:.0%} interval {_text.interval(low, high, _short)}"
+            line += f", {level:.0%} interval "
+            line += _text.interval(*best.gain_interval(level), _short)
         lines.append(line + ".")
-        if Status.OVER_INFERENCE & int(np.asarray(rival.code)):
-            lines.append(
-                "Chinchilla's model is so large that one sample of it already exceeds the "
-                "inference budget; it is judged at one sample all the same."
-            )
-    price, other = float(best.train_price) * np.log(2), float(best.inference_price) * np.log(2)
-    verb = "takes {} nats off the loss" if loss else "adds {} to pass@k"
-    line = f"Doubling the training budget {verb.format(_short(price))}"
-    if rival is not None:
-        line += f"; doubling the inference budget {verb.format(_short(other))}"
-    return [*lines, line + "."]
+    if rival is not None and Status.OVER_INFERENCE & int(np.asarray(rival.code)):
+        lines.append(
+            "Chinchilla's model is so large that one sample of it already exceeds the "
+            "inference budget; it is judged at one sample all the same."
+        )
+    prices = price_words(best)
+    return [*lines, *([_sentence("; ".join(prices))] if prices else [])]
 
 
-def _accuracy_blocks(best: Optimum, companion: Companion, level: float) -> list[str | Table]:
+def _other_aim(best: Optimum, companion: Companion, level: float) -> list[str | Table]:
     """What the accuracy law would do with the same budgets."""
     own = companion.best
-    bands = _bands(own.draws, level)
-    rows = [
-        [title, _text.count(float(getattr(own, name))), bands.get(name, "n/a")]
-        for name, title in _COUNTS.items()
-    ]
+    rows = []
+    for name, title in _COUNTS.items():
+        low, high = own.interval(name, level)
+        rows.append([title, _text.count(float(getattr(own, name))), _band(low, high, _text.count)])
     value, low, high = companion.pass_at_k(own, level)
     rows.append(["mean pass@k", _short(value), _text.interval(low, high, _short)])
     head = [f"law '{companion.fit.law.name}'", "most pass@k", f"{level:.0%} interval"]
@@ -310,112 +296,6 @@ def _accuracy_blocks(best: Optimum, companion: Companion, level: float) -> list[
         verdict = "The two aims agree within their intervals of N*."
     start = "If mean pass@k is what counts, rather than the mean of its log:"
     return [start, Table(head, rows), verdict]
-
-
-def doubts(
-    fit: FitResult,
-    draws: Ensemble,
-    best: Optimum,
-    front: Frontier,
-    companion: Companion | None,
-) -> list[str]:
-    """Everything that the intervals leave out, a sentence each."""
-    # Of a fit that is not certified more is said below: why it is not.
-    dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
-    said = [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
-    if _has_rival(best) and best.chinchilla is not None:
-        if any(sentence.endswith(_OUTSIDE) for sentence in best.chinchilla.status):
-            said.append("Chinchilla's choice lies outside the table too: this is extrapolation.")
-    said += _draw_doubts(fit, draws, best)
-    units = draws.diagnostics.get("units")
-    if units is not None and units < _FEW_UNITS:
-        said.append(
-            f"Only {units} {draws.unit}s could be resampled: the intervals are uncertain "
-            "themselves, and tend to be too narrow."
-        )
-    said += _misfit(fit)
-    if companion is not None:
-        name = companion.fit.law.name
-        error = companion.fit.criteria.get("mean relative error")
-        if error is not None:
-            said.append(f"Law '{name}' misses the measured pass@k by {error:.1%} on average.")
-        notes = _draw_doubts(companion.fit, companion.draws, companion.best)
-        said += [f"Law '{name}': {note}" for note in notes]
-    limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
-    if len(limits) == 1 and np.isfinite(limits[0]):
-        said.append(
-            f"At this inference budget N* cannot pass {_text.count(float(limits[0]))}, however "
-            "much is spent on training: extreme tokens per parameter are partly that ceiling."
-        )
-    if fit.law.uses_samples:
-        said.append("pass@k takes a correct answer to be recognised when it is sampled.")
-    costs = "Training is counted as 6ND FLOPs"
-    if fit.law.uses_samples:
-        costs += (
-            " and a sample as 2N per token, without attention, memory traffic or utilisation, "
-            "which flatters small models"
-        )
-    said.append(costs + ".")
-    if fit.params_definition == "unstated":
-        said.append(
-            "The table does not say what N counts (total, non-embedding, ...); 6ND and the plan's "
-            "size inherit whatever it was. State it with --params-definition."
-        )
-    if fit.source == "the built-in ladder":
-        said.append(
-            "The built-in ladder holds tiny models trained on synthetic questions. It shows how a "
-            "plan is made and says nothing about large models."
-        )
-    return said
-
-
-def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
-    said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
-    shares = dict(draws.diagnostics.get("at_bound", {}))
-    names = [*fit.certificate.at_bound, *(n for n in shares if n not in fit.certificate.at_bound)]
-    for name in names:
-        where = "in the fit" if name in fit.certificate.at_bound else ""
-        share = f"{shares[name]:.0%} of the draws" if name in shares else ""
-        where += (" and in " if where and share else "in " if share else "") + share
-        said.append(
-            f"{name} lies at its bound {where}: the data do not identify it, and intervals of "
-            "coefficients that trade off with it are too narrow."
-        )
-    lost = 1.0 - float(draws.diagnostics.get("converged", 1.0))
-    if lost > 0:
-        said.append(f"{lost:.1%} of the refits did not converge.")
-    if best.draws is not None:
-        codes = np.asarray(best.draws.code, int)
-        for flag in (Status.NOT_CONVERGED, Status.AT_SEARCH_EDGE, Status.SEVERAL_MODES):
-            share = float(np.mean((codes & int(flag)) > 0))
-            if share > 0:
-                said.append(f"In {share:.0%} of the draws {flag.sentences()[0]}.")
-    return said
-
-
-def _misfit(fit: FitResult) -> list[str]:
-    """How far the law is from the measurements, and where it is furthest."""
-    if not len(fit.observed):
-        return []
-    error = fit.predicted / fit.observed - 1.0
-    said = (
-        f"Law '{fit.law.name}' misses a measured value by {np.mean(np.abs(error)):.1%} on average "
-        f"and one in twenty by more than {np.quantile(np.abs(error), 0.95):.0%}"
-    )
-    if fit.samples is not None and len(fit.samples) > 1:
-        by_k = np.mean(np.abs(error.reshape(-1, len(fit.samples))), axis=0)
-        said += (
-            f"; worst at k = {_text.number(fit.samples[int(np.argmax(by_k))])} ({by_k.max():.1%})"
-        )
-    runs = fit.observations
-    if runs is not None and len(error) % runs.n_rows == 0:
-        most = np.argsort(runs.train_flops, kind="stable")[-max(1, runs.n_rows // 10) :]
-        bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
-        said += (
-            f". In the tenth of the table with the most training it predicts {abs(bias):.1%} too "
-            f"{'high' if bias > 0 else 'low'} on average"
-        )
-    return [said + ". The intervals assume that the law is right."]
 
 
 def _short(value: float) -> str:

@@ -1,4 +1,4 @@
-"""How much the plan saves against what others would do: in the law's unit, and in money."""
+"""How much better a plan is than Chinchilla's and others, in the law's unit and in money."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What others would do with the same budget: Chinchilla, 20 tokens per parameter, a model."""
+"""The plans to compare with: Chinchilla's, 20 tokens per parameter, a model that exists."""
 
 import dataclasses
 

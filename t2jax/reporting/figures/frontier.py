@@ -1,4 +1,4 @@
-"""The optimum along training budgets, beside what others would choose."""
+"""The optimum along training budgets, beside Chinchilla's choice and 20 tokens per parameter."""
 
 import math
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def frontier_figure(
     keys: list[Any] = [Line2D([], [], color=palette().ours, label=_frontier_label(front))]
     if banded:
         keys.append(Patch(color=palette().ours, alpha=0.2, lw=0, label=f"{level:.0%} interval"))
-    if _has_rival(front):
+    if front.optimum.rival is not None:
         label = "Chinchilla (single sample)"
         keys.append(Line2D([], [], color=palette().chinchilla, ls="--", label=label))
     keys.append(Line2D([], [], color=palette().rule, ls=":", label="20:1"))
@@ -122,8 +122,8 @@ def frontier_panel(
         "tokens": np.sqrt(flops * RULE_OF_THUMB / cost.TRAIN_FLOPS),
     }[name]
     shown = [line, low, high, rule]
-    if _has_rival(front):
-        rival = np.asarray(getattr(front.optimum.chinchilla, name))
+    if front.optimum.rival is not None:
+        rival = np.asarray(getattr(front.optimum.rival, name))
         ax.plot(flops, rival, color=palette().chinchilla, ls="--", label="Chinchilla")
         shown.append(rival)
     ax.plot(flops, rule, color=palette().rule, ls=":", label="20:1")
@@ -186,14 +186,9 @@ def _mark_plan(best: Optimum, name: str, ax: Axes, level: float) -> np.ndarray:
 
 
 def _frontier_label(front: Frontier) -> str:
-    if front.saturation is None:
-        return "optimum, single sample"
-    return "optimum, repeated sampling"
-
-
-def _has_rival(front: Frontier) -> bool:
-    """Whether Chinchilla's choice is another problem than the one solved."""
-    return front.optimum.chinchilla is not None and front.saturation is not None
+    if front.axis != "train_flops":
+        return "optimum"
+    return "optimum, " + ("single sample" if front.saturation is None else "repeated sampling")
 
 
 def _ceiling(front: Frontier) -> float | None:

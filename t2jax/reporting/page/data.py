@@ -9,9 +9,8 @@ import numpy as np
 
 from t2jax import cost
 from t2jax.errors import InputError, Status
-from t2jax.fitting import FitResult
 from t2jax.laws import Law
-from t2jax.planner.companion import Companion
+from t2jax.planner import Plan
 from t2jax.planning import Budget, Optimum
 from t2jax.reporting.page.javascript import program
 from t2jax.reporting.tables import value_label
@@ -40,42 +39,32 @@ def why_not(law: Law) -> str:
     return ""
 
 
-def planner_data(
-    fit: FitResult,
-    draws: Ensemble,
-    best: Optimum,
-    *,
-    companion: Companion | None = None,
-    budget: Budget | None = None,
-) -> dict[str, Any]:
+def planner_data(plan: Plan) -> dict[str, Any]:
     """Everything that the planner needs, ready for JSON; nothing where the law has no program.
 
     Args:
-      fit: the fitted law.
-      draws: its ensemble.
-      best: the optimum, whose budgets the planner starts from.
-      companion: the accuracy law that judges its plans, or None.
-      budget: the budget of `best`, with its caps; read off `best` where it is None.
+      plan: the plan, from whose budget the planner starts; its companion judges pass@k.
     """
+    draws, label = plan.draws, value_label(plan.fit)
     if why_not(draws.point):
         return {}
     models = [draws]
-    if companion is not None and not why_not(companion.fit.law):
-        models.append(companion.draws)
+    if plan.companion is not None and not why_not(plan.companion.fit.law):
+        models.append(plan.companion.draws)
     laws = [law for model in models for law in (model.point, model.point.base)]
     return {
         "programs": {_form(law): program(law) for law in laws},
-        "law": _law(draws, value_label(fit)),
+        "law": _law(draws, label),
         "judges": [_law(model, "mean pass@k") for model in models[1:]],
-        "value": value_label(fit),
-        "hull": dataclasses.asdict(fit.hull),
-        "initial": _initial(best, budget),
+        "value": label,
+        "hull": dataclasses.asdict(plan.fit.hull),
+        "initial": _initial(plan.optimum, plan.budget),
         "status": {flag.name: flag.sentences()[0] for flag in Status if flag},
         "hardware": {
             name: {"title": chip.name, "flops": chip.flops} for name, chip in cost.HARDWARE.items()
         },
         "draws_file": "draws.npz" if draws.n_draws else "fit.json",
-        "note": _note(draws, budget),
+        "note": _note(draws, plan.budget),
     }
 
 
@@ -116,14 +105,14 @@ def _chosen(n_draws: int) -> np.ndarray:
     return np.linspace(0, n_draws - 1, MOST_DRAWS).round().astype(int)
 
 
-def _note(draws: Ensemble, budget: Budget | None) -> str:
+def _note(draws: Ensemble, budget: Budget) -> str:
     said = []
     if draws.n_draws > MOST_DRAWS:
         said.append(
             f"They are {MOST_DRAWS} of {draws.n_draws}, at equal steps: intervals differ in their "
             "third digit from those of all."
         )
-    if budget is not None and (not budget.cost.monomial or budget.mode == "target"):
+    if not budget.cost.monomial or budget.mode == "target":
         said.append(
             "The planner counts 6ND and 2Nk; the plan in the tables was made under another cost "
             "or for a target."
@@ -131,15 +120,14 @@ def _note(draws: Ensemble, budget: Budget | None) -> str:
     return "".join(f" {sentence}" for sentence in said)
 
 
-def _initial(best: Optimum, budget: Budget | None) -> dict[str, Any]:
+def _initial(best: Optimum, budget: Budget) -> dict[str, Any]:
     """The dials at the start: what was budgeted, and matching guesses for what was not."""
     given = {}
-    if budget is not None:
-        for name in ("train_flops", "inference_flops", "total_flops", "dollars", "questions",
-                     "tokens_per_sample", "max_params", "max_tokens"):  # fmt: skip
-            value = getattr(budget, name)
-            if value is not None and np.ndim(value) == 0 and not dataclasses.is_dataclass(value):
-                given[name] = float(value)
+    for name in ("train_flops", "inference_flops", "total_flops", "dollars", "questions",
+                 "tokens_per_sample", "max_params", "max_tokens"):  # fmt: skip
+        value = getattr(budget, name)
+        if value is not None and not dataclasses.is_dataclass(value):
+            given[name] = float(value)
     train = given.get("train_flops", float(best.train_flops))
     serve = given.get("inference_flops", float(best.inference_flops))
     tokens = given.setdefault("tokens_per_sample", _TOKENS_PER_SAMPLE)
@@ -150,7 +138,7 @@ def _initial(best: Optimum, budget: Budget | None) -> dict[str, Any]:
     given.setdefault("dollars", _round(total * hour))
     kinds = {"total_flops": "flops", "dollars": "dollars"}
     return {
-        "kind": "separate" if budget is None else kinds.get(budget.goal, "separate"),
+        "kind": kinds.get(budget.goal, "separate"),
         "max_params": None,
         "max_tokens": None,
         "hardware": "h100",

@@ -10,10 +10,11 @@ from typing import Any
 
 from t2jax import _text
 from t2jax.fitting import FitResult
+from t2jax.planner import Plan
 from t2jax.planning import Optimum
-from t2jax.reporting.blocks import Section
-from t2jax.reporting.page.data import why_not
+from t2jax.reporting.page.data import planner_data, why_not
 from t2jax.reporting.page.javascript import written
+from t2jax.reporting.tables import sections
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["Drawing", "page_html"]
@@ -25,26 +26,14 @@ Drawing = tuple[str, str, Mapping[str, str]]
 """A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
 
 
-def page_html(
-    fit: FitResult,
-    draws: Ensemble,
-    best: Optimum,
-    *,
-    sections: Sequence[Section],
-    drawings: Sequence[Drawing],
-    data: Mapping[str, Any],
-) -> str:
+def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
     """The whole page.
 
     Args:
-      fit: the fitted law.
-      draws: its ensemble.
-      best: the optimum that the headline tells.
-      sections: the report in words.
+      plan: what the page tells, and what its planner starts from.
       drawings: the figures.
-      data: of `planner_data`; empty where the law has no program.
     """
-    lacking = why_not(draws.point)
+    best, data, lacking = plan.optimum, planner_data(plan), why_not(plan.draws.point)
     numbers = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
     if lacking:
@@ -59,10 +48,10 @@ def page_html(
         "headline": _escape(headline(best)),
         "lede": _escape(lede(best)),
         "planner": planner,
-        "sections": "\n".join(section.html() for section in sections),
+        "sections": "\n".join(section.html() for section in sections(plan)),
         "figures": _figures(drawings),
-        "colophon": _escape(_colophon(fit, draws)),
-        "data": _json(numbers),
+        "colophon": _escape(_colophon(plan.fit, plan.draws)),
+        "data": _json(_text.json_ready(numbers)),
         "style": _read("page.css"),
         "script": "" if lacking else "\n".join([written(data["programs"]), *map(_read, _SCRIPTS)]),
     }
@@ -91,8 +80,7 @@ def lede(best: Optimum, level: float = 0.9) -> str:
         low, high = best.interval("value", level)
         band = f"{_text.number(low)} to {_text.number(high)}"
         line += f" ({level:.0%} interval of the optimum's value {band})"
-    rival = best.chinchilla
-    if rival is None or not float(best.inference_price) > 0:
+    if best.rival is None or best.goal.startswith("target"):
         return line + "."
     gain = float(best.gain())
     better = "better" if gain >= 0 else "WORSE"

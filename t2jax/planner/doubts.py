@@ -1,0 +1,130 @@
+"""Everything that the intervals of a plan leave out, a sentence each."""
+
+import numpy as np
+
+from t2jax import _text
+from t2jax.errors import Status
+from t2jax.fitting import FitResult
+from t2jax.planner.companion import Companion
+from t2jax.planning import Budget, Frontier, Optimum
+from t2jax.uncertainty import Ensemble
+
+__all__ = ["doubts"]
+
+_OUTSIDE = ": this is extrapolation"
+_FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
+
+
+def doubts(
+    fit: FitResult,
+    draws: Ensemble,
+    best: Optimum,
+    front: Frontier,
+    companion: Companion | None,
+    budget: Budget,
+) -> list[str]:
+    """Everything that the intervals leave out, a sentence each."""
+    # Of a fit that is not certified more is said below: why it is not.
+    dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
+    said = [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
+    rival = best.rival
+    if rival is not None and any(sentence.endswith(_OUTSIDE) for sentence in rival.status):
+        said.append("Chinchilla's choice lies outside the table too: this is extrapolation.")
+    said += _draw_doubts(fit, draws, best)
+    units = draws.diagnostics.get("units")
+    if units is not None and units < _FEW_UNITS:
+        said.append(
+            f"Only {units} {draws.unit}s could be resampled: the intervals are uncertain "
+            "themselves, and tend to be too narrow."
+        )
+    said += _misfit(fit)
+    if companion is not None:
+        name = companion.fit.law.name
+        error = companion.fit.criteria.get("mean relative error")
+        if error is not None:
+            said.append(f"Law '{name}' misses the measured pass@k by {error:.1%} on average.")
+        notes = _draw_doubts(companion.fit, companion.draws, companion.best)
+        said += [f"Law '{name}': {note}" for note in notes]
+    limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
+    if len(limits) == 1 and np.isfinite(limits[0]):
+        said.append(
+            f"At this inference budget N* cannot pass {_text.count(float(limits[0]))}, however "
+            "much is spent on training: extreme tokens per parameter are partly that ceiling."
+        )
+    said += _counted(fit, budget)
+    if fit.params_definition == "unstated":
+        said.append(
+            "The table does not say what N counts (total, non-embedding, ...); 6ND and the plan's "
+            "size inherit whatever it was. State it with --params-definition."
+        )
+    if fit.source == "the built-in ladder":
+        said.append(
+            "The built-in ladder holds tiny models trained on synthetic questions. It shows how a "
+            "plan is made and says nothing about large models."
+        )
+    return said
+
+
+def _counted(fit: FitResult, budget: Budget) -> list[str]:
+    """What the costs leave out."""
+    said = []
+    if fit.law.uses_samples:
+        said.append("pass@k takes a correct answer to be recognised when it is sampled.")
+    if not budget.cost.monomial:
+        return said
+    costs = "Training is counted as 6ND FLOPs"
+    if fit.law.uses_samples:
+        costs += (
+            " and a sample as 2N per token, without attention, memory traffic or utilisation, "
+            "which flatters small models"
+        )
+    return [*said, costs + "."]
+
+
+def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
+    said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
+    shares = dict(draws.diagnostics.get("at_bound", {}))
+    names = [*fit.certificate.at_bound, *(n for n in shares if n not in fit.certificate.at_bound)]
+    for name in names:
+        where = "in the fit" if name in fit.certificate.at_bound else ""
+        share = f"{shares[name]:.0%} of the draws" if name in shares else ""
+        where += (" and in " if where and share else "in " if share else "") + share
+        said.append(
+            f"{name} lies at its bound {where}: the data do not identify it, and intervals of "
+            "coefficients that trade off with it are too narrow."
+        )
+    lost = 1.0 - float(draws.diagnostics.get("converged", 1.0))
+    if lost > 0:
+        said.append(f"{lost:.1%} of the refits did not converge.")
+    if best.draws is not None:
+        codes = np.asarray(best.draws.code, int)
+        for flag in (Status.NOT_CONVERGED, Status.AT_SEARCH_EDGE, Status.SEVERAL_MODES):
+            share = float(np.mean((codes & int(flag)) > 0))
+            if share > 0:
+                said.append(f"In {share:.0%} of the draws {flag.sentences()[0]}.")
+    return said
+
+
+def _misfit(fit: FitResult) -> list[str]:
+    """How far the law is from the measurements, and where it is furthest."""
+    if not len(fit.observed):
+        return []
+    error = fit.predicted / fit.observed - 1.0
+    said = (
+        f"Law '{fit.law.name}' misses a measured value by {np.mean(np.abs(error)):.1%} on average "
+        f"and one in twenty by more than {np.quantile(np.abs(error), 0.95):.0%}"
+    )
+    if fit.samples is not None and len(fit.samples) > 1:
+        by_k = np.mean(np.abs(error.reshape(-1, len(fit.samples))), axis=0)
+        said += (
+            f"; worst at k = {_text.number(fit.samples[int(np.argmax(by_k))])} ({by_k.max():.1%})"
+        )
+    runs = fit.observations
+    if runs is not None and len(error) % runs.n_rows == 0:
+        most = np.argsort(runs.train_flops, kind="stable")[-max(1, runs.n_rows // 10) :]
+        bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
+        said += (
+            f". In the tenth of the table with the most training it predicts {abs(bias):.1%} too "
+            f"{'high' if bias > 0 else 'low'} on average"
+        )
+    return [said + ". The intervals assume that the law is right."]

@@ -1,0 +1,151 @@
+"""`plan`: the whole way from a table to a plan."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from t2jax import datasets, laws
+from t2jax._arguments import check_whole
+from t2jax.errors import Refusal
+from t2jax.fitting import FitResult, fit
+from t2jax.fitting.default import default_law
+from t2jax.fitting.rows import sample_grid
+from t2jax.hull import Hull
+from t2jax.laws import Law
+from t2jax.observations import Observations, read
+from t2jax.planner import budgets
+from t2jax.planner.result import Announce, Plan, middling, silent
+from t2jax.planning import Budget
+from t2jax.uncertainty import Ensemble, bootstrap
+from t2jax.validation.design_check import check_design
+
+__all__ = ["check_certified", "plan"]
+
+_COMPANION_DRAWS = 300  # enough for a 90% interval, at a third of the time
+
+
+def plan(
+    runs: Observations | str | os.PathLike | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
+    *,
+    law: str | type[Law] | Law | None = None,
+    objective: str | None = None,
+    samples: Sequence[float] | None = None,
+    n_draws: int = 1000,
+    unit: str | None = None,
+    seed: int = 0,
+    companion: str | None = "beta_monotone",
+    extrapolate: bool = False,
+    uncertified: bool = True,
+    progress: bool = True,
+    announce: Announce | None = None,
+) -> Plan:
+    """Plan a training run: fit a law, resample it, find the optimum, and judge it.
+
+    Args:
+      runs: the table, or a file of one; None or `"ladder"` for the built-in ladder.
+      budget: any that `optimum` takes. Fields of one by name, as its constructor takes them, have
+        their gaps filled from the middle of the table; None fills both budgets so.
+      law: as for `fit`; by default the one for this kind of table.
+      objective: as for `fit`.
+      samples: as for `fit`.
+      n_draws: bootstrap refits.
+      unit: what is resampled: "run", "trunk" or "row"; by default what the table names.
+      seed: of the resampling.
+      companion: the accuracy law that tells pass@k beside a loss law of question likelihoods;
+        None leaves it out.
+      extrapolate: answer budgets outside the table too.
+      uncertified: go on with a fit whose minimum is not certified, and say so in the warnings.
+      progress: whether to draw progress bars on a terminal.
+      announce: called with the name of every long step before it begins.
+
+    Returns:
+      The plan; read its `warnings` before using it.
+
+    Raises:
+      InputError: bad arguments, or a table that cannot be read.
+      Refusal: the data cannot answer.
+
+    >>> import t2jax as t2
+    >>> losses = t2.datasets.load_ladder(measure="loss")
+    >>> made = t2.plan(losses, t2.Budget(train_flops=1e12), n_draws=4, progress=False)
+    >>> made
+    Plan(law 'additive': 34k parameters, 4.91M tokens, k = 1)
+
+    Source: the problem of two budgets is that of Roberts et al. 2026, arXiv:2604.01411.
+    """
+    table = _table(runs)
+    # What would stop the bootstrap is said before the fit, not after it.
+    table.cluster(unit or "run")
+    check_whole("n_draws", n_draws, usual=1000)
+    form = laws.template(default_law(table) if law in (None, "auto") else law)
+    check_design(table, form, samples)
+    hull = _hull(table, form, samples)
+    budget, notes = budgets.choose(budget, form, hull, middling(table))
+    budgets.beyond(budget, None, form, hull, extrapolate=extrapolate)
+    steps = _Steps(n_draws=n_draws, unit=unit, seed=seed, samples=samples, uncertified=uncertified,
+                   progress=progress, announce=announce or silent)  # fmt: skip
+    found, draws = steps.resampled(table, law or default_law(table), objective)
+    judge = None
+    if companion and table.kind == "nll" and found.law.kind == "loss" and found.law.uses_samples:
+        few = dataclasses.replace(steps, n_draws=min(n_draws, _COMPANION_DRAWS), uncertified=True)
+        judge = few.resampled(table, companion, None)
+    made = Plan.of(found, draws, budget, companion=judge, unit=unit, extrapolate=extrapolate,
+                   progress=progress, announce=announce)  # fmt: skip
+    return dataclasses.replace(made, notes=notes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Steps:
+    """How laws are fitted and resampled on the way."""
+
+    n_draws: int
+    unit: str | None
+    seed: int
+    samples: Sequence[float] | None
+    uncertified: bool
+    progress: bool
+    announce: Announce
+
+    def resampled(
+        self, table: Observations, law: str | type[Law] | Law, objective: str | None
+    ) -> tuple[FitResult, Ensemble]:
+        """A law fitted and drawn again."""
+        name = law if isinstance(law, str) else law.name
+        self.announce(f"fitting law '{name}'")
+        found = fit(table, law, objective=objective, samples=self.samples)
+        if not self.uncertified:
+            check_certified(found)
+        self.announce(f"{self.n_draws} refits of law '{found.law.name}'")
+        return found, bootstrap(found, n_draws=self.n_draws, unit=self.unit, seed=self.seed,
+                                progress=self.progress)  # fmt: skip
+
+
+def check_certified(model: FitResult | Ensemble) -> None:
+    """Stop at a fit, or at draws of one, that is no certified minimum.
+
+    Raises:
+      Refusal: it is none.
+    """
+    if model.uncertified:
+        raise Refusal(
+            f"the fit is NOT CERTIFIED as a minimum ({model.uncertified})",
+            remedy="fit another law, bring more runs, or pass --uncertified to go on",
+        )
+
+
+def _table(runs: Observations | str | os.PathLike | None) -> Observations:
+    if isinstance(runs, Observations):
+        return runs
+    return datasets.load_ladder() if runs is None or runs == "ladder" else read(runs)
+
+
+def _hull(runs: Observations, law: Law, samples: Sequence[float] | None) -> Hull:
+    """The ranges that a fit of this law will have."""
+    grid = sample_grid(runs, law, samples)
+    if grid is None:
+        grid = (1.0,) if runs.samples is None else runs.samples
+    return Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(grid))

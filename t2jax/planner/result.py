@@ -1,0 +1,266 @@
+"""`Plan`: what to train, and everything that was found on the way to it."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from t2jax import _html, _text
+from t2jax._arguments import check_level
+from t2jax.decision import Decision, Design
+from t2jax.fitting import FitResult
+from t2jax.observations import Observations
+from t2jax.planner import budgets
+from t2jax.planner.beside import decide, in_range, profiled, without_a_law
+from t2jax.planner.companion import Companion, predicted
+from t2jax.planner.doubts import doubts
+from t2jax.planner.equal_budgets import Measured
+from t2jax.planning import Budget, Frontier, Optimum, frontier, optimum
+from t2jax.uncertainty import Ensemble
+from t2jax.uncertainty.ensemble import central_interval
+from t2jax.validation import Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Announce", "Plan", "middling", "silent"]
+
+_COUNTS = ("params", "tokens", "samples", "tokens_per_param")
+_SPENT = ("train_flops", "inference_flops", "spent")
+
+Announce = Callable[[str], object]
+"""Called with the name of every long step before it begins."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What to train and how often to sample it, and everything that was found on the way.
+
+    A part that could not be worked out is None, and a warning says why.
+
+    Attributes:
+      fit: the fitted law; its table is `runs`.
+      draws: the law resampled.
+      budget: what may be spent or must be reached.
+      optimum: the best parameters, tokens and samples, with draws, beside Chinchilla's choice.
+      frontier: the optimum along training budgets, or along the one budget for everything.
+      inside: the best plan within the ranges of the table, where the optimum lies outside.
+      companion: the other aim: an accuracy law on the same questions, its draws and its optimum.
+      measured: what the checkpoints themselves say at equal budgets, with no law between.
+      profile: intervals of the plan by profile likelihood.
+      decision: what not knowing the law costs, and the sizes nearly as good.
+      design: which runs to buy next.
+      notes: what was assumed.
+      warnings: what must be said against the plan, weightiest first.
+    """
+
+    fit: FitResult
+    draws: Ensemble
+    budget: Budget
+    optimum: Optimum
+    frontier: Frontier
+    inside: Optimum | None = None
+    companion: Companion | None = None
+    measured: Measured | None = None
+    profile: Profile | None = None
+    decision: Decision | None = None
+    design: Design | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> Observations | None:
+        """The table; None where the fit was read from a file."""
+        return self.fit.observations
+
+    @classmethod
+    def of(
+        cls,
+        fit: FitResult,
+        draws: Ensemble,
+        budget: Budget | Mapping[str, Any] | None = None,
+        *,
+        companion: tuple[FitResult, Ensemble] | None = None,
+        unit: str | None = None,
+        extrapolate: bool = True,
+        progress: bool = True,
+        announce: Announce | None = None,
+    ) -> Self:
+        """The plan of a fit and draws that are at hand.
+
+        Args:
+          fit: the fitted law.
+          draws: its bootstrap or posterior.
+          budget: as for `plan`.
+          companion: a fit of an accuracy law on the same questions, and its draws.
+          unit: what shares noise: "run", "trunk" or "row"; by default what the table names.
+          extrapolate: answer outside the table too.
+          progress: whether to draw progress bars on a terminal.
+          announce: called with the name of every long step before it begins.
+
+        Returns:
+          The plan.
+
+        Raises:
+          InputError: a budget that cannot be.
+          Refusal: the data cannot answer.
+        """
+        say = announce or silent
+        size = None if fit.observations is None else middling(fit.observations)
+        budget, notes = budgets.choose(budget, fit.law, fit.hull, size)
+        warnings = budgets.beyond(budget, None, fit.law, fit.hull, extrapolate=extrapolate)
+        say("finding the optimum")
+        best = optimum(draws, budget, progress=progress)
+        if budget.mode != "separate":
+            warnings = budgets.beyond(budget, best, fit.law, fit.hull, extrapolate=extrapolate)
+        spend = budgets.lifetime(budget, best)
+        front = frontier(draws, budgets.sweep(budget, best, fit.hull), progress=progress)
+        other = None
+        if companion is not None:
+            own = optimum(companion[1], spend, progress=progress)
+            other = Companion(fit=companion[0], draws=companion[1], best=own)
+        say("weighing what is not known")
+        within, without = in_range(draws, budget, best)
+        seen, unseen = without_a_law(fit, budget)
+        decision, design, undecided = decide(draws, spend)
+        beside, missing = profiled(fit, budget, unit)
+        said = doubts(fit, draws, best, front, other, budget)
+        return cls(
+            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, inside=within,
+            companion=other, measured=seen, profile=beside, decision=decision, design=design,
+            notes=notes,
+            warnings=(*warnings, *said, *without, *unseen, *missing, *undecided),
+        )  # fmt: skip
+
+    # What it says -----------------------------------------------------------------------------
+
+    def rows(self, level: float = 0.9) -> Iterator[dict[str, Any]]:
+        """The plan's quantities, a record each: counts, what the laws predict, what is spent.
+
+        Predictions are of this very plan, whereas the optimum's own value is that of every
+        draw's own plan.
+        """
+        check_level(level)
+        plans = {"plan": self.optimum, "chinchilla": self.optimum.rival, "in_range": self.inside}
+        judges = {"value": self.draws}
+        if self.companion is not None:
+            judges["pass_at_k"] = self.companion.draws
+        of_draws = self.optimum.draws
+        many = {"plan": of_draws, "chinchilla": of_draws and of_draws.chinchilla}
+        for name in (*_COUNTS, *judges, *_SPENT):
+            row: dict[str, Any] = {"quantity": name}
+            for title, one in plans.items():
+                if one is None:
+                    continue
+                drawn = many.get(title)
+                if name in judges:
+                    value, low, high = predicted(judges[name], one, level)
+                else:
+                    value, low, high = float(getattr(one, name)), np.nan, np.nan
+                    if drawn is not None:
+                        low, high = central_interval(np.asarray(getattr(drawn, name)), level)
+                row |= {title: value, f"{title}_low": low, f"{title}_high": high}
+            yield row
+
+    def to_frame(self, level: float = 0.9) -> "pd.DataFrame":
+        """One row per quantity: the plan with its interval, Chinchilla's choice, in range.
+
+        Args:
+          level: of the intervals.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows(level))).set_index("quantity")
+
+    def summary(self, level: float = 0.9) -> str:
+        """The plan as `t2jax plan` prints it.
+
+        Args:
+          level: of the intervals.
+        """
+        from t2jax.reporting import tables
+
+        return tables.page(self, level)
+
+    _repr_html_ = _html.of_summary
+
+    def __repr__(self) -> str:
+        """The plan in a line."""
+        size, data, k = (_text.count(float(getattr(self.optimum, name))) for name in _COUNTS[:3])
+        return f"Plan(law '{self.fit.law.name}': {size} parameters, {data} tokens, k = {k})"
+
+    def to_dict(self, level: float = 0.9) -> dict[str, Any]:
+        """A JSON-ready description, which `t2jax plan --json` prints.
+
+        Args:
+          level: of the intervals.
+        """
+        measured = self.measured
+        return {
+            "format": "t2jax.plan/1",
+            "data": self.fit.description,
+            "law": self.fit.law.to_dict(),
+            "criteria": self.fit.criteria,
+            "budget": self.budget.to_dict(),
+            "notes": list(self.notes),
+            "optimum": self.described(level),
+            "profile": self.profile and self.profile.to_dict(),
+            "measured": measured and dataclasses.asdict(measured) | {"gain": measured.gain()},
+            "regret": self.decision and self.decision.to_dict(),
+            "design": self.design and self.design.to_dict(),
+            "doubts": list(self.warnings),
+        }
+
+    def described(self, level: float = 0.9) -> dict[str, Any]:
+        """The optimum, with what each law predicts for it and for the plans beside it."""
+        out = self.optimum.to_dict(level)
+        plans = {"plan": self.optimum}
+        if self.optimum.chinchilla is not None:
+            plans["chinchilla"] = self.optimum.chinchilla
+        if self.inside is not None:
+            plans["inside"] = self.inside
+            out["inside"] = self.inside.to_dict(level)
+        judges = [self.draws]
+        if self.companion is not None:
+            judges.append(self.companion.draws)
+            out["companion"] = self.companion.best.to_dict(level)
+            out["companion"]["disagrees"] = self.companion.disagrees(self.optimum, level)
+        out["predictions"] = [
+            dict(zip(("estimate", "low", "high"), predicted(judge, one, level), strict=True))
+            | {"of": name, "law": judge.point.name,
+               "quantity": "mean pass@k" if judge.point.kind == "accuracy" else "loss"}
+            for name, one in plans.items()
+            for judge in judges
+        ]  # fmt: skip
+        return out
+
+    def save(self, folder: str | os.PathLike) -> tuple[pathlib.Path, ...]:
+        """Write the report: data that `t2jax.load` reads, figures, and a page with a planner.
+
+        All files or none; other files in the folder are left alone.
+
+        Args:
+          folder: made if need be.
+
+        Returns:
+          The paths written.
+
+        Raises:
+          InputError: it is a file, cannot be written, or holds files of these names that t2jax
+            did not write.
+        """
+        from t2jax.reporting import write_folder
+
+        return write_folder(self, folder)
+
+
+def middling(runs: Observations) -> float:
+    """Parameters of a middling model: the geometric mean over the rows."""
+    return float(np.exp(np.mean(np.log(runs.params))))
+
+
+def silent(_: str) -> None:
+    """Announce nothing."""

@@ -1,0 +1,246 @@
+"""The main job: a table and a budget in, a `Plan` out that says, saves and reads back itself."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import t2jax as t2
+from t2jax import _text
+from t2jax.errors import InputError, Refusal
+from t2jax.hull import Hull
+from t2jax.planner import budgets
+from t2jax.planner.beside import decide
+from t2jax.planner.doubts import doubts
+
+LAW = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+HULL = Hull(
+    params=(1e3, 1e5), tokens=(1e5, 1e8), samples=(1.0, 1.0), tokens_per_param=(1.0, 1e4),
+    train_flops=(1e10, 1e12),
+)  # fmt: skip
+SERVED = {"questions": 1e4, "tokens_per_sample": 10.0}
+
+
+@pytest.fixture(scope="module")
+def losses() -> t2.Observations:
+    return t2.datasets.load_ladder(measure="loss")
+
+
+@pytest.fixture(scope="module")
+def made(losses) -> t2.Plan:
+    """A plan of a table of losses, whose law has a closed form: nothing in it compiles for long."""
+    return t2.plan(losses, law="additive", n_draws=24, progress=False)
+
+
+@pytest.fixture(scope="module")
+def saved(made, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan") / "report"
+    made.save(folder)
+    return folder
+
+
+def test_a_plan_carries_what_was_found(made, losses):
+    assert made.runs is losses
+    assert made.fit.law.name == "additive"
+    assert made.draws.n_draws == 24
+    assert made.budget.goal == "train_flops"
+    again = t2.optimum(made.draws, made.budget)
+    assert made.optimum.params == pytest.approx(float(again.params), rel=1e-12)
+    assert made.optimum.interval("params") == again.interval("params")
+    assert len(made.frontier.swept) == 33
+    assert made.profile is not None
+    assert made.profile["params"].low < made.optimum.params < made.profile["params"].high
+    assert made.decision is not None
+    assert made.design is not None
+    (note,) = made.notes
+    assert "the middle of the table" in note
+
+
+def test_a_part_that_is_missing_says_why(made):
+    assert made.measured is None
+    assert made.companion is None
+    assert made.inside is None  # the optimum itself is in range
+    assert "holds losses, not answers to questions" in made.warnings[-1]
+    bare = dataclasses.replace(made.fit, observations=None)
+    few = dataclasses.replace(made.draws, law=jax.tree.map(lambda x: x[:8], made.draws.law))
+    plan = t2.Plan.of(bare, few, made.budget, progress=False)
+    assert (plan.runs, plan.measured, plan.profile, plan.decision) == (None, None, None, None)
+    said = " ".join(plan.warnings)
+    for words in ("does not carry its table", "no profile interval", "Too few draws"):
+        assert words in said
+
+
+def test_a_path_is_read_and_its_plan_is_the_tables(made, losses, tmp_path):
+    losses.write(tmp_path / "runs.csv")
+    steps = []
+    again = t2.plan(tmp_path / "runs.csv", {}, law=t2.laws.Additive, n_draws=24, progress=False,
+                    announce=steps.append)  # fmt: skip
+    assert again.optimum.params == pytest.approx(float(made.optimum.params), rel=1e-9)
+    assert again.runs is not None
+    assert again.runs.source.endswith("runs.csv")
+    assert steps == ["fitting law 'additive'", "24 refits of law 'additive'",
+                     "finding the optimum", "weighing what is not known"]  # fmt: skip
+
+
+def test_its_frame_has_a_row_a_quantity_with_intervals(made):
+    frame = made.to_frame(level=0.5)
+    assert list(frame.index[:5]) == ["params", "tokens", "samples", "tokens_per_param", "value"]
+    for name in ("params", "tokens"):
+        row = frame.loc[name]
+        assert row["plan"] == pytest.approx(float(getattr(made.optimum, name)))
+        assert (row["plan_low"], row["plan_high"]) == made.optimum.interval(name, 0.5)
+    assert "chinchilla" not in frame  # one sample: that is Chinchilla's own problem
+    with pytest.raises(InputError, match="is no share of one"):
+        made.to_frame(level=95)
+
+
+def test_a_notebook_shows_its_words_and_tables(made):
+    shown = made._repr_html_()
+    assert shown.count("<table>") >= 3
+    assert "<strong>The plan</strong>" in shown
+    assert repr(made) == "Plan(law 'additive': 16.1k parameters, 1.63M tokens, k = 1)"
+    assert "90% interval" in made.summary()
+    assert "50% interval" in made.summary(level=0.5)
+
+
+def test_the_folder_is_read_back_whole(made, saved, tmp_path):
+    again = t2.load(saved)
+    assert isinstance(again, t2.Plan)
+    assert again.summary() == made.summary()
+    assert _text.json_ready(again.to_dict()) == _text.json_ready(made.to_dict())
+    assert again.runs is None
+    assert again.frontier.optimum.draws is None
+    np.testing.assert_array_equal(again.frontier.swept, made.frontier.swept)
+    names = ("notes", "warnings", "measured", "companion", "inside")
+    assert all(getattr(again, name) == getattr(made, name) for name in names)
+    again.save(tmp_path / "again")
+    assert (tmp_path / "again" / "plan.json").exists()
+
+
+@pytest.mark.parametrize("name", ["plan.json", "fit.json", "draws.npz"])
+def test_a_folder_that_lacks_a_file_is_refused_in_one_line(saved, tmp_path, name):
+    for path in saved.iterdir():
+        if path.name != name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=f"no folder of a plan: {name} cannot be read") as caught:
+        t2.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_of_a_plan_alone_names_the_folder(saved):
+    with pytest.raises(InputError, match="is part of a plan; name its folder"):
+        t2.load(saved / "plan.json")
+
+
+def test_decisions_and_designs_are_read_back(made, tmp_path):
+    for one in (made.decision, made.design):
+        (tmp_path / "one.json").write_text(json.dumps(one.to_dict()))
+        again = t2.load(tmp_path / "one.json")
+        assert isinstance(again, t2.Decision | t2.Design)
+        assert type(again) is type(one)
+        assert again.summary() == one.summary()
+        assert _text.json_ready(again.to_dict()) == _text.json_ready(one.to_dict())
+
+
+CHIPS = {"hardware": "h100", "dollars_per_hour": 2.0, "realistic": False}
+ASKED = {
+    "separate": ({"train_flops": 1e12, "max_params": 1e4}, "Training budget 1e+12 FLOPs."),
+    "total": ({"total_flops": 1e12, **SERVED}, "Budget 1e+12 FLOPs for training and for serving"),
+    "tokens": ({"total_flops": 1e12, "inference_tokens": 1e6}, "serving 1M tokens."),
+    "dollars": ({"dollars": 1e-6, "cost": CHIPS, **SERVED}, "dollars for training"),
+    "target": ({"target_loss": 1.5, **SERVED}, "Target: a loss of 1.5 at least cost"),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_every_budget_that_optimum_takes_has_a_plan(made, kind):
+    fields, words = ASKED[kind]
+    plan = t2.Plan.of(made.fit, made.draws, fields, progress=False)
+    best = t2.optimum(made.fit, t2.Budget.from_dict(fields))
+    assert float(plan.optimum.params) == pytest.approx(float(best.params), rel=1e-6)
+    text = plan.summary()
+    assert words in " ".join(text.split())
+    assert ("cost, " in text) == (kind != "separate")
+    assert ("Chinchilla's own problem" in text) == (kind == "separate")
+    swept = plan.frontier.swept
+    assert swept[0] < swept[-1]
+    if kind == "target":
+        # The least cost of a target is the budget whose best plan reaches it.
+        spend = budgets.lifetime(plan.budget, plan.optimum)
+        same = t2.optimum(made.fit, spend)
+        assert float(same.value) == pytest.approx(1.5, rel=1e-6)
+        assert float(same.params) == pytest.approx(float(best.params), rel=1e-3)
+        assert "than reaching the target with Chinchilla's size" in " ".join(text.split())
+
+
+def test_a_budget_is_one_budget_and_names_what_it_lacks(made):
+    for asked, problem in (
+        ({"train_flops": [1e11, 1e12]}, "a plan has one budget"),
+        ({"train_flops": 1e12, "total_flops": 1e12}, "contradict each other"),
+        ({"train_flop": 1e12}, "a budget has no 'train_flop'"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            t2.Plan.of(made.fit, made.draws, asked)
+    with pytest.raises(Refusal, match="knows single samples only"):
+        t2.Plan.of(made.fit, made.draws, t2.Budget(train_flops=1e12, inference_flops=1e6))
+    with pytest.raises(Refusal, match=r"this budget's training run, .* lies .* above the table"):
+        t2.Plan.of(made.fit, made.draws, {"total_flops": 1e16, **SERVED}, extrapolate=False,
+                   progress=False)  # fmt: skip
+
+
+def test_gaps_are_filled_and_a_whole_budget_is_left_alone():
+    law, hull = t2.laws.template("softplus"), dataclasses.replace(HULL, samples=(1.0, 256.0))
+    filled, notes = budgets.choose({"train_flops": 1e12}, law, hull, size=1e4)
+    assert filled.to_dict()["inference_flops"] == pytest.approx(2 * 1e4 * 16)
+    assert "16 samples of a model of middling size" in notes[1]
+    asked = t2.Budget(train_flops=1e12)
+    assert budgets.choose(asked, law, hull)[0] is asked
+    middle, notes = budgets.choose({"max_tokens": 1e6}, law, hull)
+    assert middle.to_dict()["train_flops"] == pytest.approx(np.sqrt(1e10 * 1e12), rel=1e-3)
+    assert middle.to_dict()["max_tokens"] == 1e6
+    assert all("as none was given" in note for note in notes)
+
+
+@pytest.mark.parametrize(("share", "inside"), [(0.999, False), (1.0, True), (1.001, True)])
+def test_budgets_at_the_edge_of_the_table_are_inside(share, inside):
+    budget = t2.Budget(train_flops=1e10 * share)
+
+    def beyond(extrapolate):
+        return budgets.beyond(budget, None, LAW, HULL, extrapolate=extrapolate)
+
+    if inside:
+        assert beyond(False) == ()
+        return
+    with pytest.raises(Refusal, match="below the table"):
+        beyond(False)
+    (warning,) = beyond(True)
+    assert warning.startswith("EXTRAPOLATION")
+
+
+def test_a_realistic_cost_is_not_said_to_be_6nd(made):
+    costly = t2.Budget(train_flops=1e12, cost=t2.Cost(train_context=128.0, attention=1.0))
+    for budget, plain in ((made.budget, True), (costly, False)):
+        said = doubts(made.fit, made.draws, made.optimum, made.frontier, None, budget)
+        assert any("counted as 6ND" in sentence for sentence in said) == plain
+
+
+def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
+    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    rng = np.random.default_rng(0)
+    many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(40)), law)
+    draws = t2.Ensemble(law=many, point=law, kind="simulation")
+    budget = t2.Budget(train_flops=1e21)
+    decision, design, why = decide(draws, budget)
+    assert (decision is not None, design) == (True, None)
+    assert "the draws do not carry the noise of runs" in why[0]
+
+    def refuse(*_, **__):
+        raise Refusal("no candidate is left", remedy="none")
+
+    monkeypatch.setattr("t2jax.planner.beside.design", refuse)
+    noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
+    decision, design, why = decide(noisy, budget)
+    assert (decision is not None, design) == (True, None)
+    assert why == ("Which runs to buy next is not said: no candidate is left.",)
