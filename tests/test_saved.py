@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ SAVED = {
 
 @pytest.mark.parametrize("name", SAVED)
 def test_what_was_saved_is_read_back(name, tmp_path):
-    one = SAVED[name]
+    one: Any = SAVED[name]
     one.save(tmp_path / name)
     again = t2.load(tmp_path / name)
     assert type(again) is type(one)
