@@ -1,4 +1,4 @@
-"""Examples of docstrings as code on the site: Markdown takes a line that begins with >>> for a quote."""
+"""Examples of docstrings as code on the site, since Markdown takes a line of >>> for a quote."""
 
 import re
 from typing import Any
