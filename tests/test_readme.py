@@ -107,7 +107,9 @@ def test_the_readme_is_short_and_begins_with_python():
 
 
 def test_every_public_name_has_its_place_in_the_reference():
-    listed = re.findall(r"^::: t2jax\.([\w.]+)$", "".join(map(TEXTS.get, REFERENCE)), re.MULTILINE)
+    listed = re.findall(
+        r"^::: t2jax\.([\w.]+)$", "".join(TEXTS[page] for page in REFERENCE), re.MULTILINE
+    )
     assert len(listed) == len(set(listed))
     rooms = {"datasets", "laws"}  # public themselves, listed by what is in them
     assert set(t2jax.__all__) == {name for name in listed if "." not in name} | rooms
