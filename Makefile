@@ -19,7 +19,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow
 test slow: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv/.jax
 test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: .venv demo test slow bench lint
+.PHONY: .venv demo test slow bench lint docs
 .DELETE_ON_ERROR:
 
 .venv: .venv/.product
@@ -36,6 +36,13 @@ test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 	@echo "setting up .venv with the development tools (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install -e '.[dev]'
+	@touch .venv/.product $@
+
+# The product with what builds the site.
+.venv/.docs: pyproject.toml
+	@echo "setting up .venv with the documentation tools (a minute or two, once)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -e '.[docs]'
 	@touch .venv/.product $@
 
 demo: .venv/.product
@@ -58,3 +65,13 @@ bench: export OMP_NUM_THREADS := 1
 bench: export OPENBLAS_NUM_THREADS := 1
 bench: .venv/.dev
 	$(BIN)/pytest -q benchmarks -p no:xdist --benchmark-only
+
+# What the site is made of: its pages, and whatever they link to.
+PAGES := README.md CONTRIBUTING.md VISION.md CHANGELOG.md CITATION.cff LICENSE docs experiments
+LINKED := tests/test_architecture.py t2jax/datasets/ladder/PROVENANCE.md
+
+docs: .venv/.docs
+	@rm -rf build/pages && mkdir -p build/pages
+	@for page in $(PAGES) $(LINKED); do \
+		mkdir -p build/pages/$$(dirname $$page) && ln -s $(CURDIR)/$$page build/pages/$$page; done
+	$(BIN)/mkdocs build --strict

@@ -14,7 +14,7 @@ __all__ = ["Command"]
 class Command(CertifiedOptions, DrawsOptions):
     """Resample a fit by whole runs, crossed with questions, and print coefficient intervals.
 
-    Example: t2jax bootstrap fit.json runs.csv --draws 1000 -o draws.npz
+    Example: t2jax bootstrap runs.csv fit.json --draws 1000 -o draws.npz
     """
 
     draws: Annotated[int, arg("number of refits", "COUNT")] = 1000

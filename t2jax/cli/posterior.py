@@ -14,7 +14,7 @@ __all__ = ["Command"]
 class Command(CertifiedOptions, DrawsOptions):
     """Sample the posterior of a fit by NUTS, judge the chains, and print intervals.
 
-    Example: t2jax posterior fit.json runs.csv --chains 4 -o draws.npz
+    Example: t2jax posterior runs.csv fit.json --chains 4 -o draws.npz
     """
 
     draws: Annotated[int, arg("draws kept per chain", "COUNT")] = 1000
