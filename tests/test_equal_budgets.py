@@ -120,3 +120,21 @@ def test_the_words_say_edge_and_sameness():
     same = measured(table(noisy([1.0, 2.6]), [2e3, 8e3]), budget())
     assert same is not None
     assert "Both choose the same size" in measured_section(same).text()
+
+
+def test_the_gain_of_luck_is_as_often_a_loss():
+    # Sizes that differ by luck alone. Judged on the questions that chose it, a choice all but
+    # never loses, and all ten intervals lie mostly above zero.
+    params = 4e3 * (1 + np.arange(6) * 1e-6)
+    middles = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        runs = t2.Observations(
+            kind="counts", run=np.arange(6).astype(str), params=params,
+            tokens=FLOPS / (6 * params), successes=rng.binomial(64, rng.beta(0.3, 3, (6, 40))),
+            trials=np.full((6, 40), 64), task=np.full(40, "t"), question=np.arange(40).astype(str),
+        )  # fmt: skip
+        found = measured(runs, budget())
+        assert found is not None
+        middles.append(np.mean(found.gain_interval))
+    assert 3 <= np.sum(np.asarray(middles) < 0) <= 7
