@@ -2,8 +2,8 @@
 
 `python tests/mutants.py` applies every change of the list in a copy of the checkout, runs the test
 files that cover its file there, and prints the changes that no test noticed. What was found is kept
-beside the copy, so that a pass can be stopped, resumed, or run a few mutants at a time. A mutant runs
-again when its file has changed, and one that survived when its tests have.
+beside the copy, so that a pass can be stopped, resumed, or run a few mutants at a time. A mutant
+runs again when its file has changed, and one that survived when its tests have.
 """
 
 import argparse
@@ -98,8 +98,8 @@ def noticed(copy: pathlib.Path, tests: list[str], timeout: float) -> tuple[bool,
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(copy.parent / "jax"))
     environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--tb=no",
-               "--benchmark-disable", "-p", "no:cacheprovider", "-m", "not slow", *tests]  # fmt: skip
+    options = "-q -x --no-header --tb=no --benchmark-disable -p no:cacheprovider -m".split()
+    command = [sys.executable, "-m", "pytest", *options, "not slow", *tests]
     try:
         done = subprocess.run(
             command, cwd=copy, env=environment, timeout=timeout, capture_output=True, text=True

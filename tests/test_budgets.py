@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -263,6 +264,15 @@ def test_a_target_is_the_lifetime_budget_read_backwards():
         assert float(back.kkt_residual) < 1e-10
 
 
+def test_the_summary_of_a_target_tells_what_a_better_one_costs():
+    served = {"questions": 1e5, "tokens_per_sample": 100.0}
+    at, nearer = (alone(CHECK, Budget(target_loss=x, **served)) for x in (1.2, 1.19))
+    told = re.search(r"0.01 nats less would cost about (\S+)% more", at.summary())
+    # The price is that of the first nat, and the next costs a little more.
+    assert float(told[1]) / 100 == pytest.approx(float(nearer.spent / at.spent) - 1, rel=0.05)
+    assert float(nearer.spent) > float(at.spent)
+
+
 @pytest.mark.parametrize(
     "budget",
     [
@@ -439,7 +449,15 @@ def test_a_comparison_says_what_the_rival_costs():
         assert float(alone(CHECK, less).value) == pytest.approx(rival.value, rel=1e-9)
         assert rival.gain == pytest.approx(rival.value - float(best.value))
     assert best.comparisons[1].tokens == pytest.approx(20 * best.comparisons[1].params)
-    assert "against ours (7B on 2T tokens" in best.summary()
+    assert best.comparisons[2].gain > 0 < best.comparisons[2].saving
+    said = best.summary()
+    assert re.search(
+        r"against ours \(7B on 2T tokens.*nats better, and matches it with .*less", said
+    )
+    # Were it the other way round, the words would be.
+    worse = dataclasses.replace(best.comparisons[2], gain=-0.1, saving=-0.5)
+    said = dataclasses.replace(best, comparisons=(worse,)).summary()
+    assert re.search(r"against ours .* 0.1 nats WORSE, and needs 50.0% more compute", said)
 
 
 def test_chunks_change_nothing():

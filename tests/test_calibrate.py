@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import optimize, stats
 import t2jax as t2
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive
+from t2jax.validation.calibrate import _Seen
 from t2jax.validation.covariance import student_quantile
 from t2jax.validation.coverage import judged
 from t2jax.validation.held_fit import Setup
@@ -245,6 +247,32 @@ def test_coverage_at_the_truth_is_that_of_the_intervals_themselves(fitted):
         band = t2.profile(fit, ["alpha"], level=0.9)["alpha"]
         held.append(band.low <= 0.34 <= band.high)
     assert found.coverage["profile"]["alpha"][0] == pytest.approx(np.mean(held))
+
+
+@pytest.mark.parametrize("n_draws", [39, 199])
+def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkeypatch, n_draws):
+    # Where the truth is one more draw like the others, its rank among 39 takes each of 40 values
+    # equally often: a 95% interval holds 38 of them and a 90% one 36.
+    ranks = iter(range(n_draws + 1))
+
+    def seen(problem, covariance, profiled, case, truth, aims, values, *_):
+        count, rows = len(aims.value), len(values)
+        one = np.ones((rows, count))
+        free = np.zeros((rows, len(truth)))
+        return _Seen(free, one, one, one, one, np.ones(rows, bool))
+
+    def below(problem, case, starts, aims, values, *_):
+        found = [next(ranks, 0) for _ in range(len(values))]
+        return np.repeat(np.asarray(found)[:, None], len(aims.value), axis=1)
+
+    room = sys.modules["t2jax.validation.calibrate"]  # which has the name of its function
+    monkeypatch.setattr(room, "_look", seen)
+    monkeypatch.setattr(room, "_below", below)
+    found = t2.calibrate(
+        fitted.observations, TRUE, tables=n_draws + 1, n_draws=n_draws, run_noise=0.01, row_noise=0.0,
+        methods=["bootstrap"], progress=False,
+    )  # fmt: skip
+    assert found.coverage["bootstrap"]["alpha"] == (0.9, 0.95)
 
 
 def test_the_result_is_written_and_printed(calibrated, tmp_path):

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 
 import jax
 import numpy as np
@@ -31,6 +32,7 @@ from t2jax.laws import (
     Tied,
     predict,
 )
+from t2jax.planning.result import hull_flags
 from t2jax.uncertainty import Ensemble
 
 CHECK = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
@@ -203,6 +205,62 @@ def test_prices_are_derivatives_of_the_value_in_the_budgets(law):
         ]
         fall = -sign * (values[0] - values[1]) / (2 * h)
         assert float(price) == pytest.approx(fall, rel=1e-4, abs=1e-9)
+
+
+def number(pattern: str, text: str) -> float:
+    """The number that a sentence of the summary gives."""
+    found = re.search(pattern, " ".join(text.split()))
+    assert found is not None, pattern
+    return float(found[1])
+
+
+def test_the_summary_tells_what_doubling_a_budget_does():
+    for law, verb in ((CHECK, r"takes (\S+) nats off"), (EVERY_KIND[-2], r"adds (\S+) to pass@k")):
+        said = optimum(law, BOTH, chinchilla=False).summary()
+        for name, word in (("train_flops", "training"), ("inference_flops", "inference")):
+            ends = [
+                float(optimum(
+                    law, dataclasses.replace(BOTH, **{name: getattr(BOTH, name) * factor}),
+                    chinchilla=False,
+                ).value)
+                for factor in (math.sqrt(0.5), math.sqrt(2))
+            ]  # fmt: skip
+            told = number(f"doubling the {word} budget {verb}", said)
+            assert told == pytest.approx(abs(ends[1] - ends[0]), rel=0.02)
+
+
+def test_better_is_said_of_what_is_better():
+    best = optimum(CHECK, BOTH)
+    assert float(best.value) < float(best.chinchilla.value)
+    assert "nats better than Chinchilla's size" in best.summary()
+    exchanged = dataclasses.replace(best.chinchilla, chinchilla=best)
+    assert "nats WORSE than Chinchilla's size" in exchanged.summary()
+    # What takes nats off a loss would be taken off a share of solved questions too.
+    assert float(dataclasses.replace(best, kind="accuracy").gain()) == -float(best.gain()) < 0
+
+
+def test_a_hair_outside_the_data_is_inside_and_a_hundredth_is_not():
+    best = optimum(CHECK, BOTH, chinchilla=False)
+    wide = {name: (1e-9, 1e30) for name in ("tokens", "samples", "tokens_per_param", "train_flops")}
+    size = float(best.params)
+    for low, high, flagged in (
+        (size * (1 + 1e-9), 1e30, False), (size * 1.01, 1e30, True),
+        (1.0, size * (1 - 1e-9), False), (1.0, size / 1.01, True),
+    ):  # fmt: skip
+        flags = hull_flags(best, Hull(params=(low, high), **wide))
+        assert bool(flags) == flagged
+
+
+def test_the_frontier_follows_the_exponents_of_the_law_and_bands_leave_equal_tails():
+    sweep = frontier(CHINCHILLA, Budget(train_flops=np.geomspace(1e18, 1e22, 5)))
+    size, data = sweep.exponents()
+    assert size == pytest.approx(0.283 / 0.619, rel=1e-6)
+    assert data == pytest.approx(0.336 / 0.619, rel=1e-6)
+    draws = dataclasses.replace(sweep.optimum, params=np.arange(101.0)[:, None] * np.ones(5))
+    sweep = dataclasses.replace(sweep, optimum=dataclasses.replace(sweep.optimum, draws=draws))
+    low, high = sweep.band("params", level=0.8)
+    assert low == pytest.approx(10.0)
+    assert high == pytest.approx(90.0)
 
 
 def test_caps_bind_and_say_so():

@@ -6,6 +6,7 @@
 import dataclasses
 import itertools
 import math
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -26,6 +27,7 @@ from t2jax import (
 from t2jax.decision.purchase import evaluations, training_run
 from t2jax.decision.regret import lattice
 from t2jax.laws import Additive, T2Loss, predict
+from t2jax.uncertainty.run_noise import residual_noise
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
 SAMPLES = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
@@ -59,6 +61,45 @@ def test_the_plan_of_least_regret_is_that_of_the_mean_loss():
     # Half the width is nested in the whole.
     half = regret(draws, BUDGET, within=found.within / 2)
     assert found.near[0] < half.near[0] < half.near[1] < found.near[1]
+
+
+def test_the_high_regret_is_the_one_that_a_tenth_of_the_draws_exceed():
+    draws = spread(LAW, 0.05)
+    found = regret(draws, BUDGET)
+    stars = optimum(draws, BUDGET, chinchilla=False).draws
+
+    def share_above(params, high):
+        own = predict(draws.law, params, 1e21 / 6 / params) - np.asarray(stars.value)
+        return np.mean(own > high)
+
+    # Of 60 draws six lie above; which of them the end is drawn to does not matter.
+    for plan in (found.best, found.plug_in):
+        assert share_above(plan["params"], plan["high"]) == pytest.approx(0.1, abs=0.02)
+    at = int(np.argmin(found.expected))
+    assert share_above(found.params[at], found.high[at]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
+    # One-way analysis of variance: m rows of a run have a mean of variance run^2 + row^2/m.
+    rng = np.random.default_rng(0)
+    runs, rows = 30, 8
+    sizes, tokens = np.repeat(np.geomspace(1e7, 3e9, runs), rows), np.full(runs * rows, 1e10)
+    told = np.asarray(predict(LAW, sizes, tokens))
+    left = np.repeat(rng.normal(0, 0.02, runs), rows) + rng.normal(0, 0.04, runs * rows)
+    name = np.repeat(np.arange(runs), rows).astype(str)
+    table = Observations(kind="loss", run=name, params=sizes, tokens=tokens, loss=told)
+    fit = SimpleNamespace(law=LAW, observed=told * np.exp(left), predicted=told)
+    run, row = residual_noise(fit, table)
+    by_run = left.reshape(runs, rows)
+    assert row**2 == pytest.approx(by_run.var(axis=1, ddof=1).mean(), rel=1e-9)
+    # Five coefficients were fitted to the runs.
+    mean = np.sum(by_run.mean(axis=1) ** 2) / (runs - 5)
+    assert run**2 + row**2 / rows == pytest.approx(mean, rel=1e-9)
+    assert run == pytest.approx(0.02, rel=0.5)
+    # Where the rows of a run share nothing there is nothing between runs, not a root of minus one.
+    alike = SimpleNamespace(law=LAW, observed=told * np.exp(np.tile([0.04, -0.04], 120)),
+                            predicted=told)  # fmt: skip
+    assert residual_noise(alike, table)[0] == 0.0
 
 
 def test_alike_draws_leave_no_regret():
