@@ -269,8 +269,8 @@ def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkey
     monkeypatch.setattr(room, "_look", seen)
     monkeypatch.setattr(room, "_below", below)
     found = t2.calibrate(
-        fitted.observations, TRUE, tables=n_draws + 1, n_draws=n_draws, run_noise=0.01, row_noise=0.0,
-        methods=["bootstrap"], progress=False,
+        fitted.observations, TRUE, tables=n_draws + 1, n_draws=n_draws, run_noise=0.01,
+        row_noise=0.0, methods=["bootstrap"], progress=False,
     )  # fmt: skip
     assert found.coverage["bootstrap"]["alpha"] == (0.9, 0.95)
 
