@@ -427,7 +427,8 @@ def test_a_realistic_cost_moves_the_answer_and_says_how_far():
     loss = predict(CHECK, size, data, np.maximum(drawn, 1.0))
     assert float(best.params) == pytest.approx(size[np.argmin(loss)], rel=1e-4)
     assert float(best.params) > 1.4 * float(usual.params)
-    assert "the answer moved: N 434M ->" in best.summary()
+    moved = re.search(r"the answer moved: N 434M -> \S+ \(x (\S+)\)", best.summary())
+    assert float(moved[1]) == pytest.approx(float(best.params / usual.params), rel=5e-3)
     assert float(cost.train(best.params, best.tokens)) == pytest.approx(1e22, rel=1e-9)
     per_token = float(cost.answer(best.params, best.samples)) / 1024
     assert per_token == pytest.approx(2e12, rel=1e-9)

@@ -200,6 +200,9 @@ def test_what_follows_from_n_is_as_unknown_as_n():
         assert np.isfinite(found[name].high)
         assert found[name].undefined
     assert found["tokens"].high == pytest.approx(1e20 / 0.5e9)
+    # D/N = C/(6 N^2): an error of log N counts twice.
+    assert found["tokens"].standard_error == pytest.approx(0.1)
+    assert found["tokens_per_param"].standard_error == pytest.approx(0.2)
     with jax.enable_x64(True):
         wide = _follow(Interval(estimate=1e9, low=0.0, high=np.inf, **known), budget)
     for name in ("tokens", "samples", "tokens_per_param"):
@@ -291,6 +294,17 @@ def test_a_verdict_says_when_no_method_holds():
     assert judged({"laplace": {"alpha": (0.99, 1.0)}}, 400)[0] == "laplace"
     both = {"profile": {"a": (0.7, 0.8)}, "laplace": {"a": (0.9, 0.95)}}
     assert judged(both, 400)[0] == "laplace"
+
+
+def test_a_verdict_allows_three_points_and_the_error_of_the_simulation():
+    # 10,000 tables: twice the error of a share near 90% is 0.6 points.
+    near, far = ({"a": (0.9, 0.95), "b": (0.9 - gap, 0.95)} for gap in (0.034, 0.038))
+    assert judged({"profile": near}, 10_000)[0] == "profile"
+    assert judged({"profile": far}, 10_000)[0] is None
+    # Too wide is second best, and said; but a coefficient at its bound may miss on one side only.
+    wide = {"a": (0.95, 0.975)}
+    assert "wider than they say" in judged({"profile": wide}, 10_000)[1][0]
+    assert "cover as they say" in judged({"profile": wide}, 10_000, ["a"])[1][0]
 
 
 def test_bad_questions_are_named(fitted):

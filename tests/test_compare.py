@@ -21,7 +21,7 @@ from t2jax.fitting.refit import fitted_stages
 from t2jax.laws import Additive, BetaMonotone, Coupled, Product
 from t2jax.observations import Observations
 from t2jax.validation import Comparison, compare
-from t2jax.validation.compare import _samples_check, stacking_weights
+from t2jax.validation.compare import _samples_check, _slopes, stacking_weights
 
 # As many rows as the tests of the posterior have, so that compiled programs are shared.
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
@@ -127,6 +127,20 @@ def test_slopes_of_the_exponent_are_within_their_standard_errors():
     assert abs(np.mean(scores)) < 0.3
     assert abs(check.residual["params"][0]) > 10 * check.residual["params"][1]
     assert "left by product" in " ".join(check.sentences())
+
+
+def test_standard_errors_take_each_row_from_a_fit_without_it():
+    rng = np.random.default_rng(2)
+    matrix = np.column_stack([np.ones(9), rng.normal(size=(9, 2))])
+    y = rng.normal(size=9)
+    left = []
+    for i in range(9):
+        rest = np.arange(9) != i
+        left.append(y[i] - matrix[i] @ np.linalg.lstsq(matrix[rest], y[rest])[0])
+    inverse = np.linalg.inv(matrix.T @ matrix)
+    spread = inverse @ (matrix.T * np.square(left)) @ matrix @ inverse
+    found = _slopes(matrix, y)
+    assert [error for _, error in found.values()] == pytest.approx(np.sqrt(np.diag(spread))[1:])
 
 
 def test_candidates_follow_the_table(table):

@@ -8,8 +8,10 @@ import dataclasses
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,6 +35,8 @@ from t2jax.laws import (
     predict,
 )
 from t2jax.planning.result import hull_flags
+from t2jax.planning.rivals.against import _over_training
+from t2jax.planning.solvers.certify import certify
 from t2jax.uncertainty import Ensemble
 
 CHECK = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
@@ -249,6 +253,25 @@ def test_a_hair_outside_the_data_is_inside_and_a_hundredth_is_not():
     ):  # fmt: skip
         flags = hull_flags(best, Hull(params=(low, high), **wide))
         assert bool(flags) == flagged
+
+
+def test_a_plan_beside_the_optimum_is_not_certified():
+    best = optimum(CHECK, BOTH, chinchilla=False)
+    with jax.enable_x64(True):
+        law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (CHECK, BOTH.box()))
+        for shift, sound in ((0.0, True), (0.05, False)):
+            n = jnp.log(jnp.asarray(best.params)) + shift
+            found = certify(law, box, n, *box.split(law, n, 0.0), jnp.asarray(False))
+            assert (float(found.kkt_residual) < 1e-9) == sound
+            assert (Status.NOT_CONVERGED in Status(int(found.status))) != sound
+
+
+def test_a_model_that_costs_more_than_the_training_budget_is_said_to():
+    with jax.enable_x64(True):
+        box = BOTH.box()
+        for size, over in ((4e9, False), (6e9, True)):  # 6ND = 1e22 at 4.2B parameters
+            rival = SimpleNamespace(params=jnp.asarray(size), tokens=jnp.asarray(4e11))
+            assert _over_training(box, rival) == (int(Status.OVER_TRAINING) if over else 0)
 
 
 def test_the_frontier_follows_the_exponents_of_the_law_and_bands_leave_equal_tails():

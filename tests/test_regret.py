@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from t2jax import (
     Budget,
@@ -24,9 +24,10 @@ from t2jax import (
     optimum,
     regret,
 )
+from t2jax.decision.design import _simulated
 from t2jax.decision.purchase import evaluations, training_run
 from t2jax.decision.regret import lattice
-from t2jax.laws import Additive, T2Loss, predict
+from t2jax.laws import Additive, BetaMonotone, T2Loss, predict
 from t2jax.uncertainty.run_noise import residual_noise
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
@@ -79,6 +80,36 @@ def test_the_high_regret_is_the_one_that_a_tenth_of_the_draws_exceed():
     assert share_above(found.params[at], found.high[at]) == pytest.approx(0.1, abs=0.02)
 
 
+def test_the_joint_region_is_that_of_as_many_normals_as_are_free():
+    # Where budgets tie N, D and k together one normal is left; where nothing does, three.
+    decision = regret(spread(LAW, 0.02), BUDGET, level=0.9)
+    names = ("params", "tokens", "samples")
+    for way, covariance in (
+        (np.array([1.0, -1.0, -1.0]), np.outer([1.0, -1.0, -1.0], [1.0, -1.0, -1.0])),
+        (np.array([1.0, 0.0, 0.0]), np.eye(3)),
+    ):
+        known = dataclasses.replace(decision, centre=np.full(3, 9.0), covariance=0.04 * covariance)
+        free = np.linalg.matrix_rank(covariance)
+        reach = 0.2 * math.sqrt(stats.chi2.ppf(0.9, free))
+        for share, inside in ((0.99, True), (1.01, False)):
+            plan = np.exp(known.centre + share * reach * way)
+            assert known.inside(**dict(zip(names, plan, strict=True))) == inside
+
+
+def test_a_simulated_truth_is_not_among_its_guesses():
+    # Draws at 0, 1, 3, 7 and 15; a plan costs its squared distance. What is bought shows the draw
+    # exactly, so that each is taken for its nearest neighbour, and not for itself.
+    place = np.array([0.0, 1.0, 3.0, 7.0, 15.0])
+    cost = (place[:, None] - place[None, :]) ** 2
+    table = SimpleNamespace(cost=cost, least=np.zeros(5))
+    mean, _ = _simulated(table, np.ones(5, bool), place[:, None],
+                         training_run(1e8, 2e9, noise=(1e-3, 0.0)), seed=0)  # fmt: skip
+    best = np.argmin(cost.mean(0))
+    assert best == 3
+    gap = np.array([1.0, 1.0, 2.0, 4.0, 8.0])
+    assert mean == pytest.approx(np.mean(cost[:, best] - gap**2), rel=1e-9)
+
+
 def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
     # One-way analysis of variance: m rows of a run have a mean of variance run^2 + row^2/m.
     rng = np.random.default_rng(0)
@@ -108,6 +139,17 @@ def test_alike_draws_leave_no_regret():
     assert found.best["expected"] < 1e-9
     assert found.best["params"] == pytest.approx(float(exact.params), rel=1e-9)
     assert found.inside(**{q: float(getattr(exact, q)) for q in ("params", "tokens", "samples")})
+
+
+def test_regret_of_a_law_of_accuracy_is_a_loss_of_pass_at_k():
+    law = BetaMonotone(loss=LAW, a0=1.0, a1=0.8, b0=-1.0, b1=1.0)
+    draws = spread(law, 0.02, count=30)
+    found = regret(draws, BUDGET)
+    stars = optimum(draws, BUDGET, chinchilla=False).draws
+    n, d = found.best["params"], found.best["tokens"]
+    own = np.asarray(stars.value) - predict(draws.law, n, d, 1.0)
+    assert found.best["expected"] == pytest.approx(own.mean(), rel=1e-6)
+    assert np.all(own > -1e-9)
 
 
 def test_a_total_is_judged_over_size_and_share():
