@@ -129,7 +129,7 @@ def tried(mutant: Mutant, copy: pathlib.Path, timeout: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--only", default="", help="mutants whose name holds this text")
     parser.add_argument("--most", type=int, default=10**6, help="how many to run now")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds for one mutant")

@@ -5,6 +5,7 @@ import json
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -259,10 +260,9 @@ def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkey
     ranks = iter(range(n_draws + 1))
 
     def seen(problem, covariance, profiled, case, truth, aims, values, *_):
-        count, rows = len(aims.value), len(values)
-        one = np.ones((rows, count))
-        free = np.zeros((rows, len(truth)))
-        return _Seen(free, one, one, one, one, np.ones(rows, bool))
+        rows = len(values)
+        one = jnp.ones((rows, len(aims.value)))
+        return _Seen(jnp.zeros((rows, len(truth))), one, one, one, one, jnp.ones(rows, bool))
 
     def below(problem, case, starts, aims, values, *_):
         found = [next(ranks, 0) for _ in range(len(values))]

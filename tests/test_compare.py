@@ -238,7 +238,7 @@ def test_certified_laws_stand_first_and_the_least_error_first_among_them(table, 
     errors = {"far": 0.3, "near": 0.1, "doubtful": 0.01, "failed": np.inf}
     monkeypatch.setattr("t2jax.fitting.judge.held_out", lambda fit, *_, **__: fit.judged)
 
-    def fit_of(name: str):
+    def fit_of(name: str) -> Any:
         judged = SimpleNamespace(law_name=name, score=errors[name], quantity="", axis_error={})
         return lambda: SimpleNamespace(success=name != "doubtful", judged=judged)
 

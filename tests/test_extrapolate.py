@@ -121,10 +121,13 @@ def law_draws(**nuisance) -> Ensemble:
 
 
 def test_a_value_beyond_either_end_is_not_covered():
-    ends = {"low": np.full((1, 4), 0.2), "high": np.full((1, 4), 0.4)}
+    def all_four(x: float) -> np.ndarray:
+        return np.full((1, 4), x)
+
     found = Extrapolation(
         method="law", run=np.array(["a"]), params=np.ones(1), tokens=np.ones(1), level=0.9,
-        samples=np.ones(4), estimate=np.full((1, 4), 0.3), beyond=np.zeros((1, 4), bool), **ends,
+        samples=np.ones(4), estimate=all_four(0.3), beyond=all_four(0) > 0,
+        low=all_four(0.2), high=all_four(0.4),
     )  # fmt: skip
     assert found.coverage(np.array([[0.1, 0.3, 0.5, np.nan]])) == pytest.approx(1 / 3)
 

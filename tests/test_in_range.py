@@ -8,7 +8,7 @@ import pytest
 
 import t2jax as t2
 from t2jax.hull import Hull
-from t2jax.laws import Additive, BetaMonotone, predict
+from t2jax.laws import Additive, BetaMonotone, Law, predict
 from t2jax.planning.rivals.in_range import inside
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
@@ -19,7 +19,7 @@ WIDE = Hull(
 )  # fmt: skip
 
 
-def plan(budget: t2.Budget, law=LAW, **ranges: tuple[float, float]) -> t2.Optimum:
+def plan(budget: t2.Budget, law: Law = LAW, **ranges: tuple[float, float]) -> t2.Optimum:
     empty = jax.tree.map(lambda _: np.zeros(0), law)
     hull = dataclasses.replace(WIDE, **ranges)
     found = inside(t2.Ensemble(law=empty, point=law, kind="point", hull=hull), budget)

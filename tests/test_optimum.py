@@ -261,7 +261,8 @@ def test_a_plan_beside_the_optimum_is_not_certified():
         law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (CHECK, BOTH.box()))
         for shift, sound in ((0.0, True), (0.05, False)):
             n = jnp.log(jnp.asarray(best.params)) + shift
-            found = certify(law, box, n, *box.split(law, n, 0.0), jnp.asarray(False))
+            d, x = box.split(law, n, 0.0)
+            found = certify(law, box, n, d, x, jnp.asarray(False))
             assert (float(found.kkt_residual) < 1e-9) == sound
             assert (Status.NOT_CONVERGED in Status(int(found.status))) != sound
 

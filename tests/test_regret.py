@@ -1,14 +1,16 @@
 """Regret over draws and the next purchase: brute force, closed Gaussian forms, simulation."""
 
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false
 
 import dataclasses
 import itertools
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -27,13 +29,26 @@ from t2jax import (
 from t2jax.decision.design import _simulated
 from t2jax.decision.purchase import evaluations, training_run
 from t2jax.decision.regret import lattice
-from t2jax.laws import Additive, BetaMonotone, T2Loss, predict
+from t2jax.laws import Additive, OnLoss, T2Loss, final_law, predict
 from t2jax.uncertainty.run_noise import residual_noise
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
 SAMPLES = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
 BUDGET = Budget(train_flops=1e21)
 LIFETIME = Budget(total_flops=1e22, questions=1e5, tokens_per_sample=1e3)
+
+
+@final_law
+class Solved(OnLoss):
+    """The share of questions solved, `exp(-L)`: the simplest law of accuracy."""
+
+    name = "solved"
+    kind = "accuracy"
+    own_cards = ()
+    loss: Any
+
+    def of_loss(self, loss, samples):
+        return jnp.exp(-loss)
 
 
 def spread(law, scale, count=60, seed=0, **more):
@@ -120,7 +135,9 @@ def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
     name = np.repeat(np.arange(runs), rows).astype(str)
     table = Observations(kind="loss", run=name, params=sizes, tokens=tokens, loss=told)
     fit = SimpleNamespace(law=LAW, observed=told * np.exp(left), predicted=told)
-    run, row = residual_noise(fit, table)
+    noise = residual_noise(fit, table)
+    assert noise is not None
+    run, row = noise
     by_run = left.reshape(runs, rows)
     assert row**2 == pytest.approx(by_run.var(axis=1, ddof=1).mean(), rel=1e-9)
     # Five coefficients were fitted to the runs.
@@ -142,8 +159,7 @@ def test_alike_draws_leave_no_regret():
 
 
 def test_regret_of_a_law_of_accuracy_is_a_loss_of_pass_at_k():
-    law = BetaMonotone(loss=LAW, a0=1.0, a1=0.8, b0=-1.0, b1=1.0)
-    draws = spread(law, 0.02, count=30)
+    draws = spread(Solved(loss=LAW), 0.02, count=30)
     found = regret(draws, BUDGET)
     stars = optimum(draws, BUDGET, chinchilla=False).draws
     n, d = found.best["params"], found.best["tokens"]
