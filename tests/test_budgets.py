@@ -413,6 +413,18 @@ def test_sampling_until_success_spends_what_is_drawn():
     assert float(best.value) > float(usual.value)
 
 
+def test_fixed_costs_come_off_the_budget_and_the_largest_demand_gets_one_sample():
+    served = {"questions": 1e5, "tokens_per_sample": 1e3}
+    cost = Cost.on("h100", dollars_per_hour=2.0)
+    fixed = Budget(dollars=1e6, cost=dataclasses.replace(cost, fixed=4e5), **served)
+    with jax.enable_x64(True):
+        assert float(fixed.box().total) == pytest.approx(math.log(6e5), rel=1e-12)
+    demand = Demand(values=[1e4, 3e5], weights=[0.5, 0.5])
+    wide = dataclasses.replace(LIFETIME, questions=demand)
+    # k is told at the mean demand, 155,000: what is one sample each at 300,000 is more there.
+    assert wide.least_samples() == pytest.approx(3e5 / 155e3)
+
+
 def test_a_realistic_cost_moves_the_answer_and_says_how_far():
     budget = Budget(train_flops=1e22, inference_flops=2e12, cost=Cost.realistic())
     best = alone(CHECK, budget)

@@ -138,3 +138,13 @@ def test_the_gain_of_luck_is_as_often_a_loss():
         assert found is not None
         middles.append(np.mean(found.gain_interval))
     assert 3 <= np.sum(np.asarray(middles) < 0) <= 7
+
+
+def test_a_lower_level_lies_inside_a_higher_one_and_closes_on_the_middle():
+    runs = table(np.random.default_rng(0).exponential(3, (6, 60)) + 0.5, 4e3 * (1 + np.arange(6)))
+    levels = (0.001, 0.5, 0.9)
+    found = [measured(runs, budget(inference=5e5), level=level) for level in levels]
+    low, high = zip(*(each.gain_interval for each in found if each is not None), strict=True)
+    assert low[0] == pytest.approx(high[0], abs=1e-3)
+    assert low[2] <= low[1] <= low[0] <= high[0] <= high[1] <= high[2]
+    assert low[2] < low[0] or high[2] > high[0]

@@ -275,6 +275,14 @@ def test_a_model_that_costs_more_than_the_training_budget_is_said_to():
             assert _over_training(box, rival) == (int(Status.OVER_TRAINING) if over else 0)
 
 
+def test_a_rival_that_cannot_afford_one_sample_is_said_to():
+    for inference, over in ((2e12, False), (1e9, True)):  # its 9B ask 1.8e10 for one
+        best = optimum(CHECK, dataclasses.replace(BOTH, inference_flops=inference))
+        assert 1e9 < float(best.chinchilla.params) < 1e11
+        assert (Status.OVER_INFERENCE in Status(int(best.chinchilla.code))) == over
+        assert Status.OVER_INFERENCE not in Status(int(best.code))
+
+
 def test_the_frontier_follows_the_exponents_of_the_law_and_bands_leave_equal_tails():
     sweep = frontier(CHINCHILLA, Budget(train_flops=np.geomspace(1e18, 1e22, 5)))
     size, data = sweep.exponents()
