@@ -15,7 +15,7 @@ from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.default import candidates
-from t2jax.fitting.held_out import _beyond_samples, held_out, thinned
+from t2jax.fitting.held_out import _beyond_samples, _far_ends, held_out, thinned
 from t2jax.fitting.judge import judge
 from t2jax.fitting.refit import fitted_stages
 from t2jax.laws import Additive, BetaMonotone, Coupled, Product
@@ -223,6 +223,16 @@ def test_held_out_rows_are_the_far_quarter_and_a_failed_refit_is_no_answer(table
     assert found.point_error == pytest.approx(error[at], rel=1e-9)
     density = stats.t.logpdf(np.log(seen / told), noise["nu"], scale=noise["sigma"]) - np.log(seen)
     assert found.point_density == pytest.approx(density[at], rel=1e-6)
+
+
+def test_along_k_the_largest_are_held_out_of_four_or_more():
+    points = np.stack([PARAMS, TOKENS], axis=1)
+    for k, far in (((1, 4, 16, 64), (64,)), ((1, 2, 4, 8, 16, 32, 64), (32, 64)), ((1, 8, 64), ())):
+        rows: Any = SimpleNamespace(samples=np.asarray(k, float), params=1e9, tokens=1e10)
+        ends = _far_ends(rows, points)
+        assert ("samples" in ends) == bool(far)
+        if far:  # the upper third of log k
+            assert np.asarray(k)[ends["samples"](rows)].tolist() == list(far)
 
 
 def test_a_law_of_counts_that_does_not_settle_on_fewer_samples_gains_nothing(counts, monkeypatch):
