@@ -7,11 +7,8 @@ import csv
 import dataclasses
 import json
 import math
-import re
-from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,9 +31,6 @@ from t2jax.laws import (
     Tied,
     predict,
 )
-from t2jax.planning.result import hull_flags
-from t2jax.planning.rivals.against import _over_training
-from t2jax.planning.solvers.certify import certify
 from t2jax.uncertainty import Ensemble
 
 CHECK = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
@@ -209,90 +203,6 @@ def test_prices_are_derivatives_of_the_value_in_the_budgets(law):
         ]
         fall = -sign * (values[0] - values[1]) / (2 * h)
         assert float(price) == pytest.approx(fall, rel=1e-4, abs=1e-9)
-
-
-def number(pattern: str, text: str) -> float:
-    """The number that a sentence of the summary gives."""
-    found = re.search(pattern, " ".join(text.split()))
-    assert found is not None, pattern
-    return float(found[1])
-
-
-def test_the_summary_tells_what_doubling_a_budget_does():
-    for law, verb in ((CHECK, r"takes (\S+) nats off"), (EVERY_KIND[-2], r"adds (\S+) to pass@k")):
-        said = optimum(law, BOTH, chinchilla=False).summary()
-        for name, word in (("train_flops", "training"), ("inference_flops", "inference")):
-            ends = [
-                float(optimum(
-                    law, dataclasses.replace(BOTH, **{name: getattr(BOTH, name) * factor}),
-                    chinchilla=False,
-                ).value)
-                for factor in (math.sqrt(0.5), math.sqrt(2))
-            ]  # fmt: skip
-            told = number(f"doubling the {word} budget {verb}", said)
-            assert told == pytest.approx(abs(ends[1] - ends[0]), rel=0.02)
-
-
-def test_better_is_said_of_what_is_better():
-    best = optimum(CHECK, BOTH)
-    assert float(best.value) < float(best.chinchilla.value)
-    assert "nats better than Chinchilla's size" in best.summary()
-    exchanged = dataclasses.replace(best.chinchilla, chinchilla=best)
-    assert "nats WORSE than Chinchilla's size" in exchanged.summary()
-    # What takes nats off a loss would be taken off a share of solved questions too.
-    assert float(dataclasses.replace(best, kind="accuracy").gain()) == -float(best.gain()) < 0
-
-
-def test_a_hair_outside_the_data_is_inside_and_a_hundredth_is_not():
-    best = optimum(CHECK, BOTH, chinchilla=False)
-    wide = {name: (1e-9, 1e30) for name in ("tokens", "samples", "tokens_per_param", "train_flops")}
-    size = float(best.params)
-    for low, high, flagged in (
-        (size * (1 + 1e-9), 1e30, False), (size * 1.01, 1e30, True),
-        (1.0, size * (1 - 1e-9), False), (1.0, size / 1.01, True),
-    ):  # fmt: skip
-        flags = hull_flags(best, Hull(params=(low, high), **wide))
-        assert bool(flags) == flagged
-
-
-def test_a_plan_beside_the_optimum_is_not_certified():
-    best = optimum(CHECK, BOTH, chinchilla=False)
-    with jax.enable_x64(True):
-        law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (CHECK, BOTH.box()))
-        for shift, sound in ((0.0, True), (0.05, False)):
-            n = jnp.log(jnp.asarray(best.params)) + shift
-            d, x = box.split(law, n, 0.0)
-            found = certify(law, box, n, d, x, jnp.asarray(False))
-            assert (float(found.kkt_residual) < 1e-9) == sound
-            assert (Status.NOT_CONVERGED in Status(int(found.status))) != sound
-
-
-def test_a_model_that_costs_more_than_the_training_budget_is_said_to():
-    with jax.enable_x64(True):
-        box = BOTH.box()
-        for size, over in ((4e9, False), (6e9, True)):  # 6ND = 1e22 at 4.2B parameters
-            rival = SimpleNamespace(params=jnp.asarray(size), tokens=jnp.asarray(4e11))
-            assert _over_training(box, rival) == (int(Status.OVER_TRAINING) if over else 0)
-
-
-def test_a_rival_that_cannot_afford_one_sample_is_said_to():
-    for inference, over in ((2e12, False), (1e9, True)):  # its 9B ask 1.8e10 for one
-        best = optimum(CHECK, dataclasses.replace(BOTH, inference_flops=inference))
-        assert 1e9 < float(best.chinchilla.params) < 1e11
-        assert (Status.OVER_INFERENCE in Status(int(best.chinchilla.code))) == over
-        assert Status.OVER_INFERENCE not in Status(int(best.code))
-
-
-def test_the_frontier_follows_the_exponents_of_the_law_and_bands_leave_equal_tails():
-    sweep = frontier(CHINCHILLA, Budget(train_flops=np.geomspace(1e18, 1e22, 5)))
-    size, data = sweep.exponents()
-    assert size == pytest.approx(0.283 / 0.619, rel=1e-6)
-    assert data == pytest.approx(0.336 / 0.619, rel=1e-6)
-    draws = dataclasses.replace(sweep.optimum, params=np.arange(101.0)[:, None] * np.ones(5))
-    sweep = dataclasses.replace(sweep, optimum=dataclasses.replace(sweep.optimum, draws=draws))
-    low, high = sweep.band("params", level=0.8)
-    assert low == pytest.approx(10.0)
-    assert high == pytest.approx(90.0)
 
 
 def test_caps_bind_and_say_so():
