@@ -19,7 +19,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow
 test slow: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv/.jax
 test slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: .venv demo test slow bench lint docs
+.PHONY: .venv demo test slow bench lint mutants docs
 .DELETE_ON_ERROR:
 
 .venv: .venv/.product
@@ -59,6 +59,10 @@ test: lint
 
 slow: .venv/.dev
 	$(BIN)/pytest -q --benchmark-disable -m slow
+
+# Hours for all of them; a pass that was stopped goes on where it was. No part of `make test`.
+mutants: .venv/.dev
+	$(BIN)/python tests/mutants.py
 
 # Threads are pinned before Python starts: plugins load NumPy before a benchmark could.
 bench: export OMP_NUM_THREADS := 1

@@ -12,6 +12,7 @@ from t2jax.fitting import FitResult, fit
 from t2jax.laws import Additive
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble, bootstrap
+from t2jax.uncertainty.ensemble import central_interval
 from t2jax.uncertainty.resampling import SCHEMES, levels_of, question_weights, unit_weights
 
 # 30 runs of 8 checkpoints: 240 rows, as many as the published table has, so that compiled
@@ -214,6 +215,15 @@ def test_four_schemes_agree_on_standard_errors_where_all_of_them_hold(schemes):
         assert draws.diagnostics["converged"] > 0.99
         for coefficient, error in spread(draws).items():
             assert error == pytest.approx(pairs[coefficient], rel=0.33), (name, coefficient)
+
+
+def test_an_interval_leaves_equal_tails_and_impossible_questions_are_never_solved():
+    ranks = np.arange(101.0)
+    assert central_interval(ranks, 0.8) == pytest.approx((10.0, 90.0))
+    law = TRUE.replace(**{name: np.full(2, x) for name, x in TRUE.coefficients().items()})
+    draws = Ensemble(law=law, point=TRUE, kind="simulation", nuisance={"impossible": [0.0, 0.25]})
+    all_of_them, three_quarters = draws.predict(params=1e9, tokens=1e11)
+    assert three_quarters == pytest.approx(0.75 * all_of_them)
 
 
 def test_dirichlet_weights_have_their_moments():

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -11,6 +13,7 @@ from scipy import optimize, stats
 import t2jax as t2
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive
+from t2jax.validation.calibrate import _Seen
 from t2jax.validation.covariance import student_quantile
 from t2jax.validation.coverage import judged
 from t2jax.validation.held_fit import Setup
@@ -198,6 +201,9 @@ def test_what_follows_from_n_is_as_unknown_as_n():
         assert np.isfinite(found[name].high)
         assert found[name].undefined
     assert found["tokens"].high == pytest.approx(1e20 / 0.5e9)
+    # D/N = C/(6 N^2): an error of log N counts twice.
+    assert found["tokens"].standard_error == pytest.approx(0.1)
+    assert found["tokens_per_param"].standard_error == pytest.approx(0.2)
     with jax.enable_x64(True):
         wide = _follow(Interval(estimate=1e9, low=0.0, high=np.inf, **known), budget)
     for name in ("tokens", "samples", "tokens_per_param"):
@@ -247,6 +253,31 @@ def test_coverage_at_the_truth_is_that_of_the_intervals_themselves(fitted):
     assert found.coverage["profile"]["alpha"][0] == pytest.approx(np.mean(held))
 
 
+@pytest.mark.parametrize("n_draws", [39, 199])
+def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkeypatch, n_draws):
+    # Where the truth is one more draw like the others, its rank among 39 takes each of 40 values
+    # equally often: a 95% interval holds 38 of them and a 90% one 36.
+    ranks = iter(range(n_draws + 1))
+
+    def seen(problem, covariance, profiled, case, truth, aims, values, *_):
+        rows = len(values)
+        one = jnp.ones((rows, len(aims.value)))
+        return _Seen(jnp.zeros((rows, len(truth))), one, one, one, one, jnp.ones(rows, bool))
+
+    def below(problem, case, starts, aims, values, *_):
+        found = [next(ranks, 0) for _ in range(len(values))]
+        return np.repeat(np.asarray(found)[:, None], len(aims.value), axis=1)
+
+    room = sys.modules["t2jax.validation.calibrate"]  # which has the name of its function
+    monkeypatch.setattr(room, "_look", seen)
+    monkeypatch.setattr(room, "_below", below)
+    found = t2.calibrate(
+        fitted.observations, TRUE, tables=n_draws + 1, n_draws=n_draws, run_noise=0.01,
+        row_noise=0.0, methods=["bootstrap"], progress=False,
+    )  # fmt: skip
+    assert found.coverage["bootstrap"]["alpha"] == (0.9, 0.95)
+
+
 def test_the_result_is_written_and_printed(calibrated, tmp_path):
     calibrated.save(tmp_path / "calibration.json")
     told = json.loads((tmp_path / "calibration.json").read_text())
@@ -263,6 +294,17 @@ def test_a_verdict_says_when_no_method_holds():
     assert judged({"laplace": {"alpha": (0.99, 1.0)}}, 400)[0] == "laplace"
     both = {"profile": {"a": (0.7, 0.8)}, "laplace": {"a": (0.9, 0.95)}}
     assert judged(both, 400)[0] == "laplace"
+
+
+def test_a_verdict_allows_three_points_and_the_error_of_the_simulation():
+    # 10,000 tables: twice the error of a share near 90% is 0.6 points.
+    near, far = ({"a": (0.9, 0.95), "b": (0.9 - gap, 0.95)} for gap in (0.034, 0.038))
+    assert judged({"profile": near}, 10_000)[0] == "profile"
+    assert judged({"profile": far}, 10_000)[0] is None
+    # Too wide is second best, and said; but a coefficient at its bound may miss on one side only.
+    wide = {"a": (0.95, 0.975)}
+    assert "wider than they say" in judged({"profile": wide}, 10_000)[1][0]
+    assert "cover as they say" in judged({"profile": wide}, 10_000, ["a"])[1][0]
 
 
 def test_bad_questions_are_named(fitted):

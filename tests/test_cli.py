@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import sys
 
 import jax
@@ -149,6 +150,38 @@ def test_the_plan_is_the_librarys_optimum(planned):
     assert budget.inference_flops == pytest.approx(float(f"{exact:.3g}"))
     low, high = told["intervals"]["params"]
     assert low < n < high
+
+
+def test_the_page_tells_what_doubling_a_budget_does(planned):
+    _, text, _, out = planned
+    said = " ".join(text.split())
+    told = json.loads((out / "optimum.json").read_text())
+    fit = t2.FitResult.load(out / "fit.json")
+    n, d, k = (told[name] for name in ("params", "tokens", "samples"))
+    budget = {"train_flops": 6 * n * d, "inference_flops": 2 * n * k}
+    for name, word in (("train_flops", "training"), ("inference_flops", "inference")):
+        # From a budget over the root of two to one times it: twice as much.
+        low, high = (
+            float(t2.optimum(fit, t2.Budget(**{**budget, name: budget[name] * x})).value)
+            for x in (np.sqrt(0.5), np.sqrt(2))
+        )
+        found = re.search(rf"oubling the {word} budget takes (\S+) nats off the loss", said)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(low - high, rel=0.02)
+
+
+def test_the_page_tells_on_which_side_the_law_misses_the_largest_runs(planned):
+    _, text, _, out = planned
+    fit = t2.FitResult.load(out / "fit.json")
+    flops = t2.datasets.load_ladder().train_flops
+    most = np.argsort(flops, kind="stable")[-(len(flops) // 10) :]
+    rows = (len(flops), -1)  # checkpoints, k
+    seen, told = (np.reshape(x, rows)[most] for x in (fit.observed, fit.predicted))
+    bias = np.mean(told / seen) - 1
+    found = re.search(r"predicts (\S+)% too (high|low) on average", " ".join(text.split()))
+    assert found is not None
+    assert float(found[1]) / 100 == pytest.approx(abs(bias), abs=6e-4)
+    assert found[2] == ("high" if bias > 0 else "low")
 
 
 @pytest.mark.parametrize("name", ["fit.json", "draws.npz"])

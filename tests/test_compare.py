@@ -3,22 +3,25 @@
 import dataclasses
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from law_cases import value
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.default import candidates
-from t2jax.fitting.held_out import held_out, thinned
+from t2jax.fitting.held_out import _beyond_samples, _far_ends, held_out, thinned
+from t2jax.fitting.judge import judge
+from t2jax.fitting.refit import fitted_stages
 from t2jax.laws import Additive, BetaMonotone, Coupled, Product
 from t2jax.observations import Observations
 from t2jax.validation import Comparison, compare
-from t2jax.validation.compare import _samples_check, stacking_weights
+from t2jax.validation.compare import _samples_check, _slopes, stacking_weights
 
 # As many rows as the tests of the posterior have, so that compiled programs are shared.
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
@@ -126,6 +129,20 @@ def test_slopes_of_the_exponent_are_within_their_standard_errors():
     assert "left by product" in " ".join(check.sentences())
 
 
+def test_standard_errors_take_each_row_from_a_fit_without_it():
+    rng = np.random.default_rng(2)
+    matrix = np.column_stack([np.ones(9), rng.normal(size=(9, 2))])
+    y = rng.normal(size=9)
+    left = []
+    for i in range(9):
+        rest = np.arange(9) != i
+        left.append(y[i] - matrix[i] @ np.linalg.lstsq(matrix[rest], y[rest])[0])
+    inverse = np.linalg.inv(matrix.T @ matrix)
+    spread = inverse @ (matrix.T * np.square(left)) @ matrix @ inverse
+    found = _slopes(matrix, y)
+    assert [error for _, error in found.values()] == pytest.approx(np.sqrt(np.diag(spread))[1:])
+
+
 def test_candidates_follow_the_table(table):
     assert candidates(table) == ("additive", "tied", "coupled")
     repeated = Observations(**dict(table.columns()), kind="loss", unique_tokens=TOKENS / 2)
@@ -166,6 +183,77 @@ def counts() -> Observations:
         successes=rng.binomial(trials, rng.beta(a, b, trials.shape)), trials=trials,
         question=np.arange(300).astype(str), task=np.full(300, "task"),
     )  # fmt: skip
+
+
+LAW = Additive(E=1.6, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3)
+
+
+def written_down(law, objective: str, samples=None) -> Any:
+    """What `held_out` reads of a fit, without fitting."""
+    return SimpleNamespace(law=law, objective=objective, objective_options={}, samples=samples)
+
+
+def test_held_out_rows_are_the_far_quarter_and_a_failed_refit_is_no_answer(table, monkeypatch):
+    noise = {"sigma": 0.01, "nu": 4.0}
+    kept = []
+
+    def refit(fit, stages, resamples, folds, **_):
+        # As if every refit had come back to one law, but for that of one axis, which failed.
+        kept.append(resamples[-1].weight > 0)
+        law = jax.tree.map(lambda x: np.full(folds, float(x)), fit.law)
+        nuisance = tuple(np.full(folds, x) for x in noise.values())
+        return SimpleNamespace(law=law, nuisance=nuisance, converged=np.arange(folds) != 1)
+
+    monkeypatch.setattr("t2jax.fitting.held_out.refit", refit)
+    found = held_out(written_down(LAW, "student_t"), table)
+    out = ~kept[0]
+    for far, axis in zip(out, (PARAMS * TOKENS, TOKENS / PARAMS), strict=False):
+        assert far.sum() == 12  # of 48
+        assert axis[far].min() > axis[~far].max() * (1 - 1e-9)
+    told, seen = value(LAW, PLACE), np.asarray(table.loss)
+    error = np.abs(told - seen) / seen
+    assert 0.0 < np.mean(told < seen) < 1.0  # so that signs would cancel
+    assert found.axis_error["train_flops"] == pytest.approx(np.mean(error[out[0]]), rel=1e-9)
+    assert found.axis_error["tokens_per_param"] == found.score == np.inf
+    assert found.converged == pytest.approx(49 / 50)
+    # Each checkpoint alone, and the density of a loss: that of its log over the loss.
+    assert out[2:].sum(axis=0).tolist() == out[2:].sum(axis=1).tolist() == [1] * 48
+    at = np.lexsort((TOKENS, PARAMS))
+    assert np.array_equal(found.points, np.stack([PARAMS, TOKENS], axis=1)[at])
+    assert found.point_error == pytest.approx(error[at], rel=1e-9)
+    density = stats.t.logpdf(np.log(seen / told), noise["nu"], scale=noise["sigma"]) - np.log(seen)
+    assert found.point_density == pytest.approx(density[at], rel=1e-6)
+
+
+def test_along_k_the_largest_are_held_out_of_four_or_more():
+    points = np.stack([PARAMS, TOKENS], axis=1)
+    for k, far in (((1, 4, 16, 64), (64,)), ((1, 2, 4, 8, 16, 32, 64), (32, 64)), ((1, 8, 64), ())):
+        rows: Any = SimpleNamespace(samples=np.asarray(k, float), params=1e9, tokens=1e10)
+        ends = _far_ends(rows, points)
+        assert ("samples" in ends) == bool(far)
+        if far:  # the upper third of log k
+            assert np.asarray(k)[ends["samples"](rows)].tolist() == list(far)
+
+
+def test_a_law_of_counts_that_does_not_settle_on_fewer_samples_gains_nothing(counts, monkeypatch):
+    law = BetaMonotone(loss=LAW, a0=2.0, a1=1.0, b0=0.5, b1=0.8)
+    fit = written_down(law, "beta_binomial", (1.0, 4.0, 16.0, 64.0))
+    monkeypatch.setattr("t2jax.fitting.held_out.resettled", lambda *_: (law, False))
+    with jax.enable_x64(True):
+        stages = fitted_stages(fit, counts)
+        assert _beyond_samples(fit, stages, counts) == {"samples": np.inf}
+
+
+def test_certified_laws_stand_first_and_the_least_error_first_among_them(table, monkeypatch):
+    errors = {"far": 0.3, "near": 0.1, "doubtful": 0.01, "failed": np.inf}
+    monkeypatch.setattr("t2jax.fitting.judge.held_out", lambda fit, *_, **__: fit.judged)
+
+    def fit_of(name: str) -> Any:
+        judged = SimpleNamespace(law_name=name, score=errors[name], quantity="", axis_error={})
+        return lambda: SimpleNamespace(success=name != "doubtful", judged=judged)
+
+    found = judge(table, {name: fit_of(name) for name in errors}).found
+    assert [judged.law_name for _, judged in found] == ["near", "far", "doubtful", "failed"]
 
 
 def test_thinned_counts_are_samples_of_the_counts(counts):

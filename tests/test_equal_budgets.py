@@ -120,3 +120,31 @@ def test_the_words_say_edge_and_sameness():
     same = measured(table(noisy([1.0, 2.6]), [2e3, 8e3]), budget())
     assert same is not None
     assert "Both choose the same size" in measured_section(same).text()
+
+
+def test_the_gain_of_luck_is_as_often_a_loss():
+    # Sizes that differ by luck alone. Judged on the questions that chose it, a choice all but
+    # never loses, and all ten intervals lie mostly above zero.
+    params = 4e3 * (1 + np.arange(6) * 1e-6)
+    middles = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        runs = t2.Observations(
+            kind="counts", run=np.arange(6).astype(str), params=params,
+            tokens=FLOPS / (6 * params), successes=rng.binomial(64, rng.beta(0.3, 3, (6, 40))),
+            trials=np.full((6, 40), 64), task=np.full(40, "t"), question=np.arange(40).astype(str),
+        )  # fmt: skip
+        found = measured(runs, budget())
+        assert found is not None
+        middles.append(np.mean(found.gain_interval))
+    assert 3 <= np.sum(np.asarray(middles) < 0) <= 7
+
+
+def test_a_lower_level_lies_inside_a_higher_one_and_closes_on_the_middle():
+    runs = table(np.random.default_rng(0).exponential(3, (6, 60)) + 0.5, 4e3 * (1 + np.arange(6)))
+    levels = (0.001, 0.5, 0.9)
+    found = [measured(runs, budget(inference=5e5), level=level) for level in levels]
+    low, high = zip(*(each.gain_interval for each in found if each is not None), strict=True)
+    assert low[0] == pytest.approx(high[0], abs=1e-3)
+    assert low[2] <= low[1] <= low[0] <= high[0] <= high[1] <= high[2]
+    assert low[2] < low[0] or high[2] > high[0]

@@ -10,7 +10,7 @@ from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive, BetaMonotone
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble
-from t2jax.validation import extrapolate
+from t2jax.validation import Extrapolation, extrapolate
 from t2jax.validation.question_posterior import beta_posterior
 
 LAW = BetaMonotone(
@@ -118,6 +118,18 @@ def law_draws(**nuisance) -> Ensemble:
     columns = {name: np.full(50, x) for name, x in LAW.coefficients().items()}
     extra = {name: np.full(50, x) for name, x in nuisance.items()}
     return Ensemble(law=LAW.replace(**columns), point=LAW, kind="posterior", nuisance=extra)
+
+
+def test_a_value_beyond_either_end_is_not_covered():
+    def all_four(x: float) -> np.ndarray:
+        return np.full((1, 4), x)
+
+    found = Extrapolation(
+        method="law", run=np.array(["a"]), params=np.ones(1), tokens=np.ones(1), level=0.9,
+        samples=np.ones(4), estimate=all_four(0.3), beyond=all_four(0) > 0,
+        low=all_four(0.2), high=all_four(0.4),
+    )  # fmt: skip
+    assert found.coverage(np.array([[0.1, 0.3, 0.5, np.nan]])) == pytest.approx(1 / 3)
 
 
 def test_draws_of_a_law_predict_the_law():

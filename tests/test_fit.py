@@ -256,6 +256,23 @@ def test_every_row_twice_doubles_the_objective_and_leaves_the_law(noisy):
     assert twice.law.coefficients() == pytest.approx(once.law.coefficients(), rel=1e-6)
 
 
+def test_criteria_are_those_of_their_definitions(noisy, noisy_fits):
+    found = noisy_fits["student_t"]
+    loss = np.asarray(noisy.loss)
+    told = np.asarray(predict(found.law, noisy.params, noisy.tokens))
+    sigma, nu = found.nuisance["sigma"], found.nuisance["nu"]
+    # The density of a loss is that of its log over the loss itself; 5 coefficients, 2 of noise.
+    density = scipy.stats.t.logpdf(np.log(loss / told), nu, scale=sigma) - np.log(loss)
+    expected = {
+        "R2": 1 - np.mean((loss - told) ** 2) / np.var(loss),
+        "mean relative error": np.mean(np.abs(told - loss) / loss),
+        "AIC": 2 * 7 - 2 * np.sum(density),
+        "BIC": 7 * np.log(240) - 2 * np.sum(density),
+    }
+    assert found.criteria == pytest.approx(expected, rel=1e-9)
+    assert set(noisy_fits["sse"].criteria) == {"R2", "mean relative error"}  # no likelihood
+
+
 # What a fit admits -----------------------------------------------------------------------------
 
 

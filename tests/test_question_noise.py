@@ -1,9 +1,14 @@
 """What the choice of questions adds to an interval: against refits on other questions."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import t2jax as t2
+from t2jax.uncertainty.question_choice import question_weight
+from t2jax.validation.covariance import Questions, Units, Variance, with_questions
 
 PARAMS = np.repeat(np.geomspace(1e7, 2e9, 5), 4)
 TOKENS = PARAMS * np.tile(np.geomspace(5, 500, 4), 5)
@@ -79,3 +84,38 @@ def test_noise_of_runs_and_of_questions_add_up():
     both = errors(table(noise * level))
     runs_only = errors(table(noise * np.ones(QUESTIONS)))
     assert both == pytest.approx(np.hypot(alone, runs_only), rel=0.15)
+
+
+def test_a_mean_over_questions_has_the_unbiased_variance_of_each_task():
+    strata = np.repeat([0, 1], [5, 12])
+    deviation = np.random.default_rng(3).normal(size=17)
+    by_task = [deviation[strata == task] for task in (0, 1)]
+    deviation = np.concatenate([x - x.mean() for x in by_task])
+    # The mean is (5 m_0 + 12 m_1)/17, and a task's mean has the variance s^2/n, s^2 over n - 1.
+    expected = sum((len(x) / 17) ** 2 * x.var(ddof=1) / len(x) for x in by_task)
+    assert np.sum(question_weight(strata) * deviation**2) == pytest.approx(expected, rel=1e-12)
+
+
+def test_degrees_of_freedom_are_those_of_what_the_variance_is_made_of():
+    # Forty questions move one mean: s^2 has the variance (m_4 - s^4)/n, and a multiple of a
+    # chi-square has 2 s^4/dof. A quantity that the runs alone decide keeps their degrees.
+    count = 40
+    normal = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    kurtosis = stats.kurtosis(normal, fisher=False)
+    one = np.ones((1, 1, 1))
+
+    def dof(size, variance):
+        with jax.enable_x64(True):
+            units = Units(*map(jnp.asarray, (np.zeros((1, 1)), one, one[0], one[0])))
+            questions = Questions(
+                jnp.asarray(size * normal[None]), jnp.asarray(question_weight(np.zeros(count, int)))
+            )
+            found = Variance(*map(jnp.asarray, (variance, 1.0, 300.0)))
+            none = jnp.zeros((1, 1, 1))
+            both, _ = with_questions(
+                units, np.zeros((1, 1), int), jnp.ones(1), "pooled", found, questions, none
+            )
+            return float(both.dof)
+
+    assert dof(1.0, 1e-12) == pytest.approx(2 * count / (kurtosis - 1), rel=1e-6)
+    assert dof(1e-9, 1.0) == pytest.approx(300.0, rel=1e-6)

@@ -24,9 +24,6 @@ DOCUMENTS = (
 )  # fmt: skip
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in DOCUMENTS}
 
-# Names that the pages use and the package is about to have: Python blocks with one wait for it.
-AWAITED = {"plan"} - set(t2jax.__all__)
-
 
 def blocks(language: str, text: str = README) -> list[str]:
     """The fenced blocks of one language, in order, comments in HTML left out."""
@@ -67,7 +64,7 @@ def names_used(page: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_names_are_public(page: str):
     assert names_used(page)
-    assert names_used(page) <= set(t2jax.__all__) | AWAITED
+    assert names_used(page) <= set(t2jax.__all__)
 
 
 def told(page: str) -> list[tuple[str, str | None]]:
@@ -76,8 +73,6 @@ def told(page: str) -> list[tuple[str, str | None]]:
     space: dict = {}
     out = []
     for code, shown in re.findall(pattern, TEXTS[page], flags=re.DOTALL | re.MULTILINE):
-        if AWAITED & set(re.findall(r"\bt2\.(\w+)", code)):
-            continue
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(code, page, "exec"), space)
         out.append((printed.getvalue(), shown or None))
@@ -92,12 +87,10 @@ def slow_where_it_plans(page: str):
 def test_the_python_runs_and_prints_what_the_page_shows(page: str, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = told(page)
-    if not said:
-        pytest.skip(f"waits for {', '.join(sorted(AWAITED))}")
     assert any(printed for printed, _ in said)
     for printed, shown in said:
         assert shown is None or printed.strip() == shown.strip()
-    if "plan" in names_used(page) - AWAITED:
+    if "plan" in names_used(page):
         assert list((tmp_path / "report").iterdir())
 
 

@@ -1,16 +1,19 @@
 """Regret over draws and the next purchase: brute force, closed Gaussian forms, simulation."""
 
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false
 
 import dataclasses
 import itertools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from t2jax import (
     Budget,
@@ -23,14 +26,29 @@ from t2jax import (
     optimum,
     regret,
 )
+from t2jax.decision.design import _simulated
 from t2jax.decision.purchase import evaluations, training_run
 from t2jax.decision.regret import lattice
-from t2jax.laws import Additive, T2Loss, predict
+from t2jax.laws import Additive, OnLoss, T2Loss, final_law, predict
+from t2jax.uncertainty.run_noise import residual_noise
 
 LAW = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
 SAMPLES = T2Loss.from_paper(E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3)
 BUDGET = Budget(train_flops=1e21)
 LIFETIME = Budget(total_flops=1e22, questions=1e5, tokens_per_sample=1e3)
+
+
+@final_law
+class Solved(OnLoss):
+    """The share of questions solved, `exp(-L)`: the simplest law of accuracy."""
+
+    name = "solved"
+    kind = "accuracy"
+    own_cards = ()
+    loss: Any
+
+    def of_loss(self, loss, samples):
+        return jnp.exp(-loss)
 
 
 def spread(law, scale, count=60, seed=0, **more):
@@ -61,12 +79,93 @@ def test_the_plan_of_least_regret_is_that_of_the_mean_loss():
     assert found.near[0] < half.near[0] < half.near[1] < found.near[1]
 
 
+def test_the_high_regret_is_the_one_that_a_tenth_of_the_draws_exceed():
+    draws = spread(LAW, 0.05)
+    found = regret(draws, BUDGET)
+    stars = optimum(draws, BUDGET, chinchilla=False).draws
+
+    def share_above(params, high):
+        own = predict(draws.law, params, 1e21 / 6 / params) - np.asarray(stars.value)
+        return np.mean(own > high)
+
+    # Of 60 draws six lie above; which of them the end is drawn to does not matter.
+    for plan in (found.best, found.plug_in):
+        assert share_above(plan["params"], plan["high"]) == pytest.approx(0.1, abs=0.02)
+    at = int(np.argmin(found.expected))
+    assert share_above(found.params[at], found.high[at]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_joint_region_is_that_of_as_many_normals_as_are_free():
+    # Where budgets tie N, D and k together one normal is left; where nothing does, three.
+    decision = regret(spread(LAW, 0.02), BUDGET, level=0.9)
+    names = ("params", "tokens", "samples")
+    for way, covariance in (
+        (np.array([1.0, -1.0, -1.0]), np.outer([1.0, -1.0, -1.0], [1.0, -1.0, -1.0])),
+        (np.array([1.0, 0.0, 0.0]), np.eye(3)),
+    ):
+        known = dataclasses.replace(decision, centre=np.full(3, 9.0), covariance=0.04 * covariance)
+        free = np.linalg.matrix_rank(covariance)
+        reach = 0.2 * math.sqrt(stats.chi2.ppf(0.9, free))
+        for share, inside in ((0.99, True), (1.01, False)):
+            plan = np.exp(known.centre + share * reach * way)
+            assert known.inside(**dict(zip(names, plan, strict=True))) == inside
+
+
+def test_a_simulated_truth_is_not_among_its_guesses():
+    # Draws at 0, 1, 3, 7 and 15; a plan costs its squared distance. What is bought shows the draw
+    # exactly, so that each is taken for its nearest neighbour, and not for itself.
+    place = np.array([0.0, 1.0, 3.0, 7.0, 15.0])
+    cost = (place[:, None] - place[None, :]) ** 2
+    table = SimpleNamespace(cost=cost, least=np.zeros(5))
+    mean, _ = _simulated(table, np.ones(5, bool), place[:, None],
+                         training_run(1e8, 2e9, noise=(1e-3, 0.0)), seed=0)  # fmt: skip
+    best = np.argmin(cost.mean(0))
+    assert best == 3
+    gap = np.array([1.0, 1.0, 2.0, 4.0, 8.0])
+    assert mean == pytest.approx(np.mean(cost[:, best] - gap**2), rel=1e-9)
+
+
+def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
+    # One-way analysis of variance: m rows of a run have a mean of variance run^2 + row^2/m.
+    rng = np.random.default_rng(0)
+    runs, rows = 30, 8
+    sizes, tokens = np.repeat(np.geomspace(1e7, 3e9, runs), rows), np.full(runs * rows, 1e10)
+    told = np.asarray(predict(LAW, sizes, tokens))
+    left = np.repeat(rng.normal(0, 0.02, runs), rows) + rng.normal(0, 0.04, runs * rows)
+    name = np.repeat(np.arange(runs), rows).astype(str)
+    table = Observations(kind="loss", run=name, params=sizes, tokens=tokens, loss=told)
+    fit = SimpleNamespace(law=LAW, observed=told * np.exp(left), predicted=told)
+    noise = residual_noise(fit, table)
+    assert noise is not None
+    run, row = noise
+    by_run = left.reshape(runs, rows)
+    assert row**2 == pytest.approx(by_run.var(axis=1, ddof=1).mean(), rel=1e-9)
+    # Five coefficients were fitted to the runs.
+    mean = np.sum(by_run.mean(axis=1) ** 2) / (runs - 5)
+    assert run**2 + row**2 / rows == pytest.approx(mean, rel=1e-9)
+    assert run == pytest.approx(0.02, rel=0.5)
+    # Where the rows of a run share nothing there is nothing between runs, not a root of minus one.
+    alike = SimpleNamespace(law=LAW, observed=told * np.exp(np.tile([0.04, -0.04], 120)),
+                            predicted=told)  # fmt: skip
+    assert residual_noise(alike, table)[0] == 0.0
+
+
 def test_alike_draws_leave_no_regret():
     found = regret(spread(SAMPLES, 0.0), Budget(train_flops=1e22, inference_flops=2e12))
     exact = optimum(SAMPLES, Budget(train_flops=1e22, inference_flops=2e12))
     assert found.best["expected"] < 1e-9
     assert found.best["params"] == pytest.approx(float(exact.params), rel=1e-9)
     assert found.inside(**{q: float(getattr(exact, q)) for q in ("params", "tokens", "samples")})
+
+
+def test_regret_of_a_law_of_accuracy_is_a_loss_of_pass_at_k():
+    draws = spread(Solved(loss=LAW), 0.02, count=30)
+    found = regret(draws, BUDGET)
+    stars = optimum(draws, BUDGET, chinchilla=False).draws
+    n, d = found.best["params"], found.best["tokens"]
+    own = np.asarray(stars.value) - predict(draws.law, n, d, 1.0)
+    assert found.best["expected"] == pytest.approx(own.mean(), rel=1e-6)
+    assert np.all(own > -1e-9)
 
 
 def test_a_total_is_judged_over_size_and_share():

@@ -282,7 +282,8 @@ def _judge(
     for name in methods:
         if name in share:
             rank = np.concatenate(below[name])[..., None]
-            edge = (1 - level) / 2 * (n_draws + 1)
+            # Whole where the count of draws was chosen for it, which rounding must not undo.
+            edge = np.round((1 - level) / 2 * (n_draws + 1), 9)
             covered[name] = (rank >= edge) & (rank < n_draws + 1 - edge)
         else:
             profiled = name == "profile"
