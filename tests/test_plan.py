@@ -129,6 +129,22 @@ def test_a_folder_that_lacks_a_file_is_refused_in_one_line(saved, tmp_path, name
     assert "\n" not in str(caught.value)
 
 
+def test_a_law_of_ones_own_is_planned_with_and_not_read_back(made, losses, tmp_path):
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Mine(t2.laws.Additive):
+        name = "mine"
+
+    fit = t2.fit(losses, Mine, n_starts=1)
+    draws = dataclasses.replace(made.draws, point=fit.law)
+    plan = t2.Plan.of(fit, draws, made.budget, progress=False)
+    assert "law 'mine'" in plan.summary()
+    plan.save(tmp_path)
+    with pytest.raises(InputError, match="unknown law 'mine'") as caught:
+        t2.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_file_of_a_plan_alone_names_the_folder(saved):
     with pytest.raises(InputError, match="is part of a plan; name its folder"):
         t2.load(saved / "plan.json")

@@ -45,7 +45,8 @@ def load(path: str | os.PathLike) -> Saved:
     The first entry of the file, such as `"format": "t2jax.fit/1"`, says what it holds. An
     optimum comes back without its draws, which it does not write. A plan comes back from its
     folder whole but for the table, so that `runs` is None, and for the draws of its frontier,
-    whose bands stand in `frontier.csv`.
+    whose bands stand in `frontier.csv`. Laws are known by name: what was made of a law of your
+    own is written, and not read.
 
     Args:
       path: a file: JSON of a fit, optimum, profile, calibration, decision or design, or NPZ of
@@ -124,7 +125,7 @@ def _load_plan(folder: pathlib.Path) -> Plan:
         _check_there(folder, OTHER_AIM)
         fit, draws = (folder / name for name in OTHER_AIM)
         own = _with_draws(best["companion"], told["companion_draws"])
-        other = Companion(fit=FitResult.load(fit), draws=Ensemble.load(draws), best=own)
+        other = Companion(fit=_fit(fit), draws=Ensemble.load(draws), best=own)
     arrays = {name: None if front[name] is None else np.asarray(front[name], float)
               for name in ("budgets", "saturation")}  # fmt: skip
 
@@ -132,7 +133,7 @@ def _load_plan(folder: pathlib.Path) -> Plan:
         return None if described is None else reader(described)
 
     return Plan(
-        fit=FitResult.load(folder / "fit.json"),
+        fit=_fit(folder / "fit.json"),
         draws=Ensemble.load(folder / "draws.npz"),
         budget=Budget.from_dict(told["budget"]),
         optimum=_with_draws(best, told["draws"]),
@@ -157,6 +158,10 @@ def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
             source=str(folder),
             remedy="name the folder that Plan.save or `t2jax plan` wrote",
         )
+
+
+def _fit(path: pathlib.Path) -> FitResult:
+    return FitResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _with_draws(point: dict[str, Any], draws: dict[str, Any] | None) -> Optimum:
