@@ -15,7 +15,7 @@ from t2jax.errors import InputError
 BUDGET = t2.Budget(total_flops=1e21, inference_tokens=1e11, cost=t2.Cost(prompt_tokens=100.0))
 MANY = jax.tree.map(lambda x: x * np.linspace(0.98, 1.02, 24), LAW)
 DRAWS = t2.Ensemble(law=MANY, point=LAW, kind="bootstrap", unit="run", uncertified="went astray")
-SAVED = {
+SAVED: dict[str, Any] = {
     "fit.json": fitted(),
     "draws.npz": DRAWS,
     "optimum.json": t2.optimum(DRAWS, BUDGET, rivals={"ours": (7e9, 2e12)}),
@@ -32,7 +32,7 @@ SAVED = {
 
 @pytest.mark.parametrize("name", SAVED)
 def test_what_was_saved_is_read_back(name, tmp_path):
-    one: Any = SAVED[name]
+    one = SAVED[name]
     one.save(tmp_path / name)
     again = t2.load(tmp_path / name)
     assert type(again) is type(one)
