@@ -16,6 +16,7 @@ __all__ = [
     "DrawsOptions",
     "FitOptions",
     "IntervalOptions",
+    "MaybeTable",
     "Table",
     "TableOptions",
     "arg",
@@ -40,12 +41,11 @@ def _hint(default: str) -> str:
     return "" if default in ("''", "None", "False", "unstated") else f"(default: {default})"
 
 
-Table = Annotated[
-    tyro.conf.Positional[str],
-    positional("CSV, TSV, JSONL or Parquet file; - reads CSV from standard input; ladder is the "
-               "built-in one", "TABLE"),
-]  # fmt: skip
-"""A table on the command line."""
+_TABLE = "CSV, TSV, JSONL or Parquet; - is CSV on standard input; or ladder"
+Table = Annotated[tyro.conf.Positional[str], positional(_TABLE, "TABLE")]
+"""A table on the command line, `ladder` being the built-in one."""
+MaybeTable = Annotated[tyro.conf.Positional[str], positional(_TABLE, "[TABLE]")]
+"""The same where it may be left out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
 from t2jax.cli._models import CertifiedOptions
-from t2jax.cli._options import FitOptions, Table, TableOptions, arg
+from t2jax.cli._options import FitOptions, MaybeTable, TableOptions, arg
 
 __all__ = ["Command"]
 
@@ -18,13 +18,12 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
 
     Fits a law, resamples it, finds the optimum beside Chinchilla's choice, writes a report.
 
-    Without a table it plans on the built-in ladder; budgets that are not given lie in the middle
-    of the table.
+    Without a table it plans on the built-in ladder, without a budget in the middle of the table.
 
     Example: t2jax plan runs.csv --train-flops 2.56e19 --inference-flops 2e9 --out report/
     """
 
-    table: Table = "ladder"
+    table: MaybeTable = "ladder"
     extrapolate: Annotated[bool, arg("answer budgets outside the table too")] = False
     draws: Annotated[int, arg("bootstrap refits", "COUNT")] = 1000
     unit: Annotated[str, arg("what is resampled: run, trunk or row", "UNIT")] = ""
