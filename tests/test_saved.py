@@ -34,7 +34,7 @@ SAVED: dict[str, Any] = {
 def test_what_was_saved_is_read_back(name, tmp_path):
     one = SAVED[name]
     one.save(tmp_path / name)
-    again = t2.load(tmp_path / name)
+    again: Any = t2.load(tmp_path / name)
     assert type(again) is type(one)
     again.save(tmp_path / f"again-{name}")
     if name.endswith(".json"):
