@@ -161,7 +161,8 @@ def timings() -> None:
     here, there = (json.loads((RESULTS / f"{n}.json").read_text()) for n in ("accelerator", "cpu"))
     say(f"\nanalysis: {here['device']} beside two cores of its host, jax {here['jax']}, "
         "units per second, compiled")  # fmt: skip
-    say("  experiments/10_accelerator/kit.sh analysis OUT; bf16, versions in experiments/10_accelerator/results/journal.json")
+    place = "experiments/10_accelerator"
+    say(f"  {place}/kit.sh analysis OUT; bf16, versions in {place}/results/journal.json")
     rate = {row["task"]: row for row in there["analysis"] if "second" in row}
     for row in (row for row in here["analysis"] if "second" in row):
         other = rate[row["task"]]
