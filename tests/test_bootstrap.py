@@ -221,7 +221,9 @@ def test_an_interval_leaves_equal_tails_and_impossible_questions_are_never_solve
     ranks = np.arange(101.0)
     assert central_interval(ranks, 0.8) == pytest.approx((10.0, 90.0))
     law = TRUE.replace(**{name: np.full(2, x) for name, x in TRUE.coefficients().items()})
-    draws = Ensemble(law=law, point=TRUE, kind="simulation", nuisance={"impossible": [0.0, 0.25]})
+    draws = Ensemble(
+        law=law, point=TRUE, kind="simulation", nuisance={"impossible": np.array([0.0, 0.25])}
+    )
     all_of_them, three_quarters = draws.predict(params=1e9, tokens=1e11)
     assert three_quarters == pytest.approx(0.75 * all_of_them)
 
