@@ -93,9 +93,8 @@ def test_a_cost_that_cannot_be_is_refused_in_one_line(make, words):
 
 
 def test_fixed_costs_come_off_the_budget_and_the_largest_demand_gets_one_sample():
-    served = {"questions": 1e5, "tokens_per_sample": 1e3}
-    cost = Cost.on("h100", dollars_per_hour=2.0)
-    fixed = Budget(dollars=1e6, cost=dataclasses.replace(cost, fixed=4e5), **served)
+    cost = dataclasses.replace(Cost.on("h100", dollars_per_hour=2.0), fixed=4e5)
+    fixed = Budget(dollars=1e6, cost=cost, questions=1e5, tokens_per_sample=1e3)
     with jax.enable_x64(True):
         assert float(fixed.box().total) == pytest.approx(math.log(6e5), rel=1e-12)
     demand = Demand(values=[1e4, 3e5], weights=[0.5, 0.5])
