@@ -30,7 +30,7 @@ TESTS = {
     "planning/result.py": "test_optimum_words test_optimum test_budgets",
     "planning/frontier.py": "test_optimum_words test_optimum",
     "planning/demand.py": "test_budgets",
-    "planning/budget.py": "test_budgets test_budget_refusals test_optimum",
+    "planning/budget.py": "test_cost test_budgets test_budget_refusals test_optimum",
     "planning/sensitivity.py": "test_optimum test_budgets",
     "planning/solvers/box.py": "test_budgets test_optimum",
     "planning/solvers/closed_form.py": "test_optimum test_budgets",

@@ -8,7 +8,6 @@
 import dataclasses
 import functools
 import math
-import re
 
 import jax
 import jax.numpy as jnp
@@ -261,15 +260,6 @@ def test_a_target_is_the_lifetime_budget_read_backwards():
         assert float(back.kkt_residual) < 1e-10
 
 
-def test_the_summary_of_a_target_tells_what_a_better_one_costs():
-    served = {"questions": 1e5, "tokens_per_sample": 100.0}
-    at, nearer = (alone(CHECK, Budget(target_loss=x, **served)) for x in (1.2, 1.19))
-    told = re.search(r"0.01 nats less would cost about (\S+)% more", at.summary())
-    # The price is that of the first nat, and the next costs a little more.
-    assert float(told[1]) / 100 == pytest.approx(float(nearer.spent / at.spent) - 1, rel=0.05)
-    assert float(nearer.spent) > float(at.spent)
-
-
 @pytest.mark.parametrize(
     "budget",
     [
@@ -410,18 +400,6 @@ def test_sampling_until_success_spends_what_is_drawn():
     assert float(best.value) > float(usual.value)
 
 
-def test_fixed_costs_come_off_the_budget_and_the_largest_demand_gets_one_sample():
-    served = {"questions": 1e5, "tokens_per_sample": 1e3}
-    cost = Cost.on("h100", dollars_per_hour=2.0)
-    fixed = Budget(dollars=1e6, cost=dataclasses.replace(cost, fixed=4e5), **served)
-    with jax.enable_x64(True):
-        assert float(fixed.box().total) == pytest.approx(math.log(6e5), rel=1e-12)
-    demand = Demand(values=[1e4, 3e5], weights=[0.5, 0.5])
-    wide = dataclasses.replace(LIFETIME, questions=demand)
-    # k is told at the mean demand, 155,000: what is one sample each at 300,000 is more there.
-    assert wide.least_samples() == pytest.approx(3e5 / 155e3)
-
-
 def test_a_realistic_cost_moves_the_answer_and_says_how_far():
     budget = Budget(train_flops=1e22, inference_flops=2e12, cost=Cost.realistic())
     best = alone(CHECK, budget)
@@ -459,7 +437,4 @@ def test_a_comparison_says_what_the_rival_costs():
         assert rival.gain == pytest.approx(rival.value - float(best.value))
     assert best.comparisons[1].tokens == pytest.approx(20 * best.comparisons[1].params)
     assert best.comparisons[2].gain > 0 < best.comparisons[2].saving
-    said = best.summary()
-    assert re.search(
-        r"against ours \(7B on 2T tokens.*nats better, and matches it with .*less", said
-    )
+    assert "against ours (7B on 2T tokens" in best.summary()

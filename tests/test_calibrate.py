@@ -13,7 +13,7 @@ from scipy import optimize, stats
 import t2jax as t2
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Additive
-from t2jax.validation.calibrate import _Seen
+from t2jax.validation.calibrate import _components, _Seen
 from t2jax.validation.covariance import student_quantile
 from t2jax.validation.coverage import judged
 from t2jax.validation.held_fit import Setup
@@ -305,6 +305,17 @@ def test_a_verdict_allows_three_points_and_the_error_of_the_simulation():
     wide = {"a": (0.95, 0.975)}
     assert "wider than they say" in judged({"profile": wide}, 10_000)[1][0]
     assert "cover as they say" in judged({"profile": wide}, 10_000, ["a"])[1][0]
+
+
+def test_noise_to_simulate_is_told_apart_by_the_analysis_of_variance():
+    # m rows of a unit have a mean of variance run^2 + row^2/m; what was fitted is charged to units.
+    rng = np.random.default_rng(4)
+    residual = rng.normal(0, 0.05, (30, 1)) + rng.normal(0, 0.02, (30, 8))
+    products = residual[:, :, None] * residual[:, None, :]
+    run, row = _components(products, np.full(30, 8), 5)
+    means = np.sum(residual.mean(axis=1) ** 2) / (30 - 5)
+    assert run**2 + row**2 / 8 == pytest.approx(means, rel=1e-9)
+    assert (run, row) == pytest.approx((0.05, 0.02), rel=0.3)
 
 
 def test_bad_questions_are_named(fitted):

@@ -1,11 +1,13 @@
 """The cost model: 6ND and 2Nk by default, the formula term by term, published ratios, refusals."""
 
+import dataclasses
 import math
 
+import jax
 import numpy as np
 import pytest
 
-from t2jax import Cost, InputError
+from t2jax import Budget, Cost, Demand, InputError
 from t2jax.cost import ATTENTION, HARDWARE, KV_BYTES, KV_EXPONENT, KV_PARAMS
 
 
@@ -88,3 +90,14 @@ def test_a_cost_that_cannot_be_is_refused_in_one_line(make, words):
     with pytest.raises(InputError, match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_fixed_costs_come_off_the_budget_and_the_largest_demand_gets_one_sample():
+    cost = dataclasses.replace(Cost.on("h100", dollars_per_hour=2.0), fixed=4e5)
+    fixed = Budget(dollars=1e6, cost=cost, questions=1e5, tokens_per_sample=1e3)
+    with jax.enable_x64(True):
+        assert float(fixed.box().total) == pytest.approx(math.log(6e5), rel=1e-12)
+    demand = Demand(values=[1e4, 3e5], weights=[0.5, 0.5])
+    wide = Budget(total_flops=1e23, questions=demand, tokens_per_sample=1e3)
+    # k is told at the mean demand, 155,000: what is one sample each at 300,000 is more there.
+    assert wide.least_samples() == pytest.approx(3e5 / 155e3)

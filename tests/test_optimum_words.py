@@ -49,6 +49,17 @@ def test_the_summary_tells_what_doubling_a_budget_does():
         assert told == expected
 
 
+def test_the_summary_of_a_target_tells_what_a_better_one_costs():
+    served = {"questions": 1e5, "tokens_per_sample": 100.0}
+    at, nearer = (
+        optimum(CHECK, Budget(target_loss=x, **served), chinchilla=False) for x in (1.2, 1.19)
+    )
+    told = number(r"0.01 nats less would cost about (\S+)% more", at.summary())
+    # The price is that of the first nat, and the next costs a little more.
+    assert told / 100 == pytest.approx(float(nearer.spent / at.spent) - 1, rel=0.05)
+    assert float(nearer.spent) > float(at.spent)
+
+
 def test_better_is_said_of_what_is_better():
     best = optimum(CHECK, BOTH)
     assert float(best.value) < float(best.chinchilla.value)
