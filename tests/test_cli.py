@@ -206,7 +206,7 @@ REFUSED = {
     "design x.npz": (2, "give exactly one of train_flops"),
     "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
     "profile LOSS --train-flops 1e12 --method guess": (2, "no method 'guess'"),
-    "profile LOSS --level 95": (2, "level = 95.0 is no probability"),
+    "profile LOSS --level 95": (2, "level = 95.0 is no share of one"),
     "bootstrap LOSS nothing.json": (2, "cannot be read as a fit"),
 }
 
