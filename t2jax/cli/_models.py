@@ -54,12 +54,13 @@ class CertifiedOptions:
         """
         import t2jax as t2
 
-        model = t2.load(path)
+        remedy = "make one with `t2jax fit -o fit.json` or `t2jax bootstrap -o draws.npz`"
+        try:
+            model = t2.load(path)
+        except InputError as error:
+            why = f"is neither a fit (.json) nor draws (.npz): {error.problem}"
+            raise InputError(why, source=path, remedy=remedy) from error
         if not isinstance(model, t2.FitResult | t2.Ensemble):
-            raise InputError(
-                "is neither a fit nor draws",
-                source=path,
-                remedy="make one with `t2jax fit -o fit.json` or `t2jax bootstrap -o draws.npz`",
-            )
+            raise InputError("is neither a fit nor draws", source=path, remedy=remedy)
         self.certified(model)
         return model
