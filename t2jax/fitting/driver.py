@@ -19,9 +19,10 @@ from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.result import Certificate, FitResult
+from t2jax.fitting.rows import sample_grid
 from t2jax.fitting.stages import Solved, plan_stages, run_stages
 from t2jax.hull import Hull
-from t2jax.laws import Law, template
+from t2jax.laws import Law, Link, template
 from t2jax.observations import Observations
 
 __all__ = ["fit", "versions"]
@@ -99,6 +100,8 @@ def fit(
     inner, grid = None, stages[-1].grid
     if recipe is not None and len(stages) > 1:
         inner, stages = profile_inner(runs, n_starts), stages[1:]
+    if isinstance(wanted, Link):
+        grid = sample_grid(runs, wanted, samples)
     result = _result(runs, grid, run_stages(stages, n_starts, inner))
     held = 0 if inner is None else len(inner.cards())
     return dataclasses.replace(result, recipe=recipe, n_free=result.n_free + held)
@@ -230,9 +233,11 @@ def _result(
             entry, values, np.asarray(solved.minima.steps), pins, strict=True
         )
     )  # fmt: skip
-    fitted_samples = np.asarray(data.rows.samples) if grid is None or not counts else grid
+    fitted_samples = np.asarray(data.rows.samples)
+    if grid is not None and (counts or data.rows.of_mean):
+        fitted_samples = np.asarray(grid)
     return FitResult(
-        law=jax.tree.map(float, fitted),
+        law=jax.tree.map(_plain, fitted),
         success=success,
         message=message,
         objective=problem.objective.name,
@@ -255,6 +260,11 @@ def _result(
         versions=versions(),
         observations=runs,
     )
+
+
+def _plain(leaf: np.ndarray) -> float | np.ndarray:
+    """A number of the host, or an array of nodes."""
+    return np.asarray(leaf) if np.ndim(leaf) else float(leaf)
 
 
 def versions() -> dict[str, str]:

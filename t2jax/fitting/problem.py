@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.rows import Rows
-from t2jax.laws import Centre, Coefficient, Law, OnLoss
+from t2jax.laws import Centre, Coefficient, Law, Link, OnLoss, Spread
 
 __all__ = ["Data", "Problem"]
 
@@ -23,11 +23,13 @@ class Data:
       rows: the observations.
       centre: centroid of the free coordinates.
       inner: the inner loss, where it is held fixed.
+      spread: how questions lie round the mean loss, for a linked law; measured, not searched for.
     """
 
     rows: Rows
     centre: Centre
     inner: Law | None = None
+    spread: Spread | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,16 +40,20 @@ class Problem:
       structure: pytree structure of the law.
       objective: what is minimised.
       own: only the law's own coefficients are free; `Data.inner` gives the inner loss.
+      link: the linked law that the fitted loss becomes with `Data.spread`, None for others.
     """
 
     structure: Any
     objective: Objective
     own: bool = False
+    link: type[Link] | None = None
 
     @classmethod
     def of(cls, law: Law, objective: Objective, *, own: bool = False) -> "Problem":
         """The problem of fitting a law of this form."""
-        return cls(structure=jax.tree.structure(law), objective=objective, own=own)
+        link = type(law) if isinstance(law, Link) else None
+        searched = law if link is None else law.base
+        return cls(structure=jax.tree.structure(searched), objective=objective, own=own, link=link)
 
     @property
     def template(self) -> Law:
@@ -67,7 +73,8 @@ class Problem:
         if data.inner is not None:
             assert isinstance(template, OnLoss)  # only such a law has coefficients of its own
             template = template.on(data.inner)
-        return template.from_free(free[:count], data.centre, own=self.own)
+        law = template.from_free(free[:count], data.centre, own=self.own)
+        return law if self.link is None else self.link(loss=law, spread=data.spread)
 
     def nuisance(self, free: Floats) -> tuple[Scalar, ...]:
         """The objective's own coefficients at a free vector."""

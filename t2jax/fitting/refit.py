@@ -18,7 +18,7 @@ from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.result import FitResult
 from t2jax.fitting.rows import Rows
 from t2jax.fitting.stages import Stage, plan_stages
-from t2jax.laws import Law
+from t2jax.laws import Law, Spread
 from t2jax.observations import Observations
 
 __all__ = ["Refits", "Resample", "fitted_stages", "refit", "resettled"]
@@ -36,6 +36,7 @@ class Resample:
     weight: ArrayLike
     value: ArrayLike | None = None
     question_weight: ArrayLike | None = None
+    spread: Spread | None = None
 
     def on(self, rows: Rows) -> Rows:
         """The rows of one draw."""
@@ -188,7 +189,9 @@ def _refit(problems: tuple[Problem, ...], data: tuple[Data, ...], starts, resamp
         inner, pinned, frees, fall = None, [], [], jnp.asarray(0.0)
         for problem, start, given, new in zip(problems, starts, data, resamples, strict=True):
             rows = new.on(given.rows)
-            case = dataclasses.replace(given, rows=rows, inner=inner if problem.own else None)
+            spread = given.spread if new.spread is None else new.spread
+            inner = inner if problem.own else None
+            case = dataclasses.replace(given, rows=rows, inner=inner, spread=spread)
             minimum = newton(problem, start, case, max_steps=limit, tolerance=1e-10)
             inner = problem.law(minimum.free, case)
             fall = jnp.maximum(fall, _promised(problem, minimum))

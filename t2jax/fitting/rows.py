@@ -34,6 +34,7 @@ class Rows:
       successes: solved attempts [rows, questions], for the count likelihood only.
       trials: attempts [rows, questions]; zero where a question was not asked.
       tally: the counts of each row's questions, weighed, for the likelihood.
+      of_mean: the values are mean losses at one sample, which a linked law's own loss predicts.
     """
 
     params: Floats
@@ -45,10 +46,12 @@ class Rows:
     successes: Floats | None = None
     trials: Floats | None = None
     tally: Tally | None = None
+    of_mean: bool = dataclasses.field(default=False, metadata={"static": True})
 
     def predict(self, law: Law) -> Floats:
         """The law at every row."""
-        return law(
+        told = law.base if self.of_mean else law
+        return told(
             params=self.params,
             tokens=self.tokens,
             samples=self.samples,

@@ -1,6 +1,7 @@
 """Which minimisations a law needs on a table: the one description shared by fit and bootstrap.
 
-A loss law is one stage. An accuracy law on per-question likelihoods is two, as in T2: the
+A loss law is one stage, and so is a linked law, whose loss is fitted to the mean likelihoods and
+whose spread of questions is measured beside it. An accuracy law on per-question likelihoods is two, as in T2: the
 inner loss on the mean negative log likelihood, then the law's own coefficients on pass@k
 with the inner loss held. On counts there is no mean likelihood to fit first, so both are
 fitted together and the first stage only makes starts.
@@ -20,8 +21,9 @@ from t2jax.fitting.minimise import Minimum, minimise_all
 from t2jax.fitting.objectives import Objective, StudentT, objective_by_name
 from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.rows import Rows, counts_rows, sample_grid, value_rows
+from t2jax.fitting.spread import measured_spread
 from t2jax.fitting.starts import grid_starts
-from t2jax.laws import Law
+from t2jax.laws import Law, Link, Spread
 from t2jax.observations import Observations
 
 __all__ = ["Solved", "Stage", "default_objective", "plan_stages", "run_stages"]
@@ -36,12 +38,14 @@ class Stage:
       rows: the observations, as JAX arrays.
       grid: k grid the rows summarise, None for a loss table.
       starts_only: the stage only makes starts for the next one.
+      spread: how questions lie round the mean loss, for a linked law.
     """
 
     problem: Problem
     rows: Rows
     grid: tuple[float, ...] | None
     starts_only: bool = False
+    spread: Spread | None = None
 
     def data(self, inner: Law | None) -> Data:
         """What the problem takes, given the inner loss fitted by the stage before."""
@@ -50,7 +54,8 @@ class Stage:
             # From here on the loss axis is the fitted inner loss itself.
             loss = inner(params=self.rows.params, tokens=self.rows.tokens)
             centre = dataclasses.replace(centre, loss=jnp.mean(loss))
-        return Data(rows=self.rows, centre=centre, inner=inner if self.problem.own else None)
+        inner = inner if self.problem.own else None
+        return Data(rows=self.rows, centre=centre, inner=inner, spread=self.spread)
 
 
 class Solved(NamedTuple):
@@ -71,13 +76,13 @@ class Solved(NamedTuple):
 
 def default_objective(law: Law, runs: Observations) -> str:
     """`student_t` for losses, `beta_binomial` for counts, `sse` for pass@k from likelihoods."""
-    if law.kind == "loss":
+    if law.kind == "loss" or isinstance(law, Link):
         return "student_t"
     return "beta_binomial" if runs.kind == "counts" else "sse"
 
 
 def _check_pair(law: Law, objective: Objective, runs: Observations) -> None:
-    if law.kind not in objective.kinds:
+    if (law.base if isinstance(law, Link) else law).kind not in objective.kinds:
         raise InputError(
             f"objective '{objective.name}' does not fit law '{law.name}', which describes a loss",
             remedy="use objective='student_t', 'huber' or 'sse'",
@@ -106,7 +111,10 @@ def plan_stages(
     chosen = objective_by_name(objective or default_objective(law, runs), delta=delta)
     _check_pair(law, chosen, runs)
     grid = sample_grid(runs, law, samples)
-
+    if isinstance(law, Link):
+        spread = measured_spread(runs)
+        rows = dataclasses.replace(value_rows(runs, law.base, (1.0,)), of_mean=True)
+        return (Stage(problem=Problem.of(law, chosen), rows=rows, grid=(1.0,), spread=spread),)
     if law.kind == "loss":
         rows = value_rows(runs, law, grid)
         return (Stage(problem=Problem.of(law, chosen), rows=rows, grid=grid),)

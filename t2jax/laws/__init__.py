@@ -30,9 +30,14 @@ from t2jax.laws.additive import power as power
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
 from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
+from t2jax.laws.linked import Link as Link
+from t2jax.laws.linked import Linked as Linked
+from t2jax.laws.linked import LinkedAccuracy as LinkedAccuracy
 from t2jax.laws.product import Product as Product
 from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
+from t2jax.laws.spread import Spread as Spread
+from t2jax.laws.spread import from_dict as spread_from_dict
 from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
 from t2jax.laws.t2_loss import T2Loss as T2Loss
 from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
@@ -45,6 +50,8 @@ REGISTRY: dict[str, type[Law]] = {
         Tied,
         Coupled,
         DataConstrained,
+        Linked,
+        LinkedAccuracy,
         T2Loss,
         T2LossPaper,
         Softplus,
@@ -92,6 +99,8 @@ def from_dict(description: dict[str, Any]) -> Law:
     cls = _find(values.pop("law", ""))
     if isinstance(values.get("loss"), dict):
         values["loss"] = from_dict(values["loss"])
+    if isinstance(values.get("spread"), dict):
+        values["spread"] = spread_from_dict(values["spread"])
     return cls(**values)
 
 

@@ -11,7 +11,9 @@ from t2jax._precision import double
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult
 from t2jax.fitting.refit import Refits, Resample, fitted_stages, refit
+from t2jax.fitting.spread import spreads
 from t2jax.fitting.stages import Stage
+from t2jax.laws.spread import Quantile
 from t2jax.observations import Observations
 from t2jax.uncertainty.checkpoint_spread import stray_draws
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
@@ -170,7 +172,11 @@ def _resample(
             missed = jnp.exp(-missed)
         columns.append(np.asarray(missed @ share))
     value = np.stack(columns, axis=1).transpose(2, 0, 1).reshape(len(row_weight), -1)
-    return Resample(weight=weight, value=value)
+    spread = None
+    if isinstance(stage.spread, Quantile):
+        bent = stage.spread.bend is not None
+        spread = spreads(table, row_weight, question_weight, bent=bent)
+    return Resample(weight=weight, value=value, spread=spread)
 
 
 def _diagnostics(done: Refits, what: str, clusters: int) -> dict:

@@ -1,0 +1,62 @@
+"""The quantile spread: each quantile of the questions as a power of the mean loss."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from t2jax._typing import ArrayLike, Floats
+from t2jax.laws.spread._spread import Spread, final_spread
+
+__all__ = ["EDGES", "NODES", "Quantile"]
+
+NODES = 32  # error of the mean of -log pass@k against all questions: below .3% of it
+_TAIL = 6.5  # logit of the outermost shares: 0.15% of the questions
+
+EDGES = tuple((1.0 / (1.0 + np.exp(-np.linspace(-_TAIL, _TAIL, NODES + 1)))).tolist())
+"""Shares of questions between the nodes, dense in both tails; the outermost stand for 0 and 1."""
+EDGES = (0.0, *EDGES[1:-1], 1.0)
+
+_WEIGHTS = tuple(np.diff(EDGES).tolist())
+
+
+@final_spread
+class Quantile(Spread):
+    """Questions in `NODES` groups of neighbours in difficulty, each a power of the mean loss.
+
+    `log Q_j = level_j + slope_j x + bend_j x^2`, `x = log L - centre`, scaled so that the mean
+    over questions is L. Beyond the measured range of L each curve goes on straight.
+
+    Args:
+      level: log loss of each group at the centre [nodes].
+      slope: its change per unit of log L [nodes].
+      centre: log L at the middle of the table.
+      bend: half the second derivative [nodes]; None where the curves are straight.
+      low: the least log L measured; None with `bend`.
+      high: the largest.
+
+    >>> import jax.numpy as jnp
+    >>> alike = Quantile(level=jnp.zeros(NODES), slope=jnp.ones(NODES), centre=0.0)
+    >>> round(float(alike.neg_log_pass(jnp.asarray(0.6931472), jnp.asarray(2.0))), 4)  # p = 1/2
+    0.2877
+    """
+
+    name = "quantile"
+
+    level: ArrayLike
+    slope: ArrayLike
+    centre: ArrayLike
+    bend: ArrayLike | None = None
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+
+    def nodes(self, loss: Floats) -> tuple[Floats, Floats]:
+        """Losses of the groups [..., nodes] and their shares of the questions [nodes]."""
+        weight = jnp.asarray(_WEIGHTS, loss.dtype)
+        x = (jnp.log(loss) - self.centre)[..., None]
+        log_at = jnp.asarray(self.level) + jnp.asarray(self.slope) * x
+        if self.bend is not None:
+            inside = jnp.clip(x, self.low - self.centre, self.high - self.centre)
+            log_at = log_at + jnp.asarray(self.bend) * inside * (2.0 * x - inside)
+        # Relative to the largest, so that no group overflows before it is scaled.
+        top = jnp.max(log_at, axis=-1, keepdims=True)
+        share = jnp.exp(log_at - top)
+        return share * (loss / (share @ weight))[..., None], weight
