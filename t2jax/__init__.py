@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from t2jax.uncertainty import Prior as Prior
     from t2jax.uncertainty import bootstrap as bootstrap
     from t2jax.uncertainty import posterior as posterior
+    from t2jax.uncertainty import predict as predict
     from t2jax.validation import Calibration as Calibration
     from t2jax.validation import Comparison as Comparison
     from t2jax.validation import Extrapolation as Extrapolation
@@ -97,6 +98,7 @@ _ROOMS = {
     "Sensitivity": "planning",
     "Status": "errors",
     "bootstrap": "uncertainty",
+    "predict": "uncertainty",
     "calibrate": "validation",
     "compare": "validation",
     "datasets": "",

@@ -15,7 +15,7 @@ def default_law(runs: Observations) -> str:
 
     >>> import t2jax as t2
     >>> default_law(t2.datasets.load_ladder()), default_law(t2.datasets.load_ladder(measure="loss"))
-    ('softplus', 'additive')
+    ('linked', 'additive')
     """
     return candidates(runs)[0]
 
@@ -32,4 +32,6 @@ def candidates(runs: Observations) -> tuple[str, ...]:
     if runs.kind == "loss" and (runs.samples is None or len(np.unique(runs.samples)) < 3):
         more = () if runs.unique_tokens is None else ("data_constrained",)
         return ("additive", "tied", "coupled", *more)
+    if runs.kind == "nll":
+        return ("linked", "linked(additive)", "softplus", "t2_loss")
     return ("softplus", "softplus_scaled", "softplus(coupled)", "product", "t2_loss")

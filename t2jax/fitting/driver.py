@@ -6,7 +6,6 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
-import jax
 import numpy as np
 
 from t2jax._arguments import check_whole
@@ -19,13 +18,13 @@ from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.result import Certificate, FitResult
-from t2jax.fitting.rows import sample_grid
+from t2jax.fitting.rows import sample_grid, value_rows
 from t2jax.fitting.stages import Solved, plan_stages, run_stages
 from t2jax.hull import Hull
-from t2jax.laws import Law, Link, template
+from t2jax.laws import Law, Link, Linked, on_host, template
 from t2jax.observations import Observations
 
-__all__ = ["fit", "versions"]
+__all__ = ["accuracy_of", "fit", "versions"]
 
 _AGREE = 1e-6  # starts agree when their objectives differ by less than this share of its range
 
@@ -180,19 +179,39 @@ def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
 
 
 def _criteria(
-    problem: Problem, value: float, observed: np.ndarray, predicted: np.ndarray
+    problem: Problem, value: float, fitted: np.ndarray, observed: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float]:
-    out: dict[str, float] = {}
-    if len(observed):
-        spread = np.sum((observed - observed.mean()) ** 2)
-        out["R2"] = float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300))
-        out["mean relative error"] = float(np.mean(np.abs(predicted / observed - 1.0)))
+    out = _misfit(observed, predicted)
     if problem.objective.likelihood and not problem.objective.counts:
         # The density of log loss, carried over to the loss itself so that laws compare.
-        total = value + float(np.sum(np.log(observed)))
+        total = value + float(np.sum(np.log(fitted)))
         out["AIC"] = 2.0 * (total + len(problem.cards))
-        out["BIC"] = 2.0 * total + len(problem.cards) * float(np.log(len(observed)))
+        out["BIC"] = 2.0 * total + len(problem.cards) * float(np.log(len(fitted)))
     return out
+
+
+def _misfit(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    if not len(observed):
+        return {}
+    spread = np.sum((observed - observed.mean()) ** 2)
+    return {
+        "R2": float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300)),
+        "mean relative error": float(np.mean(np.abs(predicted / observed - 1.0))),
+    }
+
+
+@double
+def accuracy_of(fit: FitResult) -> FitResult:
+    """The fit of a linked law, answering with mean pass@k: the same law, judged in that unit."""
+    assert isinstance(fit.law, Linked)
+    assert fit.observations is not None
+    law = fit.law.accuracy()
+    rows = value_rows(fit.observations, law, fit.samples)
+    observed, predicted = np.asarray(rows.value), np.asarray(rows.predict(law))
+    return dataclasses.replace(
+        fit, law=law, observed=observed, predicted=predicted,
+        criteria=fit.criteria | _misfit(observed, predicted),
+    )  # fmt: skip
 
 
 def _result(
@@ -216,8 +235,10 @@ def _result(
         bounds = (*first.at_bound, *certificate.at_bound)
         certificate = dataclasses.replace(certificate, at_bound=bounds)
     counts = problem.objective.counts
-    observed = np.zeros(0) if counts else np.asarray(data.rows.value)
-    predicted = np.zeros(0) if counts else np.asarray(data.rows.predict(fitted))
+    # A linked law is fitted to mean losses and answers for every k.
+    judged = value_rows(runs, fitted, grid) if data.rows.of_mean else data.rows
+    observed = np.zeros(0) if counts else np.asarray(judged.value)
+    predicted = np.zeros(0) if counts else np.asarray(judged.predict(fitted))
     nuisance_cards = problem.objective.nuisance
     nuisance = problem.nuisance(minimum.free)
     options = dataclasses.asdict(problem.objective)
@@ -233,17 +254,15 @@ def _result(
             entry, values, np.asarray(solved.minima.steps), pins, strict=True
         )
     )  # fmt: skip
-    fitted_samples = np.asarray(data.rows.samples)
-    if grid is not None and (counts or data.rows.of_mean):
-        fitted_samples = np.asarray(grid)
+    fitted_samples = np.asarray(judged.samples) if grid is None or not counts else grid
     return FitResult(
-        law=jax.tree.map(_plain, fitted),
+        law=on_host(fitted),
         success=success,
         message=message,
         objective=problem.objective.name,
         objective_options=options,
         objective_value=value,
-        n_obs=int(np.sum(np.asarray(runs.trials) > 0)) if counts else len(observed),
+        n_obs=int(np.sum(np.asarray(runs.trials) > 0)) if counts else len(data.rows.value),
         n_free=sum(len(p.cards) for p, _ in solved.cases),
         nuisance={card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)},
         certificate=certificate,
@@ -252,7 +271,7 @@ def _result(
         hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
         predicted=predicted,
-        criteria=_criteria(problem, value, observed, predicted),
+        criteria=_criteria(problem, value, np.asarray(data.rows.value), observed, predicted),
         description=runs.describe(),
         params_definition=runs.params_definition,
         source=runs.source,
@@ -260,11 +279,6 @@ def _result(
         versions=versions(),
         observations=runs,
     )
-
-
-def _plain(leaf: np.ndarray) -> float | np.ndarray:
-    """A number of the host, or an array of nodes."""
-    return np.asarray(leaf) if np.ndim(leaf) else float(leaf)
 
 
 def versions() -> dict[str, str]:

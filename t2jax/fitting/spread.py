@@ -1,4 +1,4 @@
-"""How questions lie round a checkpoint's mean loss, measured on a table: closed forms, no search."""
+"""How questions lie round a checkpoint's mean loss, measured in closed form."""
 
 import functools
 from typing import NamedTuple

@@ -1,9 +1,9 @@
 """Which minimisations a law needs on a table: the one description shared by fit and bootstrap.
 
 A loss law is one stage, and so is a linked law, whose loss is fitted to the mean likelihoods and
-whose spread of questions is measured beside it. An accuracy law on per-question likelihoods is two, as in T2: the
-inner loss on the mean negative log likelihood, then the law's own coefficients on pass@k
-with the inner loss held. On counts there is no mean likelihood to fit first, so both are
+whose spread of questions is measured beside it. An accuracy law on per-question likelihoods is
+two, as in T2: the inner loss on the mean negative log likelihood, then the law's own coefficients
+on pass@k with the inner loss held. On counts there is no mean likelihood to fit first, so both are
 fitted together and the first stage only makes starts.
 """
 

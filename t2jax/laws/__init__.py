@@ -7,6 +7,8 @@ line here: `@final_law` makes it known by its name wherever its module has been 
 import difflib
 from typing import Any
 
+import numpy as np
+
 from t2jax.errors import InputError
 from t2jax.laws._law import DEFINED
 from t2jax.laws._law import Centre as Centre
@@ -14,8 +16,12 @@ from t2jax.laws._law import Coefficient as Coefficient
 from t2jax.laws._law import Law as Law
 from t2jax.laws._law import Role as Role
 from t2jax.laws._law import final_law as final_law
+from t2jax.laws._law import leaves_by_name as leaves_by_name
+from t2jax.laws._law import on_host as on_host
+from t2jax.laws._law import with_leaves as with_leaves
 from t2jax.laws._on_loss import BetaSpread as BetaSpread
 from t2jax.laws._on_loss import OnLoss as OnLoss
+from t2jax.laws._on_loss import sampling_law as sampling_law
 from t2jax.laws._on_loss import spread_law as spread_law
 from t2jax.laws._predict import predict as predict
 from t2jax.laws._prior import Prior as Prior
@@ -42,6 +48,7 @@ from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
 from t2jax.laws.t2_loss import T2Loss as T2Loss
 from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
 from t2jax.laws.tied import Tied as Tied
+from t2jax.laws.warped import Warped as Warped
 
 REGISTRY: dict[str, type[Law]] = {
     law.name: law
@@ -101,7 +108,8 @@ def from_dict(description: dict[str, Any]) -> Law:
         values["loss"] = from_dict(values["loss"])
     if isinstance(values.get("spread"), dict):
         values["spread"] = spread_from_dict(values["spread"])
-    return cls(**values)
+    arrays = {name: np.asarray(x, float) for name, x in values.items() if isinstance(x, list)}
+    return cls(**values | arrays)
 
 
 def _find(name: str) -> type[Law]:

@@ -14,13 +14,18 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from t2jax._precision import floats, log_parts
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 from t2jax.laws._prior import Prior
+from t2jax.laws._pytree import as_pytree
 
-__all__ = ["DEFINED", "Centre", "Coefficient", "Law", "Role", "final_law", "log_of"]
+__all__ = [
+    "DEFINED", "Centre", "Coefficient", "Law", "Role", "final_law", "leaves_by_name", "log_of",
+    "on_host", "with_leaves",
+]  # fmt: skip
 
 DEFINED: "dict[str, type[Law]]" = {}
 """Every law that `final_law` has made in this process, a user's own among them, by name."""
@@ -307,24 +312,26 @@ def final_law(cls):
             f"are both called '{cls.name}'",
             remedy="give yours another name",
         )
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    names = tuple(field.name for field in dataclasses.fields(cls))
-    keys = tuple(jax.tree_util.GetAttrKey(name) for name in names)
-
-    def leaves(law):
-        return tuple(getattr(law, name) for name in names), None
-
-    def leaves_with_keys(law):
-        return tuple(zip(keys, leaves(law)[0], strict=True)), None
-
-    def build(_, values):
-        return cls(**dict(zip(names, values, strict=True)))
-
-    # Not `register_dataclass`: structures of two dataclasses with as many fields compare equal
-    # there (jaxlib 0.10.2), and a program compiled for one law would serve another.
-    jax.tree_util.register_pytree_with_keys(cls, leaves_with_keys, build, leaves)
+    cls = as_pytree(cls)
     DEFINED[cls.name] = cls
     return cls
+
+
+def leaves_by_name(law: Law) -> dict[str, Any]:
+    """Every leaf by its path, those of the loss inside first: numbers, and arrays of nodes."""
+    found = jax.tree_util.tree_leaves_with_path(law)
+    return {jax.tree_util.keystr(path)[1:]: leaf for path, leaf in found}
+
+
+def with_leaves(law: Law, values: Mapping[str, Any]) -> Law:
+    """The law with some leaves, by path, changed."""
+    known = leaves_by_name(law) | dict(values)
+    return jax.tree.unflatten(jax.tree.structure(law), known.values())
+
+
+def on_host(law: Any) -> Any:
+    """A law whose leaves are numbers of the host, and arrays of nodes."""
+    return jax.tree.map(lambda x: np.asarray(x, float) if np.ndim(x) else float(x), law)
 
 
 def log_of(amplitude: ArrayLike) -> Floats:

@@ -1,7 +1,7 @@
 """What laws of samples share: a loss in N and D inside, and a way from that loss to k samples."""
 
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 
@@ -11,7 +11,7 @@ from t2jax.errors import InputError, Refusal
 from t2jax.laws._law import Coefficient, Law
 from t2jax.laws.additive import Additive
 
-__all__ = ["BetaSpread", "OnLoss", "bounded_exp", "spread_law"]
+__all__ = ["BetaSpread", "OnLoss", "bounded_exp", "sampling_law", "spread_law"]
 
 
 class OnLoss(Law):
@@ -21,11 +21,17 @@ class OnLoss(Law):
     """
 
     uses_samples = True
+    usual: ClassVar[type[Law] | None] = None
+    questions_vary: ClassVar[bool] = False
     loss: Law
 
     def of_loss(self, loss: Floats, samples: Floats) -> Floats:
         """The value after k samples at a mean loss, nats."""
         raise TypeError(f"{type(self).__name__} does not say what samples make of a loss")
+
+    def tries_of_loss(self, loss: Floats, samples: Floats) -> Floats:
+        """Mean samples drawn when sampling stops at the first success or after k."""
+        raise TypeError(f"{type(self).__name__} does not say how questions spread")
 
     def formula(self, params, tokens, samples, unique_tokens):
         """`of_loss(L(N, D), k)`."""
@@ -39,7 +45,7 @@ class OnLoss(Law):
     @classmethod
     def template(cls, *, loss: type[Law] | Law | None = None) -> Self:
         """A law of this form, on the additive law unless another is given."""
-        inner = Additive if loss is None else loss
+        inner = (cls.usual or Additive) if loss is None else loss
         if inner.uses_samples or inner.kind != "loss":
             raise InputError(
                 f"'{inner.name}' cannot be the inner loss of '{cls.name}'",
@@ -66,6 +72,7 @@ class BetaSpread(OnLoss):
     """A law of pass@k whose success probabilities are Beta(a, b) over questions."""
 
     kind = "accuracy"
+    questions_vary = True
 
     def beta_of(self, loss: Floats) -> tuple[Floats, Floats]:
         """The Beta parameters (a, b) at a mean loss."""
@@ -80,6 +87,10 @@ class BetaSpread(OnLoss):
     def of_loss(self, loss, samples):
         """`1 - B(a, b + k)/B(a, b)`."""
         return beta.pass_at_k(*self.beta_of(loss), samples)
+
+    def tries_of_loss(self, loss, samples):
+        """`E[min(T, k)]` under the Beta law."""
+        return beta.expected_tries(*self.beta_of(loss), samples)
 
     def neg_log_pass(
         self,
@@ -108,9 +119,16 @@ def spread_law(law: Law, purpose: str) -> BetaSpread:
         raise Refusal(
             f"law '{law.name}' does not say how success varies over questions, and so cannot "
             f"{purpose}",
-            remedy="use law='beta_monotone' or 't2_accuracy'",
+            remedy="use law='linked', 'beta_monotone' or 't2_accuracy'",
         )
     return law
+
+
+def sampling_law(law: Law, purpose: str) -> OnLoss:
+    """The law, if it says when sampling stops; raises as `spread_law`."""
+    if isinstance(law, OnLoss) and law.questions_vary:
+        return law
+    return spread_law(law, purpose)
 
 
 def bounded_exp(exponent: ArrayLike, share: float = 0.45) -> Floats:

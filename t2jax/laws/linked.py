@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any, Self
 
-from t2jax._typing import Floats
 from t2jax.laws._law import Law, final_law
 from t2jax.laws._on_loss import OnLoss
+from t2jax.laws.coupled import Coupled
 from t2jax.laws.spread import Spread
 
 __all__ = ["Link", "Linked", "LinkedAccuracy"]
@@ -15,6 +15,8 @@ class Link(OnLoss):
     """A loss law and a spread; its coefficients are those of the loss law."""
 
     own_cards = ()
+    questions_vary = True
+    usual = Coupled
     loss: Law
     spread: Spread | None = None
 
@@ -42,9 +44,9 @@ class Link(OnLoss):
         spread = None if self.spread is None else self.spread.to_dict()
         return {"law": self.name, "loss": self.loss.to_dict(), "spread": spread}
 
-    def tries(self, *, samples: Floats, **point: Any) -> Floats:
-        """Mean samples drawn when sampling stops at the first success or after k."""
-        return self.questions.tries(self.loss(**point), samples)
+    def tries_of_loss(self, loss, samples):
+        """`E[min(T, k)]` over the questions."""
+        return self.questions.tries(loss, samples)
 
 
 @final_law
@@ -57,7 +59,7 @@ class Linked(Link):
     what is left to fit is a law of N and D alone.
 
     Args:
-      loss: a law of N and D for the mean loss; the additive law unless another is given.
+      loss: a law of N and D for the mean loss; the coupled law unless another is given.
       spread: how questions lie round it.
 
     >>> import jax.numpy as jnp

@@ -12,9 +12,10 @@ from t2jax._arguments import check_whole
 from t2jax.errors import Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.default import default_law
+from t2jax.fitting.driver import accuracy_of
 from t2jax.fitting.rows import sample_grid
 from t2jax.hull import Hull
-from t2jax.laws import Law
+from t2jax.laws import Law, Linked
 from t2jax.observations import Observations, read
 from t2jax.planner import budgets
 from t2jax.planner.result import Announce, Plan, middling, silent
@@ -37,7 +38,7 @@ def plan(
     n_draws: int = 1000,
     unit: str | None = None,
     seed: int = 0,
-    companion: str | None = "beta_monotone",
+    companion: str | None = "linked_accuracy",
     extrapolate: bool = False,
     uncertified: bool = True,
     progress: bool = True,
@@ -56,7 +57,7 @@ def plan(
       unit: what is resampled: "run", "trunk" or "row"; by default what the table names.
       seed: of the resampling.
       companion: the accuracy law that tells pass@k beside a loss law of question likelihoods;
-        None leaves it out.
+        None leaves it out. The default law tells it itself.
       extrapolate: answer budgets outside the table too.
       uncertified: go on with a fit whose minimum is not certified, and say so in the warnings.
       progress: whether to draw progress bars on a terminal.
@@ -91,8 +92,13 @@ def plan(
     found, draws = steps.resampled(table, law or default_law(table), objective)
     judge = None
     if companion and table.kind == "nll" and found.law.kind == "loss" and found.law.uses_samples:
-        few = dataclasses.replace(steps, n_draws=min(n_draws, _COMPANION_DRAWS), uncertified=True)
-        judge = few.resampled(table, companion, None)
+        if isinstance(found.law, Linked):
+            judge = accuracy_of(found), draws.accuracy()
+        else:
+            few = dataclasses.replace(
+                steps, n_draws=min(n_draws, _COMPANION_DRAWS), uncertified=True
+            )
+            judge = few.resampled(table, companion, None)
     made = Plan.of(found, draws, budget, companion=judge, unit=unit, extrapolate=extrapolate,
                    progress=progress, announce=announce)  # fmt: skip
     return dataclasses.replace(made, notes=notes)

@@ -11,7 +11,7 @@ import numpy as np
 from t2jax._precision import double
 from t2jax.cost import Cost
 from t2jax.errors import InputError, Refusal, Status
-from t2jax.laws import Law, T2Loss, spread_law
+from t2jax.laws import Law, T2Loss, sampling_law
 from t2jax.planning.budget import Budget
 from t2jax.planning.frontier import Frontier
 from t2jax.planning.result import Optimum, hull_flags
@@ -179,7 +179,7 @@ def checked(model: Model, budget: Budget) -> Ensemble:
         raise Refusal(f"{budget.goal} is not what law '{law.name}' predicts",
                       remedy=f"give {other}, or fit another law")  # fmt: skip
     if budget.cost.stop_at_success:
-        spread_law(law, "tell when sampling stops, as stop_at_success asks")
+        sampling_law(law, "tell when sampling stops, as stop_at_success asks")
     return ensemble
 
 

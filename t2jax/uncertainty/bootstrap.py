@@ -16,6 +16,7 @@ from t2jax.fitting.stages import Stage
 from t2jax.laws.spread import Quantile
 from t2jax.observations import Observations
 from t2jax.uncertainty.checkpoint_spread import stray_draws
+from t2jax.uncertainty.discrepancy import Surfaces, applies
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.resampling import (
     check_scheme,
@@ -39,6 +40,7 @@ def bootstrap(
     seed: int = 0,
     runs: Observations | None = None,
     resample_questions: bool = True,
+    discrepancy: bool = True,
     progress: bool = True,
 ) -> Ensemble:
     """Bootstrap a fit by whole runs, crossed with questions.
@@ -61,6 +63,8 @@ def bootstrap(
       seed: of the resampling.
       runs: the table, where the fit was read from a file.
       resample_questions: whether questions are resampled too.
+      discrepancy: whether intervals carry the misfit of the law: each draw of a law of losses at
+        one sample, or of a linked law, is that law times a smooth surface (`Warped`).
       progress: whether to draw a progress bar on a terminal.
 
     Returns:
@@ -108,14 +112,22 @@ def bootstrap(
         fitted = clusters[_rows_seen(stages[-1], table)]
         value = signed_values(rng, fit, stages[-1], fitted, n_draws)
         resamples[-1] = dataclasses.replace(resamples[-1], value=value)
+    surfaces = None
+    if discrepancy and applies(fit):
+        surfaces = Surfaces(fit, table, n_draws, seed)
+        resamples[-1] = _beside(resamples[-1], stages[-1], surfaces.before())
     done = refit(fit, stages, resamples, n_draws, title="bootstrap", progress=progress)
     what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
     strays = {}
     if stages[-1].problem.objective.counts:
         strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, n_draws, rng)
+    law, point = done.law, fit.law
+    if surfaces is not None:
+        law, point = surfaces.on_draws(law), surfaces.on_point(point)
+        strays |= surfaces.noise()
     return Ensemble(
-        law=done.law,
-        point=fit.law,
+        law=law,
+        point=point,
         kind="bootstrap",
         unit=unit,
         seed=seed,
@@ -124,12 +136,19 @@ def bootstrap(
             "scheme": scheme,
             **_diagnostics(done, what, n_clusters),
             "noise": residual_noise(fit, table),
+            **({} if surfaces is None else {"misfit": surfaces.misfit._asdict()}),
         },
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,
         nuisance=strays,
     )
+
+
+def _beside(resample: Resample, stage: Stage, surface: np.ndarray) -> Resample:
+    """The same resample of losses that a surface of misfit was taken off."""
+    value = stage.rows.value if resample.value is None else resample.value
+    return dataclasses.replace(resample, value=np.asarray(value) * np.exp(-surface))
 
 
 def _told(scheme: str, units: str, level: np.ndarray | None) -> str:

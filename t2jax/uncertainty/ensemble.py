@@ -16,7 +16,7 @@ from t2jax._arguments import check_level
 from t2jax.errors import InputError, Status
 from t2jax.fitting import FitResult
 from t2jax.hull import Hull
-from t2jax.laws import Law, predict
+from t2jax.laws import Law, Linked, leaves_by_name, predict, with_leaves
 from t2jax.observations import Observations
 
 __all__ = ["Ensemble", "Model", "as_ensemble", "central_interval", "fitted_table"]
@@ -24,7 +24,7 @@ __all__ = ["Ensemble", "Model", "as_ensemble", "central_interval", "fitted_table
 _PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified")
 _OF_THE_FIT = ("hull", "source", "data_hash", "uncertified")
 _PER_DRAW = ("log_density", "diverging")
-_NUISANCE, _STATISTIC = "nuisance.", "statistic."
+_NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 
 
@@ -80,6 +80,18 @@ class Ensemble:
         kept = {name: getattr(self, name) for name in _OF_THE_FIT}
         return dataclasses.replace(as_ensemble(self.point), **kept)
 
+    def accuracy(self) -> "Ensemble":
+        """The same draws of a linked law, answering with mean pass@k.
+
+        Raises:
+          InputError: another law, which has one unit only.
+        """
+        if not isinstance(self.law, Linked) or not isinstance(self.point, Linked):
+            raise InputError(
+                f"law '{self.point.name}' answers in one unit", remedy="fit law='linked'"
+            )
+        return dataclasses.replace(self, law=self.law.accuracy(), point=self.point.accuracy())
+
     def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
         """Central interval of a coefficient.
 
@@ -131,6 +143,11 @@ class Ensemble:
         }
         with open(path, "wb") as file:
             arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
+            known = self.law.coefficients().values()
+            more = {
+                n: x for n, x in leaves_by_name(self.law).items() if not any(x is k for k in known)
+            }
+            arrays |= {_LEAF + name: np.asarray(x) for name, x in more.items()}
             arrays |= {_NUISANCE + name: np.asarray(v) for name, v in self.nuisance.items()}
             for name in _PER_DRAW:
                 if getattr(self, name) is not None:
@@ -153,11 +170,13 @@ class Ensemble:
                 draws = {name: file[name] for name in point.coefficients()}
                 meta["nuisance"] = _under(file, _NUISANCE)
                 meta |= _under(file, _STATISTIC)
+                more = _under(file, _LEAF)
             meta.pop("format")
+            law = with_leaves(point.replace(**draws), more)
             hull = meta.pop("hull")
             if hull is not None:
                 hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
-            return cls(law=point.replace(**draws), point=point, hull=hull, **meta)
+            return cls(law=law, point=point, hull=hull, **meta)
         except (*_UNREADABLE, zipfile.BadZipFile) as error:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
@@ -253,7 +272,7 @@ def as_ensemble(model: Model) -> Ensemble:
                 remedy="give the ensemble that they are from, or "
                 "t2jax.Ensemble(law=..., point=..., kind=...)",
             )
-        empty = jax.tree.map(lambda _: np.zeros(0), model)
+        empty = jax.tree.map(lambda leaf: np.zeros((0, *np.shape(leaf))), model)
         return Ensemble(law=empty, point=model, kind="point")
     raise InputError(
         f"a law, a fit or an ensemble is needed and {type(model).__name__} was given",

@@ -23,7 +23,7 @@ from t2jax.errors import InputError
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.rows import sample_grid
-from t2jax.laws import Law, template
+from t2jax.laws import Law, on_host, template
 from t2jax.observations import Observations
 from t2jax.planning import Budget
 from t2jax.planning.solvers.root import falling_root
@@ -108,7 +108,7 @@ def calibrate(
     if not isinstance(law, Law):
         # The noise is that of least squares, and so must be the truth.
         rest = settled_at(setup)
-        truth = jax.tree.map(float, setup.problem.law(rest.free, setup.case.data))
+        truth = on_host(setup.problem.law(rest.free, setup.case.data))
     best, box, plan = budget_plan(truth, budget)
     setup = Setup.of(truth, runs, box=box, plan=plan, **how)
     asked = quantities_of(truth, best)

@@ -20,6 +20,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
 from t2jax.fitting.problem import Problem
+from t2jax.laws import on_host
 from t2jax.observations import Observations
 from t2jax.planning import Budget
 from t2jax.uncertainty.ensemble import fitted_table
@@ -231,7 +232,7 @@ def profile(
             remedy="pooled needs units of one checkpoint with the same k; use robust",
         )
     base = settled_at(begun)
-    law = jax.tree.map(float, begun.problem.law(base.free, begun.case.data))
+    law = on_host(begun.problem.law(base.free, begun.case.data))
     best, box, plan = budget_plan(law, budget)
     setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)

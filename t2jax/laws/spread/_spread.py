@@ -7,12 +7,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from t2jax._typing import Floats
 from t2jax.errors import InputError
+from t2jax.laws._pytree import as_pytree
 from t2jax.passk import neg_log_pass_at_k
 
 __all__ = ["SPREADS", "Spread", "final_spread", "from_dict"]
@@ -78,9 +78,7 @@ class Spread:
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def final_spread(cls):
     """Make a class a spread: a frozen keyword-only dataclass, a pytree, and known by its name."""
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
-    jax.tree_util.register_dataclass(cls, data_fields=names, meta_fields=[])
+    cls = as_pytree(cls)
     SPREADS[cls.name] = cls
     return cls
 

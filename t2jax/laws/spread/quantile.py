@@ -51,10 +51,11 @@ class Quantile(Spread):
     def nodes(self, loss: Floats) -> tuple[Floats, Floats]:
         """Losses of the groups [..., nodes] and their shares of the questions [nodes]."""
         weight = jnp.asarray(_WEIGHTS, loss.dtype)
-        x = (jnp.log(loss) - self.centre)[..., None]
+        log = jnp.log(loss)
+        x = (log - self.centre)[..., None]
         log_at = jnp.asarray(self.level) + jnp.asarray(self.slope) * x
         if self.bend is not None:
-            inside = jnp.clip(x, self.low - self.centre, self.high - self.centre)
+            inside = (jnp.clip(log, self.low, self.high) - self.centre)[..., None]
             log_at = log_at + jnp.asarray(self.bend) * inside * (2.0 * x - inside)
         # Relative to the largest, so that no group overflows before it is scaled.
         top = jnp.max(log_at, axis=-1, keepdims=True)

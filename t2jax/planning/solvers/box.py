@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._typing import Floats, Scalar
-from t2jax.beta import expected_tries
 from t2jax.cost import INFERENCE_FLOPS, TRAIN_FLOPS, Cost
-from t2jax.laws import Law, spread_law
+from t2jax.laws import Law, sampling_law
 from t2jax.planning.solvers.repeated_data import seen
 
 __all__ = ["ALL_TRAINING", "Box"]
@@ -129,8 +128,8 @@ class Box:
 
     def expected_samples(self, law: Law, n, d, x):
         """`E[min(T, k)]`: samples drawn on average when the first success ends the sampling."""
-        a, b = spread_law(law, "tell when sampling stops").spread(**seen(law, self.repeating, n, d))
-        return expected_tries(a, b, jnp.exp(x))
+        told = sampling_law(law, "tell when sampling stops")
+        return told.tries_of_loss(told.base(**seen(law, self.repeating, n, d)), jnp.exp(x))
 
     def limit(self, law: Law, n, d, drawn):
         """Log of k at which `e^drawn` samples are drawn on average; it may be very large."""

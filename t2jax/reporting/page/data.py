@@ -9,7 +9,7 @@ import numpy as np
 
 from t2jax import cost
 from t2jax.errors import InputError, Status
-from t2jax.laws import Law
+from t2jax.laws import Law, leaves_by_name
 from t2jax.planner import Plan
 from t2jax.planning import Budget, Optimum
 from t2jax.reporting.page.javascript import program
@@ -80,7 +80,6 @@ def encode(values: np.ndarray) -> str:
 def _law(draws: Ensemble, label: str) -> dict[str, Any]:
     point = draws.point
     chosen = _chosen(draws.n_draws)
-    columns = draws.law.coefficients()
     return {
         "program": _form(point),
         "single": _form(point.base),
@@ -88,9 +87,15 @@ def _law(draws: Ensemble, label: str) -> dict[str, Any]:
         "usesSamples": point.uses_samples,
         "summed": "for(" in program(point),
         "label": label,
-        "point": {name: float(value) for name, value in point.coefficients().items()},
-        "columns": {name: encode(np.asarray(column)[chosen]) for name, column in columns.items()},
+        "point": {name: leaf.tolist() for name, leaf in _leaves(point).items()},
+        "columns": {
+            name: encode(leaf[chosen].ravel()) for name, leaf in _leaves(draws.law).items()
+        },
     }
+
+
+def _leaves(law: Law) -> dict[str, np.ndarray]:
+    return {name: np.asarray(leaf, float) for name, leaf in leaves_by_name(law).items()}
 
 
 def _form(law: Law) -> str:

@@ -78,18 +78,24 @@ class Expressions:
     shown: Node
 
 
+def _node_shape(leaf: Any) -> tuple[int, ...]:
+    """Nodes of a leaf, whatever its draws: a law's own shape, () or (nodes,)."""
+    return tuple(np.shape(leaf)[-1:])
+
+
 def expressions(law: Law) -> Expressions:
     """The expressions of a law of this form, whatever its coefficients.
 
     Raises:
       InputError: the law uses an operation that has no counterpart in JavaScript.
     """
-    return _expressions(jax.tree.structure(law))
+    shapes = tuple(_node_shape(leaf) for leaf in jax.tree.leaves(law))
+    return _expressions(jax.tree.structure(law), shapes)
 
 
 @functools.cache
 @double
-def _expressions(form: Any) -> Expressions:
+def _expressions(form: Any, shapes: tuple[tuple[int, ...], ...]) -> Expressions:
     kind = jax.tree.unflatten(form, [math.nan] * form.num_leaves).kind
 
     def value(coefficients, n, d, x):
@@ -97,7 +103,8 @@ def _expressions(form: Any) -> Expressions:
         return law(params=jnp.exp(n), tokens=jnp.exp(d), samples=jnp.exp(x))
 
     number = jax.ShapeDtypeStruct((), float)
-    like = ([number] * form.num_leaves, number, number, number)
+    leaves = [jax.ShapeDtypeStruct(shape, float) for shape in shapes]
+    like = (leaves, number, number, number)
     traced = jax.make_jaxpr(value)(*like)
     inside, tail, rises = _peeled(traced.jaxpr)
     sign = 1.0 if rises == (kind == "loss") else -1.0
@@ -109,7 +116,7 @@ def _expressions(form: Any) -> Expressions:
         return sign * inner(*coefficients, n, d, x)[0].astype(float)
 
     graph = _Graph()
-    inputs = [graph.input(f"c{i}") for i in range(form.num_leaves)]
+    inputs = [graph.input(f"c{i}", *shape) for i, shape in enumerate(shapes)]
     inputs += [graph.input(name) for name in "ndx"]
     (found,) = graph.run(jax.make_jaxpr(goal)(*like), inputs)
     slopes = graph.run(jax.make_jaxpr(jax.grad(goal, argnums=(1, 2, 3)))(*like), inputs)
@@ -165,8 +172,8 @@ class _Graph:
 
     # Making nodes -----------------------------------------------------------------------------
 
-    def input(self, name: str) -> Node:
-        return self._once(Node("input", data=name))
+    def input(self, name: str, lanes: int = 1) -> Node:
+        return self._once(Node("input", lanes=lanes, data=name))
 
     def constant(self, value: Any) -> Node:
         """A number, or flat numbers; equal numbers are one."""

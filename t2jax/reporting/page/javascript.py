@@ -110,10 +110,22 @@ class _Shared:
                 needed |= dict.fromkeys(node.args)
         fixed = [node for node in needed if node not in moving and node.op != "constant"]
         body = _Body(self)
-        body.names |= {node: f"C[{at}][i]" for at, node in enumerate(coefficients)}
-        body.write(fixed)
+        arrays = {}
+        for at, node in enumerate(coefficients):
+            body.names[node] = f"C[{at}][i]"
+            if node.lanes > 1:
+                arrays[node] = body.names[node] = f"a{at}"
+        body.lines += [
+            f"a{at}=C[{at}].subarray(i*{node.lanes},i*{node.lanes}+{node.lanes});"
+            for at, node in enumerate(coefficients)
+            if node.lanes > 1
+        ]
+        self.names |= arrays
+        body.write([node for node in fixed if node not in arrays])
         self._load = body.lines
         for at, node in enumerate(fixed):
+            if node in arrays:
+                continue
             self.names[node] = f"p{at}"
             self._load.append(f"p{at}={body.text(node)};")
 

@@ -35,7 +35,7 @@ const Search = (() => {
   /**
    * A law at its draws.
    * @param {function} program what t2jax.reporting.page.program wrote
-   * @param {Float64Array[]} columns the coefficients, one entry a draw
+   * @param {Float64Array[]} columns the coefficients, one entry a draw or one a node of each draw
    * @param {object} form accuracy, whether more is better; usesSamples, whether it knows of k; what
    *   else is to be known of it
    * @returns goal, slopes and value at (i, n, d, x); the form; size, the number of draws

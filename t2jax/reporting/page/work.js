@@ -22,7 +22,7 @@ const Work = (() => {
   /** The laws of the page: {main, judges}, each bound at its point and at its draws. */
   function laws(data) {
     const bind = ({ program, single, accuracy, usesSamples, summed, point, columns, label }) => {
-      const one = Object.values(point).map((value) => Float64Array.of(value));
+      const one = Object.values(point).map((value) => Float64Array.from([value].flat()));
       const many = Object.values(columns).map(decode);
       const form = { accuracy, usesSamples, summed };
       return {

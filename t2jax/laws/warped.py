@@ -1,0 +1,76 @@
+"""A loss law times a smooth surface: what a table asks for beyond the law's own form."""
+
+import dataclasses
+from typing import Any, Self
+
+import jax.numpy as jnp
+
+from t2jax._typing import ArrayLike
+from t2jax.laws._law import Law, final_law
+
+__all__ = ["Warped"]
+
+
+@final_law
+class Warped(Law):
+    """A loss law times a smooth surface in log N and log D.
+
+    `L(N, D) exp(g)`, `g = sum_m c_m cos(w_m z) + s_m sin(w_m z)`, `z = (log N, log D)`
+
+    With frequencies drawn from a Gaussian the sum is a draw of a Gaussian process with a
+    squared-exponential covariance. The coefficients are those of the law inside.
+
+    Args:
+      loss: the law inside.
+      frequency: of the waves, per nat [..., waves, 2].
+      cosine: amplitudes of the cosines [..., waves].
+      sine: amplitudes of the sines [..., waves].
+
+    Source: misfit as a process, Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294; waves,
+    Rahimi and Recht 2007.
+
+    >>> import numpy as np
+    >>> from t2jax.laws import Additive
+    >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    >>> law = Warped(loss=inner, frequency=np.zeros((1, 2)), cosine=np.full(1, 0.01),
+    ...              sine=np.zeros(1))
+    >>> round(float(law(params=70e9, tokens=1.4e12) / inner(params=70e9, tokens=1.4e12)), 4)
+    1.0101
+    """
+
+    name = "warped"
+    own_cards = ()
+
+    loss: Law
+    frequency: ArrayLike
+    cosine: ArrayLike
+    sine: ArrayLike
+
+    def formula(self, params, tokens, samples, unique_tokens):
+        """The law inside times `exp(g)`."""
+        frequency = jnp.asarray(self.frequency)
+        phase = frequency[..., 0] * jnp.log(params)[..., None]
+        phase = phase + frequency[..., 1] * jnp.log(tokens)[..., None]
+        waves = self.cosine * jnp.cos(phase) + self.sine * jnp.sin(phase)
+        surface = jnp.exp(jnp.sum(waves, axis=-1))
+        return self.loss.formula(params, tokens, samples, unique_tokens) * surface
+
+    def cards(self):
+        """Cards of the law inside."""
+        return self.loss.cards()
+
+    def coefficients(self) -> dict[str, Any]:
+        """Coefficients of the law inside by name."""
+        return self.loss.coefficients()
+
+    def replace(self, **values: Any) -> Self:
+        """The same surface on other coefficients."""
+        return dataclasses.replace(self, loss=self.loss.replace(**values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description; `laws.from_dict` reads it back exactly."""
+        arrays = {name: jnp.asarray(getattr(self, name)).tolist() for name in _ARRAYS}
+        return {"law": self.name, "loss": self.loss.to_dict()} | arrays
+
+
+_ARRAYS = ("frequency", "cosine", "sine")

@@ -1,0 +1,260 @@
+"""Misfit inside the interval: each draw of a law times a smooth surface that the table allows.
+
+`log L = log law(N, D) + g(log N, log D) + run + checkpoint`: g is a Gaussian process, run and
+checkpoint are normal noise. Far from the table g returns to its prior, and intervals widen.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize
+from scipy.special import ndtri
+
+from t2jax._precision import to_numpy
+from t2jax._typing import Floats, Scalar
+from t2jax.fitting import FitResult
+from t2jax.fitting.refit import fitted_stages
+from t2jax.laws import Law, Link, Warped
+from t2jax.observations import Observations
+
+__all__ = ["Misfit", "Surfaces", "applies"]
+
+_WAVES = 24  # each a cosine and a sine: the covariance of a surface to a few percent of its own
+_WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
+_MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
+_CHUNK = 100  # draws per compiled call
+_PRIORS = {  # median and standard deviation of the log
+    "run": (0.02, 1.0),
+    "checkpoint": (0.02, 1.0),
+    "amplitude": (0.05, 1.0),
+    "length_params": (2.0, 0.5),
+    "length_tokens": (2.0, 0.5),
+}
+
+
+class Misfit(NamedTuple):
+    """Standard deviations of log loss round a law, and how far its misfit reaches.
+
+    Attributes:
+      run: shared by the checkpoints of a run.
+      checkpoint: of each checkpoint.
+      amplitude: of the surface.
+      length_params: nats of N within which the surface is alike.
+      length_tokens: the same of D.
+    """
+
+    run: float
+    checkpoint: float
+    amplitude: float
+    length_params: float
+    length_tokens: float
+
+
+class _Rows(NamedTuple):
+    """Checkpoints as the process sees them.
+
+    Attributes:
+      place: log N and log D [rows, 2].
+      run: code of the run of each [rows].
+      log_loss: measured [rows].
+      slopes: of the log law in its free coordinates [rows, coordinates].
+      left: log loss that the fitted law leaves [rows].
+    """
+
+    place: np.ndarray
+    run: np.ndarray
+    log_loss: np.ndarray
+    slopes: np.ndarray
+    left: np.ndarray
+
+
+def applies(fit: FitResult) -> bool:
+    """Whether a fit is one of losses at one sample, whose misfit is a surface in N and D."""
+    single = isinstance(fit.law, Link) or (fit.law.kind == "loss" and not fit.law.uses_samples)
+    return single and fit.observations is not None
+
+
+def _rows(fit: FitResult, runs: Observations) -> _Rows:
+    stage = fitted_stages(fit, runs)[-1]
+    data = stage.data(None)
+    law = jax.tree.map(jnp.asarray, fit.law)
+    nuisance = stage.problem.objective.start_nuisance(stage.rows.predict(law), stage.rows)
+    free = stage.problem.free(law, data, nuisance)
+    count = len(fit.law.cards())
+
+    def log_law(head):
+        whole = jnp.concatenate([head, free[count:]])
+        return jnp.log(stage.rows.predict(stage.problem.law(whole, data)))
+
+    told, slopes = log_law(free[:count]), jax.jacfwd(log_law)(free[:count])
+    log_loss = jnp.log(stage.rows.value)
+    place = jnp.log(jnp.stack([stage.rows.params, stage.rows.tokens], axis=1))
+    unit = runs.cluster("run" if runs.trunk is None else "trunk")
+    if len(unit) != len(log_loss):  # a law of one sample on a table with several
+        unit = unit[np.asarray(runs.samples) == 1.0]
+    arrays = to_numpy((place, log_loss, slopes, log_loss - told))
+    return _Rows(arrays[0], np.unique(unit, return_inverse=True)[1], *arrays[1:])
+
+
+@jax.jit
+def _cost(logs: Floats, rows: _Rows) -> Scalar:
+    """Minus the log of marginal likelihood and prior."""
+    run, checkpoint, amplitude, *lengths = jnp.exp(logs)
+    apart = (rows.place[:, None] - rows.place[None]) / jnp.stack(lengths)
+    surface = amplitude**2 * jnp.exp(-0.5 * jnp.sum(apart**2, axis=-1))
+    same = rows.run[:, None] == rows.run[None]
+    noise = (checkpoint**2 + 1e-10) * jnp.eye(len(rows.left)) + run**2 * same
+    covariance = _WIDE**2 * rows.slopes @ rows.slopes.T + noise + surface
+    root = jnp.linalg.cholesky(covariance)
+    white = jax.scipy.linalg.solve_triangular(root, rows.left, lower=True)
+    centre, spread = (jnp.asarray(column) for column in zip(*_PRIORS.values(), strict=True))
+    prior = jnp.sum(((logs - jnp.log(centre)) / spread) ** 2)
+    return 0.5 * white @ white + jnp.sum(jnp.log(jnp.diagonal(root))) + 0.5 * prior
+
+
+def _searched(rows: _Rows) -> Misfit:
+    """The most likely standard deviations and lengths."""
+    slope = jax.jit(jax.value_and_grad(_cost))
+
+    def cost(logs):
+        value, grad = slope(jnp.asarray(logs), rows)
+        sound = np.isfinite(value)
+        return (float(value), np.asarray(grad)) if sound else (1e10, np.zeros(len(logs)))
+
+    start = np.log([centre for centre, _ in _PRIORS.values()])
+    bounds = [(x - 6.0, x + 6.0) for x in start]
+    found = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return Misfit(*np.exp(found.x).tolist())
+
+
+class Surfaces:
+    """Surfaces of misfit for the draws of one fit: drawn before the law is fitted again, and after.
+
+    A draw fits the law to the table less a surface of the prior, with other runs and questions.
+    What the law then leaves over moves that surface to one of the posterior, so that law and
+    surface together agree with the table where it is, and stray as far as it allows elsewhere.
+
+    Args:
+      fit: of losses at one sample, or of a linked law.
+      runs: its table.
+      n_draws: how many.
+      seed: of the draws.
+
+    Source: Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294; draws by Matheron's rule,
+    Wilson et al. 2020, arXiv:2002.09309.
+    """
+
+    def __init__(self, fit: FitResult, runs: Observations, n_draws: int, seed: int):
+        self.rows = _rows(fit, runs)
+        self.unique = runs.unique_tokens
+        self.misfit = _searched(_thinned(self.rows))
+        self._rng = np.random.default_rng([seed, 3])
+        self._scale = 1.0 / np.array([self.misfit.length_params, self.misfit.length_tokens])
+        self._unit = self.misfit.amplitude / np.sqrt(_WAVES)
+        self._frequency = self._rng.normal(size=(n_draws, _WAVES, 2)) * self._scale
+        self._prior = self._rng.normal(size=(n_draws, 2 * _WAVES))
+
+    def before(self) -> np.ndarray:
+        """Log of the prior's surface at every row of every draw [draws, rows]."""
+        out = np.empty((len(self._prior), len(self.rows.left)))
+        for i, (frequency, weight) in enumerate(zip(self._frequency, self._prior, strict=True)):
+            phase = self.rows.place @ frequency.T
+            out[i] = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) @ weight
+        return self._unit * out
+
+    def on_draws(self, law: Law) -> Law:
+        """Refitted laws, each times its surface."""
+        count = len(self._prior)
+        left = self.rows.log_loss - _log_losses(law, self.rows, self.unique)
+        runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self.misfit.run
+        noise = self._rng.normal(size=left.shape) * self.misfit.checkpoint
+        noise += runs[:, self.rows.run]
+        weight = self._moved(self._frequency, self._prior, noise, left)
+        return _on(law, self._frequency, weight)
+
+    def on_point(self, law: Law) -> Law:
+        """The fitted law times the mean surface."""
+        frequency = _even_frequencies() * self._scale
+        none = np.zeros((1, 2 * _WAVES))
+        weight = self._moved(frequency, none, np.zeros((1, len(self.rows.left))),
+                             self.rows.left[None])  # fmt: skip
+        return _on(law, frequency[0], weight[0])
+
+    def noise(self) -> dict[str, np.ndarray]:
+        """What is no part of the law, a constant for each draw."""
+        sizes = {"run_sd": self.misfit.run, "checkpoint_sd": self.misfit.checkpoint}
+        return {name: np.full(len(self._prior), x) for name, x in sizes.items()}
+
+    def _moved(
+        self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray
+    ) -> np.ndarray:
+        """Weights of the waves, given what laws leave over [draws, 2 waves]."""
+        place, run = jnp.asarray(self.rows.place), jnp.asarray(self.rows.run)
+        groups, parts = int(self.rows.run.max()) + 1, []
+        for start in range(0, len(prior), _CHUNK):
+            # One shape, one compiled program: what is too many is solved twice and dropped.
+            at = np.minimum(np.arange(start, start + min(_CHUNK, len(prior))), len(prior) - 1)
+            own = (jnp.asarray(x[at]) for x in (frequency, prior, noise, left))
+            parts.append(np.asarray(_weights(place, run, groups, *own, jnp.asarray(self.misfit))))
+        return self._unit * np.concatenate(parts)[: len(prior)]
+
+
+def _thinned(rows: _Rows) -> _Rows:
+    count = len(rows.left)
+    if count <= _MOST_ROWS:
+        return rows
+    kept = np.random.default_rng(0).choice(count, _MOST_ROWS, replace=False)
+    return _Rows(*(column[kept] for column in rows))
+
+
+def _on(law: Law, frequency: np.ndarray, weight: np.ndarray) -> Law:
+    cosine, sine = weight[..., :_WAVES], weight[..., _WAVES:]
+    warped = Warped(loss=law.base, frequency=frequency, cosine=cosine, sine=sine)
+    return law.on(warped) if isinstance(law, Link) else warped
+
+
+def _even_frequencies() -> np.ndarray:
+    """Frequencies of one law, evenly spread under the Gaussian [1, waves, 2]."""
+    at = np.arange(_WAVES) + 0.5
+    shares = np.stack([at / _WAVES, (at * 0.6180339887498949) % 1.0], axis=1)
+    return ndtri(shares)[None]
+
+
+def _log_losses(law: Law, rows: _Rows, unique: np.ndarray | None) -> np.ndarray:
+    """Log of the loss that each draw predicts of each checkpoint [draws, rows]."""
+    params, tokens = jnp.exp(jnp.asarray(rows.place)).T
+    repeated = jnp.full(len(params), jnp.inf) if unique is None else jnp.asarray(unique)
+    return np.log(np.asarray(_every(jax.tree.map(jnp.asarray, law.base), params, tokens, repeated)))
+
+
+@jax.jit
+def _every(law: Law, params: Floats, tokens: Floats, unique: Floats) -> Floats:
+    return jax.vmap(lambda one: one.formula(params, tokens, jnp.ones(()), unique))(law)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _weights(place, run, groups, frequency, prior, noise, left, misfit):
+    """Weights of the waves in units of their prior deviation [draws, 2 waves].
+
+    Matheron's rule: a draw of the prior, moved by what the rows say against it.
+    """
+    run_sd, checkpoint_sd, amplitude = misfit[:3]
+    unit = amplitude / jnp.sqrt(frequency.shape[1])
+    sizes = jnp.zeros(groups).at[run].add(1.0)
+    shared = run_sd**2 / (checkpoint_sd**2 + sizes * run_sd**2)
+
+    def precise(columns):  # the inverse noise covariance times columns [rows, any]
+        sums = jnp.zeros((groups, columns.shape[1])).at[run].add(columns)
+        return (columns - (shared[:, None] * sums)[run]) / checkpoint_sd**2
+
+    def one(frequency, prior, noise, left):
+        phase = place @ frequency.T
+        waves = unit * jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
+        weighed = precise(waves)
+        system = waves.T @ weighed + jnp.eye(waves.shape[1])
+        return prior + jnp.linalg.solve(system, weighed.T @ (left - waves @ prior - noise))
+
+    return jax.vmap(one)(frequency, prior, noise, left)
