@@ -54,7 +54,9 @@ def main() -> None:
     for column in (6, 8):
         print(HEAD[column], "mean", np.mean([float(row[column]) for row in rows]))
     widths = [max(len(row[i]) for row in [*rows, HEAD]) for i in range(len(HEAD))]
-    lines = ["  ".join(x.ljust(w) for x, w in zip(row, widths)) for row in [HEAD, *rows]]
+    lines = [
+        "  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) for row in [HEAD, *rows]
+    ]
     (HERE / "results" / "coverage.txt").write_text("\n".join(lines) + "\n")
 
 
