@@ -15,14 +15,15 @@ __all__ = ["Warped"]
 class Warped(Law):
     """A loss law times a smooth surface in log N and log D.
 
-    `L(N, D) exp(g)`, `g = sum_m c_m cos(w_m z) + s_m sin(w_m z)`, `z = (log N, log D)`
+    `L(N, D) exp(g)`, `g = sum_m c_m cos(f_m) + s_m sin(f_m)`, `f_m = u_m log N + v_m log D`
 
     With frequencies drawn from a Gaussian the sum is a draw of a Gaussian process with a
     squared-exponential covariance. The coefficients are those of the law inside.
 
     Args:
       loss: the law inside.
-      frequency: of the waves, per nat [..., waves, 2].
+      by_params: frequency of each wave per nat of N, u [..., waves].
+      by_tokens: per nat of D, v [..., waves].
       cosine: amplitudes of the cosines [..., waves].
       sine: amplitudes of the sines [..., waves].
 
@@ -32,8 +33,8 @@ class Warped(Law):
     >>> import numpy as np
     >>> from t2jax.laws import Additive
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
-    >>> law = Warped(loss=inner, frequency=np.zeros((1, 2)), cosine=np.full(1, 0.01),
-    ...              sine=np.zeros(1))
+    >>> law = Warped(loss=inner, by_params=np.zeros(1), by_tokens=np.zeros(1),
+    ...              cosine=np.full(1, 0.01), sine=np.zeros(1))
     >>> round(float(law(params=70e9, tokens=1.4e12) / inner(params=70e9, tokens=1.4e12)), 4)
     1.0101
     """
@@ -42,15 +43,15 @@ class Warped(Law):
     own_cards = ()
 
     loss: Law
-    frequency: ArrayLike
+    by_params: ArrayLike
+    by_tokens: ArrayLike
     cosine: ArrayLike
     sine: ArrayLike
 
     def formula(self, params, tokens, samples, unique_tokens):
         """The law inside times `exp(g)`."""
-        frequency = jnp.asarray(self.frequency)
-        phase = frequency[..., 0] * jnp.log(params)[..., None]
-        phase = phase + frequency[..., 1] * jnp.log(tokens)[..., None]
+        phase = jnp.asarray(self.by_params) * jnp.log(params)[..., None]
+        phase = phase + jnp.asarray(self.by_tokens) * jnp.log(tokens)[..., None]
         waves = self.cosine * jnp.cos(phase) + self.sine * jnp.sin(phase)
         surface = jnp.exp(jnp.sum(waves, axis=-1))
         return self.loss.formula(params, tokens, samples, unique_tokens) * surface
@@ -73,4 +74,4 @@ class Warped(Law):
         return {"law": self.name, "loss": self.loss.to_dict()} | arrays
 
 
-_ARRAYS = ("frequency", "cosine", "sine")
+_ARRAYS = ("by_params", "by_tokens", "cosine", "sine")

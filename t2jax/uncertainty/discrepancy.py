@@ -99,7 +99,6 @@ def _rows(fit: FitResult, runs: Observations) -> _Rows:
     return _Rows(arrays[0], np.unique(unit, return_inverse=True)[1], *arrays[1:])
 
 
-@jax.jit
 def _cost(logs: Floats, rows: _Rows) -> Scalar:
     """Minus the log of marginal likelihood and prior."""
     run, checkpoint, amplitude, *lengths = jnp.exp(logs)
@@ -115,19 +114,27 @@ def _cost(logs: Floats, rows: _Rows) -> Scalar:
     return 0.5 * white @ white + jnp.sum(jnp.log(jnp.diagonal(root))) + 0.5 * prior
 
 
-def _searched(rows: _Rows) -> Misfit:
-    """The most likely standard deviations and lengths."""
-    slope = jax.jit(jax.value_and_grad(_cost))
+_slope = jax.jit(jax.value_and_grad(_cost))
+_bend = jax.jit(jax.hessian(_cost))
+
+
+def _searched(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Logs of the most likely standard deviations and lengths [5], and a root of their covariance.
+
+    The covariance is the inverse Hessian there, no wider than the prior's.
+    """
 
     def cost(logs):
-        value, grad = slope(jnp.asarray(logs), rows)
+        value, grad = _slope(jnp.asarray(logs), rows)
         sound = np.isfinite(value)
         return (float(value), np.asarray(grad)) if sound else (1e10, np.zeros(len(logs)))
 
-    start = np.log([centre for centre, _ in _PRIORS.values()])
+    centre, spread = (np.array(column) for column in zip(*_PRIORS.values(), strict=True))
+    start = np.log(centre)
     bounds = [(x - 6.0, x + 6.0) for x in start]
     found = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return Misfit(*np.exp(found.x).tolist())
+    values, vectors = np.linalg.eigh(np.asarray(_bend(jnp.asarray(found.x), rows)))
+    return found.x, vectors / np.sqrt(np.maximum(values, 1.0 / np.max(spread) ** 2))
 
 
 class Surfaces:
@@ -150,56 +157,58 @@ class Surfaces:
     def __init__(self, fit: FitResult, runs: Observations, n_draws: int, seed: int):
         self.rows = _rows(fit, runs)
         self.unique = runs.unique_tokens
-        self.misfit = _searched(_thinned(self.rows))
+        logs, root = _searched(_thinned(self.rows))
         self._rng = np.random.default_rng([seed, 3])
-        self._scale = 1.0 / np.array([self.misfit.length_params, self.misfit.length_tokens])
-        self._unit = self.misfit.amplitude / np.sqrt(_WAVES)
-        self._frequency = self._rng.normal(size=(n_draws, _WAVES, 2)) * self._scale
+        self.misfit = Misfit(*np.exp(logs).tolist())
+        """At its most likely; each draw has its own."""
+        self._each = np.exp(logs + self._rng.normal(size=(n_draws, len(logs))) @ root.T)
+        waves = self._rng.normal(size=(n_draws, _WAVES, 2))
+        self._frequency = waves / self._each[:, None, 3:]
         self._prior = self._rng.normal(size=(n_draws, 2 * _WAVES))
 
     def before(self) -> np.ndarray:
         """Log of the prior's surface at every row of every draw [draws, rows]."""
         out = np.empty((len(self._prior), len(self.rows.left)))
-        for i, (frequency, weight) in enumerate(zip(self._frequency, self._prior, strict=True)):
+        for i, frequency in enumerate(self._frequency):
             phase = self.rows.place @ frequency.T
-            out[i] = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) @ weight
-        return self._unit * out
+            waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
+            out[i] = self._each[i, 2] / np.sqrt(_WAVES) * waves @ self._prior[i]
+        return out
 
     def on_draws(self, law: Law) -> Law:
         """Refitted laws, each times its surface."""
         count = len(self._prior)
         left = self.rows.log_loss - _log_losses(law, self.rows, self.unique)
-        runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self.misfit.run
-        noise = self._rng.normal(size=left.shape) * self.misfit.checkpoint
-        noise += runs[:, self.rows.run]
-        weight = self._moved(self._frequency, self._prior, noise, left)
+        runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self._each[:, :1]
+        noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, self.rows.run]
+        weight = self._moved(self._frequency, self._prior, noise, left, self._each)
         return _on(law, self._frequency, weight)
 
     def on_point(self, law: Law) -> Law:
         """The fitted law times the mean surface."""
-        frequency = _even_frequencies() * self._scale
-        none = np.zeros((1, 2 * _WAVES))
-        weight = self._moved(frequency, none, np.zeros((1, len(self.rows.left))),
-                             self.rows.left[None])  # fmt: skip
+        likely = np.array(self.misfit)[None]
+        frequency = _even_frequencies() / likely[:, None, 3:]
+        none, left = np.zeros((1, 2 * _WAVES)), self.rows.left[None]
+        weight = self._moved(frequency, none, np.zeros_like(left), left, likely)
         return _on(law, frequency[0], weight[0])
 
     def noise(self) -> dict[str, np.ndarray]:
-        """What is no part of the law, a constant for each draw."""
-        sizes = {"run_sd": self.misfit.run, "checkpoint_sd": self.misfit.checkpoint}
-        return {name: np.full(len(self._prior), x) for name, x in sizes.items()}
+        """What is no part of the law: standard deviations of log loss [draws]."""
+        return {"run_sd": self._each[:, 0], "checkpoint_sd": self._each[:, 1]}
 
     def _moved(
-        self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray
-    ) -> np.ndarray:
+        self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray,
+        each: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
         """Weights of the waves, given what laws leave over [draws, 2 waves]."""
         place, run = jnp.asarray(self.rows.place), jnp.asarray(self.rows.run)
         groups, parts = int(self.rows.run.max()) + 1, []
         for start in range(0, len(prior), _CHUNK):
             # One shape, one compiled program: what is too many is solved twice and dropped.
             at = np.minimum(np.arange(start, start + min(_CHUNK, len(prior))), len(prior) - 1)
-            own = (jnp.asarray(x[at]) for x in (frequency, prior, noise, left))
-            parts.append(np.asarray(_weights(place, run, groups, *own, jnp.asarray(self.misfit))))
-        return self._unit * np.concatenate(parts)[: len(prior)]
+            own = (jnp.asarray(x[at]) for x in (frequency, prior, noise, left, each))
+            parts.append(np.asarray(_weights(place, run, groups, *own)))
+        return np.concatenate(parts)[: len(prior)] * each[:, 2:3] / np.sqrt(_WAVES)
 
 
 def _thinned(rows: _Rows) -> _Rows:
@@ -212,7 +221,10 @@ def _thinned(rows: _Rows) -> _Rows:
 
 def _on(law: Law, frequency: np.ndarray, weight: np.ndarray) -> Law:
     cosine, sine = weight[..., :_WAVES], weight[..., _WAVES:]
-    warped = Warped(loss=law.base, frequency=frequency, cosine=cosine, sine=sine)
+    by_params, by_tokens = frequency[..., 0], frequency[..., 1]
+    warped = Warped(
+        loss=law.base, by_params=by_params, by_tokens=by_tokens, cosine=cosine, sine=sine
+    )  # fmt: skip
     return law.on(warped) if isinstance(law, Link) else warped
 
 
@@ -236,25 +248,23 @@ def _every(law: Law, params: Floats, tokens: Floats, unique: Floats) -> Floats:
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _weights(place, run, groups, frequency, prior, noise, left, misfit):
+def _weights(place, run, groups, frequency, prior, noise, left, each):
     """Weights of the waves in units of their prior deviation [draws, 2 waves].
 
     Matheron's rule: a draw of the prior, moved by what the rows say against it.
     """
-    run_sd, checkpoint_sd, amplitude = misfit[:3]
-    unit = amplitude / jnp.sqrt(frequency.shape[1])
     sizes = jnp.zeros(groups).at[run].add(1.0)
-    shared = run_sd**2 / (checkpoint_sd**2 + sizes * run_sd**2)
 
-    def precise(columns):  # the inverse noise covariance times columns [rows, any]
-        sums = jnp.zeros((groups, columns.shape[1])).at[run].add(columns)
-        return (columns - (shared[:, None] * sums)[run]) / checkpoint_sd**2
-
-    def one(frequency, prior, noise, left):
+    def one(frequency, prior, noise, left, misfit):
+        run_sd, checkpoint_sd, amplitude = misfit[:3]
+        shared = run_sd**2 / (checkpoint_sd**2 + sizes * run_sd**2)
         phase = place @ frequency.T
-        waves = unit * jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
-        weighed = precise(waves)
+        waves = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
+        waves = waves * amplitude / jnp.sqrt(len(frequency))
+        # The inverse of the noise's covariance: each run's checkpoints share one deviation.
+        sums = jnp.zeros((groups, waves.shape[1])).at[run].add(waves)
+        weighed = (waves - (shared[:, None] * sums)[run]) / checkpoint_sd**2
         system = waves.T @ weighed + jnp.eye(waves.shape[1])
         return prior + jnp.linalg.solve(system, weighed.T @ (left - waves @ prior - noise))
 
-    return jax.vmap(one)(frequency, prior, noise, left)
+    return jax.vmap(one)(frequency, prior, noise, left, each)
