@@ -177,7 +177,7 @@ def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
 
 
 def _criteria(
-    problem: Problem, value: float, observed: np.ndarray, predicted: np.ndarray
+    problem: Problem, misfit: float, observed: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float]:
     out: dict[str, float] = {}
     if len(observed):
@@ -186,7 +186,7 @@ def _criteria(
         out["mean relative error"] = float(np.mean(np.abs(predicted / observed - 1.0)))
     if problem.objective.likelihood and not problem.objective.counts:
         # The density of log loss, carried over to the loss itself so that laws compare.
-        total = value + float(np.sum(np.log(observed)))
+        total = misfit + float(np.sum(np.log(observed)))
         out["AIC"] = 2.0 * (total + len(problem.cards))
         out["BIC"] = 2.0 * total + len(problem.cards) * float(np.log(len(observed)))
     return out
@@ -212,6 +212,7 @@ def _result(
             success, message = False, f"the inner loss was not fitted: {inner_message}"
         bounds = (*first.at_bound, *certificate.at_bound)
         certificate = dataclasses.replace(certificate, at_bound=bounds)
+    prior = float(problem.penalty(minimum.free, data))
     counts = problem.objective.counts
     observed = np.zeros(0) if counts else np.asarray(data.rows.value)
     predicted = np.zeros(0) if counts else np.asarray(data.rows.predict(fitted))
@@ -247,7 +248,7 @@ def _result(
         hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
         predicted=predicted,
-        criteria=_criteria(problem, value, observed, predicted),
+        criteria=_criteria(problem, value - prior, observed, predicted),
         description=runs.describe(),
         params_definition=runs.params_definition,
         source=runs.source,

@@ -28,8 +28,10 @@ from t2jax.laws.additive import Additive as Additive
 from t2jax.laws.additive import exponent_card as exponent_card
 from t2jax.laws.additive import power as power
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
+from t2jax.laws.ceiling import Ceiling as Ceiling
 from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
+from t2jax.laws.farseer import Farseer as Farseer
 from t2jax.laws.product import Product as Product
 from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
@@ -44,6 +46,8 @@ REGISTRY: dict[str, type[Law]] = {
         Additive,
         Tied,
         Coupled,
+        Ceiling,
+        Farseer,
         DataConstrained,
         T2Loss,
         T2LossPaper,
