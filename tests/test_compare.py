@@ -79,7 +79,7 @@ def test_the_law_behind_the_data_wins(compared):
 def test_auto_says_what_it_compared(table):
     chosen = fit(table, "auto")
     assert chosen.law.name == "coupled"
-    for word in ("law chosen by its relative error", "train_flops", "coupled 0.0", "additive 0.0"):
+    for word in ("laws judged by their relative error", "train_flops", "coupled 0.0", "additive 0.0"):
         assert word in chosen.message
     assert FitResult.from_dict(chosen.to_dict()).message == chosen.message
     with pytest.raises(InputError, match="recipe"):

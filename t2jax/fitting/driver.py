@@ -13,12 +13,12 @@ from t2jax._arguments import check_whole
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import candidates, default_law
-from t2jax.fitting.judge import choose
+from t2jax.fitting.judge import choose, stack
 from t2jax.fitting.minimise import Minimum
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
 from t2jax.fitting.problem import Problem
-from t2jax.fitting.result import Certificate, FitResult
+from t2jax.fitting.result import Certificate, FitResult, goodness
 from t2jax.fitting.stages import Solved, plan_stages, run_stages
 from t2jax.hull import Hull
 from t2jax.laws import Law, template
@@ -50,8 +50,9 @@ def fit(
       law: a registry name such as `"additive"`, `"softplus"`, `"softplus(coupled)"`, a law
         class, or a law whose form is wanted; unless given, the one for this kind of table
         (`default_law`). `"auto"` fits all that the table can tell apart
-        and keeps the one with the least error at held-out checkpoints and k, and says so in
-        `message`.
+        and keeps the one to plan with by its error at held-out checkpoints and k, and says so in
+        `message`; `"stack"` keeps all that the far end of the table does not refute, weighed by
+        how often each has the least error there.
       objective: `"student_t"` (default for losses), `"huber"`, `"sse"` (default for pass@k),
         or `"beta_binomial"` (default for counts).
       delta: bend of the Huber objective; 1e-3 unless given.
@@ -78,7 +79,7 @@ def fit(
             f"fit takes Observations and got {type(runs).__name__}",
             remedy="read a file or a DataFrame with t2jax.read first",
         )
-    if law == "auto":
+    if law in ("auto", "stack"):
         if recipe is not None:
             raise InputError(
                 "a recipe is followed for its own law", remedy="name the law, or leave recipe out"
@@ -86,7 +87,7 @@ def fit(
         options = {"objective": objective, "delta": delta, "n_starts": n_starts}
         every = {name: functools.partial(fit, runs, name, samples=samples, **options)
                  for name in candidates(runs)}  # fmt: skip
-        return choose(runs, every)
+        return choose(runs, every) if law == "auto" else stack(runs, every)
     wanted = template(default_law(runs) if law is None else law)
     check_whole("n_starts", n_starts, usual=8)
     if recipe is not None:
@@ -179,11 +180,7 @@ def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
 def _criteria(
     problem: Problem, misfit: float, observed: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float]:
-    out: dict[str, float] = {}
-    if len(observed):
-        spread = np.sum((observed - observed.mean()) ** 2)
-        out["R2"] = float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300))
-        out["mean relative error"] = float(np.mean(np.abs(predicted / observed - 1.0)))
+    out = goodness(observed, predicted)
     if problem.objective.likelihood and not problem.objective.counts:
         # The density of log loss, carried over to the loss itself so that laws compare.
         total = misfit + float(np.sum(np.log(observed)))

@@ -9,11 +9,13 @@ import numpy as np
 from t2jax.errors import Refusal
 from t2jax.fitting.default import ON_PROOF, PREFERRED
 from t2jax.fitting.held_out import HeldOut, held_out
-from t2jax.fitting.result import FitResult
+from t2jax.fitting.result import FitResult, goodness
+from t2jax.laws import Stacked
 from t2jax.observations import Observations
 
-__all__ = ["Judged", "best_of", "choose", "judge", "win_shares"]
+__all__ = ["Judged", "best_of", "choose", "judge", "stack", "win_shares"]
 
+_LEAST_SHARE = 0.02  # of draws, below which a law is not worth its coefficients in every one
 _REPLICATES = 4000  # of the table's runs: a share of wins is then known to a percent
 
 
@@ -136,11 +138,44 @@ def choose(runs: Observations, fits: Mapping[str, Callable[[], FitResult]]) -> F
     found, failed = judge(runs, fits, each=False)
     best, judged = found[0]
     if not best.success:
-        raise Refusal(
-            f"no law could be chosen for {runs.source}: {best.law.name}: {best.message}",
-            remedy="name a law, such as law='additive'",
-        )
+        raise _none_certified(runs, best)
     return dataclasses.replace(best, message=f"{best.message}; {_told(judged, found, failed)}")
+
+
+def stack(runs: Observations, fits: Mapping[str, Callable[[], FitResult]]) -> FitResult:
+    """All laws that the far end of the table does not refute, by `win_shares`.
+
+    Returns:
+      A fit of law "stack", whose certificate is that of its first member.
+
+    Raises:
+      Refusal: no law has a certified fit that could be judged.
+    """
+    found, failed = judge(runs, fits, each=False)
+    sound = [(fit, judged) for fit, judged in found if fit.success]
+    if not sound:
+        raise _none_certified(runs, found[0][0])
+    shares = win_shares([judged for _, judged in sound])
+    shares = np.where(shares < _LEAST_SHARE, 0.0, shares) / shares[shares >= _LEAST_SHARE].sum()
+    kept = [(fit, float(w)) for (fit, _), w in zip(sound, shares, strict=True) if w > 0]
+    best = kept[0][0]
+    law = Stacked(members=tuple(f.law for f, _ in kept), weights=tuple(w for _, w in kept))
+    predicted = np.sum([weight * fit.predicted for fit, weight in kept], axis=0)
+    told = ", ".join(f"{name} {w:.2f}" for name, (_, w) in zip(law.names(), kept, strict=True))
+    axis = sound[0][1].axes[0]
+    return dataclasses.replace(
+        best, law=law, predicted=predicted, criteria=goodness(best.observed, predicted),
+        n_free=sum(fit.n_free for fit, _ in kept) + len(kept) - 1,
+        message=f"laws weighed by how often each is best where {axis} is largest and held out: "
+        f"{told}; {_told(sound[0][1], found, failed)}",
+    )  # fmt: skip
+
+
+def _none_certified(runs: Observations, best: FitResult) -> Refusal:
+    return Refusal(
+        f"no law could be chosen for {runs.source}: {best.law.name}: {best.message}",
+        remedy="name a law, such as law='additive'",
+    )
 
 
 def _told(judged: HeldOut, found: list, failed: dict[str, str]) -> str:
@@ -149,8 +184,8 @@ def _told(judged: HeldOut, found: list, failed: dict[str, str]) -> str:
         "{} {:.4g} (se {:.2g})".format(each.law_name, *each.mean()) for _, each in found
     )
     text = (
-        f"law chosen by its {judged.quantity} where {', '.join(judged.axes)} are largest and held "
-        f"out: {scores}"
+        f"laws judged by their {judged.quantity} where {', '.join(judged.axes)} are largest and "
+        f"held out: {scores}"
     )
     doubted = {
         each.law_name: f"{1 - each.converged:.0%} of its refits did not converge"

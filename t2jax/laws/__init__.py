@@ -35,6 +35,7 @@ from t2jax.laws.farseer import Farseer as Farseer
 from t2jax.laws.product import Product as Product
 from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
+from t2jax.laws.stacked import Stacked as Stacked
 from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
 from t2jax.laws.t2_loss import T2Loss as T2Loss
 from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
@@ -96,6 +97,9 @@ def from_dict(description: dict[str, Any]) -> Law:
     cls = _find(values.pop("law", ""))
     if isinstance(values.get("loss"), dict):
         values["loss"] = from_dict(values["loss"])
+    if "members" in values:
+        values["members"] = tuple(from_dict(member) for member in values["members"])
+        values["weights"] = tuple(values["weights"])
     return cls(**values)
 
 

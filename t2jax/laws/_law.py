@@ -35,6 +35,7 @@ class Role(enum.StrEnum):
     EXPONENT = "exponent"  # how fast a term falls
     ONSET = "onset"  # the size, data or k at which something sets in
     SPREAD = "spread"  # how questions differ, or how samples bend the loss
+    MIXTURE = "mixture"  # how much one of several forms counts
     NOISE = "noise"  # of the observations, not of the law
 
 
