@@ -77,6 +77,17 @@ def coupled(c, N, D, k=1.0):
     return c["E"] + (c["A"] / N ** c["alpha"] + c["B"] / D ** c["beta"]) ** c["kappa"]
 
 
+def ceiling(c, N, D, k=1.0):
+    return (coupled(c, N, D) ** -4.0 + c["L0"] ** -4.0) ** -0.25
+
+
+def farseer(c, N, D, k=1.0):
+    n = np.log(N)
+    size = c["A"] * np.exp(-c["alpha"] * n + c["bend"] * n**2)
+    exponent = c["beta"] * np.exp(c["drift"] * n)
+    return size + c["B"] * N ** -c["rho"] * (D / c["D0"]) ** -exponent
+
+
 def data_constrained(c, N, D, k=1.0, U=np.inf):
     U_D = np.minimum(D, U)
     G = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
@@ -145,7 +156,8 @@ RANGES = {
     "gamma": (0.02, 0.8), "s": (0.2, 4.0), "s1": (0.2, 4.0), "v": (0.0, 0.6), "c": (0.01, 3.0),
     "th0": (0.5, 4.0), "th1": (0.2, 2.0), "th2": (0.2, 0.99), "th3": (-1.0, 3.0),
     "th4": (-0.6, 0.0), "a0": (-1.0, 1.0), "a1": (0.0, 0.8), "b0": (-1.0, 1.0), "b1": (0.0, 0.8),
-    "T": (0.1, 100.0),
+    "T": (0.1, 100.0), "L0": (2.0, 12.0), "bend": (-3e-3, 5e-4), "drift": (0.0, 0.03),
+    "rho": (0.0, 0.2), "D0": (0.1, 10.0),
 }  # fmt: skip
 
 
@@ -153,6 +165,8 @@ CASES: dict[str, Callable] = {
     "additive": additive,
     "tied": tied,
     "coupled": coupled,
+    "ceiling": ceiling,
+    "farseer": farseer,
     "data_constrained": data_constrained,
     "t2_loss": t2_loss,
     "t2_loss_paper": t2_loss_paper,

@@ -17,6 +17,7 @@ from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.count_likelihood import log_likelihood, tally_of
+from t2jax.fitting.penalty import log_density
 from t2jax.fitting.rows import Rows
 from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
 from t2jax.observations import Observations
@@ -24,7 +25,7 @@ from t2jax.uncertainty import Ensemble, Prior, diagnostics, posterior
 from t2jax.uncertainty.log_posterior import nested_t_log_density
 from t2jax.uncertainty.posterior import _apart, _judge, _remedy, _Stats
 from t2jax.uncertainty.prepare import _nest, prepare
-from t2jax.uncertainty.priors import default_priors, log_density
+from t2jax.uncertainty.priors import default_priors
 
 PARAMS = np.tile(np.geomspace(1e7, 3e9, 6), 8)
 TOKENS = PARAMS * np.repeat(np.geomspace(3, 300, 8), 6)

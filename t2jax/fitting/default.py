@@ -4,7 +4,14 @@ import numpy as np
 
 from t2jax.observations import Observations
 
-__all__ = ["candidates", "default_law"]
+__all__ = ["ON_PROOF", "PREFERRED", "candidates", "default_law"]
+
+PREFERRED = ("coupled", "additive", "tied")
+"""Of losses that a table cannot tell apart the first is taken: the coupled law holds the additive
+one, towards which its prior draws it, and is far better on quiet tables that reach far in D/N."""
+
+ON_PROOF = ("ceiling", "farseer", "data_constrained")
+"""Losses that are taken only where they are better beyond the data than any other."""
 
 
 def default_law(runs: Observations) -> str:
@@ -25,13 +32,14 @@ def candidates(runs: Observations) -> tuple[str, ...]:
 
     >>> import t2jax as t2
     >>> candidates(t2.datasets.load_ladder(measure="loss"))
-    ('additive', 'tied', 'coupled')
+    ('additive', 'tied', 'coupled', 'ceiling', 'farseer')
     """
     if runs.kind == "counts":
         return ("beta_monotone", "t2_accuracy")
     if runs.kind == "loss" and (runs.samples is None or len(np.unique(runs.samples)) < 3):
         more = () if runs.unique_tokens is None else ("data_constrained",)
-        return ("additive", "tied", "coupled", *more)
+        return ("additive", "tied", "coupled", "ceiling", "farseer", *more)
     if runs.kind == "nll":
-        return ("linked", "linked(additive)", "softplus", "t2_loss")
+        inner = ("additive", "ceiling", "farseer")
+        return ("linked", *(f"linked({loss})" for loss in inner))
     return ("softplus", "softplus_scaled", "softplus(coupled)", "product", "t2_loss")

@@ -12,12 +12,12 @@ from t2jax._arguments import check_whole
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import candidates, default_law
-from t2jax.fitting.judge import choose
+from t2jax.fitting.judge import choose, stack
 from t2jax.fitting.minimise import Minimum
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
 from t2jax.fitting.problem import Problem
-from t2jax.fitting.result import Certificate, FitResult
+from t2jax.fitting.result import Certificate, FitResult, goodness
 from t2jax.fitting.rows import sample_grid, value_rows
 from t2jax.fitting.stages import Solved, plan_stages, run_stages
 from t2jax.hull import Hull
@@ -50,8 +50,9 @@ def fit(
       law: a registry name such as `"additive"`, `"softplus"`, `"softplus(coupled)"`, a law
         class, or a law whose form is wanted; unless given, the one for this kind of table
         (`default_law`). `"auto"` fits all that the table can tell apart
-        and keeps the one with the least error at held-out checkpoints and k, and says so in
-        `message`.
+        and keeps the one to plan with by its error at held-out checkpoints and k, and says so in
+        `message`; `"stack"` keeps all that the far end of the table does not refute, weighed by
+        how often each has the least error there.
       objective: `"student_t"` (default for losses), `"huber"`, `"sse"` (default for pass@k),
         or `"beta_binomial"` (default for counts).
       delta: bend of the Huber objective; 1e-3 unless given.
@@ -78,7 +79,7 @@ def fit(
             f"fit takes Observations and got {type(runs).__name__}",
             remedy="read a file or a DataFrame with t2jax.read first",
         )
-    if law == "auto":
+    if law in ("auto", "stack"):
         if recipe is not None:
             raise InputError(
                 "a recipe is followed for its own law", remedy="name the law, or leave recipe out"
@@ -86,7 +87,7 @@ def fit(
         options = {"objective": objective, "delta": delta, "n_starts": n_starts}
         every = {name: functools.partial(fit, runs, name, samples=samples, **options)
                  for name in candidates(runs)}  # fmt: skip
-        return choose(runs, every)
+        return choose(runs, every) if law == "auto" else stack(runs, every)
     wanted = template(default_law(runs) if law is None else law)
     check_whole("n_starts", n_starts, usual=8)
     if recipe is not None:
@@ -179,25 +180,15 @@ def _verdict(certificate: Certificate, unit: float) -> tuple[bool, str]:
 
 
 def _criteria(
-    problem: Problem, value: float, fitted: np.ndarray, observed: np.ndarray, predicted: np.ndarray
+    problem: Problem, misfit: float, fitted: np.ndarray, observed: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float]:
-    out = _misfit(observed, predicted)
+    out = goodness(observed, predicted)
     if problem.objective.likelihood and not problem.objective.counts:
         # The density of log loss, carried over to the loss itself so that laws compare.
-        total = value + float(np.sum(np.log(fitted)))
+        total = misfit + float(np.sum(np.log(fitted)))
         out["AIC"] = 2.0 * (total + len(problem.cards))
         out["BIC"] = 2.0 * total + len(problem.cards) * float(np.log(len(fitted)))
     return out
-
-
-def _misfit(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    if not len(observed):
-        return {}
-    spread = np.sum((observed - observed.mean()) ** 2)
-    return {
-        "R2": float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300)),
-        "mean relative error": float(np.mean(np.abs(predicted / observed - 1.0))),
-    }
 
 
 @double
@@ -210,7 +201,7 @@ def accuracy_of(fit: FitResult) -> FitResult:
     observed, predicted = np.asarray(rows.value), np.asarray(rows.predict(law))
     return dataclasses.replace(
         fit, law=law, observed=observed, predicted=predicted,
-        criteria=fit.criteria | _misfit(observed, predicted),
+        criteria=fit.criteria | goodness(observed, predicted),
     )  # fmt: skip
 
 
@@ -234,6 +225,7 @@ def _result(
             success, message = False, f"the inner loss was not fitted: {inner_message}"
         bounds = (*first.at_bound, *certificate.at_bound)
         certificate = dataclasses.replace(certificate, at_bound=bounds)
+    prior = float(problem.penalty(minimum.free, data))
     counts = problem.objective.counts
     # A linked law is fitted to mean losses and answers for every k.
     judged = value_rows(runs, fitted, grid) if data.rows.of_mean else data.rows
@@ -271,7 +263,9 @@ def _result(
         hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
         predicted=predicted,
-        criteria=_criteria(problem, value, np.asarray(data.rows.value), observed, predicted),
+        criteria=_criteria(
+            problem, value - prior, np.asarray(data.rows.value), observed, predicted
+        ),
         description=runs.describe(),
         params_definition=runs.params_definition,
         source=runs.source,

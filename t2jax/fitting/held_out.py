@@ -6,7 +6,8 @@ table: one compiled program for all of them.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,17 +22,27 @@ from t2jax.fitting.objectives import Objective
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.refit import Resample, fitted_stages, refit, resettled
 from t2jax.fitting.result import FitResult
-from t2jax.fitting.rows import Rows
+from t2jax.fitting.rows import Rows, value_rows
+from t2jax.fitting.spread import spreads
 from t2jax.fitting.stages import Stage
+from t2jax.laws.spread import Quantile
 from t2jax.observations import Observations
 
-__all__ = ["AXES", "HeldOut", "held_out", "thinned"]
+__all__ = ["AXES", "HeldOut", "Mean", "held_out", "thinned"]
 
-AXES = ("train_flops", "tokens_per_param", "samples")
-"""Along which plans extrapolate: the top quarter of checkpoints, or the larger k, is held out; of
-counts, the samples beyond a smaller k."""
+AXES = ("tokens_per_param", "train_flops", "samples")
+"""Along which plans extrapolate, the furthest first: the top quarter of checkpoints, or the larger
+k, is held out; of counts, the samples beyond a smaller k."""
 
+_WORST = 1e6  # an error past which none is told from another, so that means stay finite
 _SHARE = 0.25  # of checkpoints at the far end of an axis
+
+
+class Mean(NamedTuple):
+    """A mean error and its standard error, clustered by run."""
+
+    value: float
+    error: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +56,9 @@ class HeldOut:
       point_error: mean absolute error at each checkpoint when it is held out [points].
       point_density: log density of each checkpoint when it is held out [points]; NaN where the
         objective is no likelihood.
-      axis_error: mean absolute error at the far end of each axis that the table has.
+      axes: the axes that the table has, that along which plans extrapolate most first.
+      error: sum over the held-out rows of each run of their absolute error, by axis [axes, runs].
+      rows: how many rows of each run an axis holds out [axes, runs].
       converged: share of refits that converged.
     """
 
@@ -54,13 +67,40 @@ class HeldOut:
     points: np.ndarray
     point_error: np.ndarray
     point_density: np.ndarray
-    axis_error: Mapping[str, float]
+    axes: tuple[str, ...]
+    error: np.ndarray
+    rows: np.ndarray
     converged: float
+
+    @property
+    def axis_error(self) -> dict[str, float]:
+        """Mean absolute error at the far end of each axis."""
+        means = self.error.sum(axis=1) / self.rows.sum(axis=1)
+        return dict(zip(self.axes, means.tolist(), strict=True))
 
     @property
     def score(self) -> float:
         """Mean error over the axes of extrapolation: what laws are chosen by."""
-        return float(np.mean(list(self.axis_error.values())))
+        return self.mean().value
+
+    def mean(self, axes: Sequence[str] | None = None, *, beside: "HeldOut | None" = None) -> "Mean":
+        """Mean error over some axes, or how far it lies above that of another law.
+
+        The standard error takes runs as independent, not their rows, and an axis as no new data.
+
+        Args:
+          axes: which; all of them unless given.
+          beside: the law whose error at the same rows is taken off.
+        """
+        places = [self.axes.index(name) for name in axes or self.axes]
+        error = self.error if beside is None else self.error - beside.error
+        error, rows = error[places], self.rows[places]
+        count = rows.sum(axis=1, keepdims=True)
+        means = error.sum(axis=1, keepdims=True) / count
+        pull = np.mean((error - means * rows) / count, axis=0)
+        runs = int(np.sum(rows.any(axis=0)))
+        spread = float(np.sqrt(np.sum(pull**2) * runs / max(runs - 1, 1)))
+        return Mean(float(means.mean()), spread)
 
 
 @double
@@ -91,27 +131,38 @@ def held_out(
             remedy=f"bring at least {int(np.ceil((needed + 1) / (1 - _SHARE)))}, or choose the law",
         )
     ends = _far_ends(rows, points)
-    keep = [[~end(stage.rows) for end in ends.values()] for stage in stages]
+    # A linked law is fitted to mean losses and judged at every k.
+    rows = value_rows(runs, fit.law, fit.samples) if rows.of_mean else rows
+    whole = [*(stage.rows for stage in stages), rows]
+    keep = [[~end(part) for end in ends.values()] for part in whole]
     if each:
-        for s, stage in enumerate(stages):
-            keep[s] += [~_at(stage.rows, point) for point in points]
+        for masks, part in zip(keep, whole, strict=True):
+            masks += [~_at(part, point) for point in points]
     folds = len(keep[-1])
-    resamples = [Resample(weight=np.stack(masks).astype(float)) for masks in keep]
+    resamples = [Resample(weight=np.stack(masks).astype(float)) for masks in keep[:-1]]
+    spread = stages[-1].spread
+    if isinstance(spread, Quantile):
+        every = np.ones((folds, runs.n_questions))
+        bent = spread.bend is not None
+        left = spreads(runs, np.asarray(resamples[-1].weight), every, bent=bent)
+        resamples[-1] = dataclasses.replace(resamples[-1], spread=left)
     done = refit(
         fit, stages, resamples, folds, title=f"held out: {fit.law.name}", progress=progress
     )
     counts = stages[-1].problem.objective.counts
     seen = _measured(runs, fit.samples) if counts else None
-    judged = _judge(stages[-1].problem, done.law, done.nuisance, rows, seen)
-    error, density = (np.asarray(x) for x in judged)
-    out = ~np.stack(keep[-1])
-    # A refit that failed is no answer, and a law must not profit from it.
-    error = np.where(done.converged[:, None], error, np.inf)
-    axis_error = {
-        name: float(np.mean(error[i][out[i]])) for i, name in enumerate(ends) if out[i].any()
-    }
+    judged = _judge(stages[-1].problem, done.law, done.nuisance, rows, stages[-1].rows, seen)
+    error, density = _at_worst(np.asarray(judged[0])), np.asarray(judged[1])
+    out, fitted_out = ~np.stack(keep[-1]), ~np.stack(keep[-2])
+    clusters = _runs_of(runs, rows)
+    n_runs = int(runs.cluster("run").max()) + 1
+    far = {name: (error[i], out[i]) for i, name in enumerate(ends) if out[i].any()}
     if counts:
-        axis_error |= _beyond_samples(fit, stages, runs)
+        far |= _beyond_samples(fit, stages, runs)
+    by_run = [
+        [np.bincount(clusters, np.where(held, x, 0.0), n_runs) for x in (missed, held)]
+        for missed, held in far.values()
+    ]
     single = range(len(ends), folds)
     accuracy = fit.law.kind == "accuracy"
     return HeldOut(
@@ -119,8 +170,10 @@ def held_out(
         quantity="error of pass@k" if accuracy else "relative error",
         points=points,
         point_error=np.array([np.mean(error[i][out[i]]) for i in single]),
-        point_density=np.array([np.sum(density[i][out[i]]) for i in single]),
-        axis_error=axis_error,
+        point_density=np.array([np.sum(density[i][fitted_out[i]]) for i in single]),
+        axes=tuple(far),
+        error=np.stack([missed for missed, _ in by_run]),
+        rows=np.stack([held for _, held in by_run]),
         converged=float(np.mean(done.converged)),
     )
 
@@ -141,8 +194,8 @@ def _far_ends(rows: Rows, points: np.ndarray) -> dict:
     flops, ratio = 6.0 * points[:, 0] * points[:, 1], points[:, 1] / points[:, 0]
     most, longest = (np.quantile(x, 1.0 - _SHARE, method="higher") for x in (flops, ratio))
     ends = {
-        "train_flops": lambda r: np.asarray(6.0 * r.params * r.tokens) >= most * (1 - 1e-12),
         "tokens_per_param": lambda r: np.asarray(r.tokens / r.params) >= longest * (1 - 1e-12),
+        "train_flops": lambda r: np.asarray(6.0 * r.params * r.tokens) >= most * (1 - 1e-12),
     }
     grid = np.unique(np.asarray(rows.samples))
     if len(grid) >= 4:
@@ -165,7 +218,7 @@ def _last_k(grid: np.ndarray) -> float:
 
 def _beyond_samples(
     fit: FitResult, stages: tuple[Stage, ...], runs: Observations
-) -> dict[str, float]:
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Error of pass@k at the largest k of a law that saw fewer samples of each question.
 
     The samples it saw are drawn without replacement from those that were taken; the measured
@@ -180,11 +233,23 @@ def _beyond_samples(
     fewer = dataclasses.replace(
         rows, successes=jnp.asarray(successes, float), trials=jnp.asarray(trials, float)
     )
-    law, converged = resettled(fit, (*stages[:-1], dataclasses.replace(stages[-1], rows=fewer)))
-    if not converged:
-        return {"samples": float("inf")}
+    law, _ = resettled(fit, (*stages[:-1], dataclasses.replace(stages[-1], rows=fewer)))
     k, measured = _measured(runs, tuple(grid[grid > bound]))
-    return {"samples": float(np.mean(np.asarray(_counts_error(law, rows, k, measured)[0])))}
+    error = np.asarray(_counts_error(law, rows, k, measured)[0])
+    return {"samples": (_at_worst(error), np.ones(len(error), bool))}
+
+
+def _at_worst(error: np.ndarray) -> np.ndarray:
+    """Errors of a law that may have gone astray: what is no number is a very large one."""
+    return np.minimum(np.where(np.isnan(error), _WORST, error), _WORST)
+
+
+def _runs_of(runs: Observations, rows: Rows) -> np.ndarray:
+    """The run of every row, from 0 [rows]."""
+    code = runs.cluster("run")
+    if runs.kind == "loss" and rows.weight.size < runs.n_rows:
+        return code[np.asarray(runs.samples) == 1.0]  # what a law of one sample is fitted to
+    return np.repeat(code, rows.weight.size // runs.n_rows)
 
 
 def thinned(runs: Observations, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,16 +268,21 @@ def thinned(runs: Observations, most: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _judge(problem: Problem, law, nuisance, rows: Rows, seen) -> tuple[Floats, Floats]:
-    """Absolute error and log density of every row under every refit [folds, rows]."""
+def _judge(
+    problem: Problem, law, nuisance, rows: Rows, fitted: Rows, seen
+) -> tuple[Floats, Floats]:
+    """Absolute error of the rows that are judged, and log density of those that are fitted.
+
+    Under every refit [folds, rows].
+    """
 
     def one(law, nuisance):
         if seen is not None:
             return _counts_error(law, rows, *seen)
         predicted = rows.predict(law)
-        accuracy = problem.template.kind == "accuracy"
+        accuracy = law.kind == "accuracy"
         error = jnp.abs(predicted - rows.value if accuracy else predicted / rows.value - 1.0)
-        return error, _density(problem.objective, predicted, nuisance, rows)
+        return error, _density(problem.objective, fitted.predict(law), nuisance, fitted)
 
     return jax.lax.map(lambda pair: one(*pair), (law, nuisance))
 

@@ -15,7 +15,7 @@ from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fitting.count_likelihood import log_likelihood
 from t2jax.fitting.rows import Rows
-from t2jax.laws import Coefficient, Law, Prior, Role
+from t2jax.laws import Coefficient, Law, Prior, Role, log_normal
 
 __all__ = ["SSE", "BetaBinomial", "Huber", "Objective", "StudentT", "objective_by_name"]
 
@@ -81,7 +81,11 @@ class Huber(Objective):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudentT(Objective):
-    """Negative log likelihood of Student-t noise on log loss, scale and tails fitted too."""
+    """Negative log likelihood of Student-t noise on log loss, scale and tails fitted too.
+
+    Without their priors the likelihood of a few rows has no end: a law that passes through them
+    takes the scale to zero. Beside some thirty rows the priors weigh nothing.
+    """
 
     name = "student_t"
     log_scale = True
@@ -89,11 +93,12 @@ class StudentT(Objective):
     nuisance = (
         Coefficient(
             name="sigma", symbol="σ", meaning="scale of the log residual", role=Role.NOISE,
-            lower=0.0, prior=Prior(family="half_normal", first=0.02),
+            lower=0.0, prior=log_normal(0.01, 0.75), penalised=True,
         ),
         Coefficient(
             name="nu", symbol="ν", meaning="degrees of freedom", role=Role.NOISE,
             lower=1.0, upper=200.0, prior=Prior(family="gamma", first=2.0, second=0.1),
+            penalised=True,
         ),
     )  # fmt: skip
 

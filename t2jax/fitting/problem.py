@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting.objectives import Objective
+from t2jax.fitting.penalty import penalty
 from t2jax.fitting.rows import Rows
 from t2jax.laws import Centre, Coefficient, Law, Link, OnLoss, Spread
 
@@ -90,8 +91,15 @@ class Problem:
         return jnp.concatenate([head, jnp.stack(tail)]) if tail else head
 
     def value(self, free: Floats, data: Data) -> Scalar:
-        """The objective at a free vector."""
-        return self.objective(self.law(free, data), self.nuisance(free), data.rows)
+        """The objective at a free vector, the priors that belong to every likelihood included."""
+        misfit = self.objective(self.law(free, data), self.nuisance(free), data.rows)
+        return misfit + self.penalty(free, data)
+
+    def penalty(self, free: Floats, data: Data) -> Scalar:
+        """What those priors add to the objective."""
+        if not self.objective.likelihood:
+            return jnp.zeros(())
+        return penalty(self.cards, free, data.rows)
 
     def bounds(self) -> tuple[Floats, Floats]:
         """Where free coordinates may go: lower and upper limits [coordinates]."""

@@ -15,7 +15,18 @@ from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.observations import Observations
 
-__all__ = ["Certificate", "FitResult"]
+__all__ = ["Certificate", "FitResult", "goodness"]
+
+
+def goodness(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """How near a law comes to what it was fitted to; nothing where that is counts."""
+    if not len(observed):
+        return {}
+    spread = np.sum((observed - observed.mean()) ** 2)
+    return {
+        "R2": float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300)),
+        "mean relative error": float(np.mean(np.abs(predicted / observed - 1.0))),
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.rows import Rows, counts_rows, sample_grid, value_rows
 from t2jax.fitting.spread import measured_spread
 from t2jax.fitting.starts import grid_starts
-from t2jax.laws import Law, Link, Spread
+from t2jax.laws import Law, Link, Spread, Stacked
 from t2jax.observations import Observations
 
 __all__ = ["Solved", "Stage", "default_objective", "plan_stages", "run_stages"]
@@ -108,6 +108,11 @@ def plan_stages(
       InputError: options that contradict each other.
       Refusal: the table lacks what the law describes.
     """
+    if isinstance(law, Stacked):
+        raise Refusal(
+            "law 'stack' is several fits, which are not searched for together",
+            remedy=f"use t2jax.bootstrap, or name one of {', '.join(law.names())}",
+        )
     chosen = objective_by_name(objective or default_objective(law, runs), delta=delta)
     _check_pair(law, chosen, runs)
     grid = sample_grid(runs, law, samples)

@@ -47,14 +47,17 @@ def _grid(problem: Problem, data: Data) -> tuple[list[str], Array]:
     """Names of the gridded coefficients and all grid points [points, names]."""
     law = problem.template
     cards = [c for c in (law.own_cards if problem.own else law.cards()) if c.grid]
-    smallest = float(np.min(np.asarray(data.rows.value)))
+    value = np.asarray(data.rows.value)
+    units = {"value": 1.0, "min": float(np.min(value)), "max": float(np.max(value))}
     axes = []
     for card in cards:
-        # A grid centred on a slope is shifted in `_solve_grid`, where the slope is known.
-        on_slope = card.centre is not None and card.centre[0] is not None
-        shift = 0.0 if on_slope else float(card.shift({}, data.centre))
-        unit = smallest if card.grid_unit == "min" else 1.0
-        axes.append([unit * value + shift for value in card.grid])
+        # A grid centred on a slope is shifted in `_solve_grid`, where the slope is known; one
+        # centred by a function starts where that shift is none.
+        if isinstance(card.centre, tuple) and card.centre[0] is None:
+            shift = card.shift({}, data.centre)
+            axes.append([float(card.from_free(value + shift)) for value in card.grid])
+        else:
+            axes.append([units[card.grid_unit] * value for value in card.grid])
     return [card.name for card in cards], jnp.asarray(list(itertools.product(*axes)))
 
 
@@ -70,7 +73,7 @@ def _solve_grid(problem: Problem, names: tuple[str, ...], points: Floats, data: 
             law = law.replace(**data.inner.coefficients())
         if problem.own:
             for card in law.own_cards:  # a centred grid value becomes the coefficient itself
-                if card.centre is not None and card.centre[0] is not None:
+                if isinstance(card.centre, tuple) and card.centre[0] is not None:
                     known[card.name] += card.shift(known, data.centre)
             law = law.replace(**known)
         else:

@@ -34,8 +34,10 @@ from t2jax.laws.additive import Additive as Additive
 from t2jax.laws.additive import exponent_card as exponent_card
 from t2jax.laws.additive import power as power
 from t2jax.laws.beta_monotone import BetaMonotone as BetaMonotone
+from t2jax.laws.ceiling import Ceiling as Ceiling
 from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
+from t2jax.laws.farseer import Farseer as Farseer
 from t2jax.laws.linked import Link as Link
 from t2jax.laws.linked import Linked as Linked
 from t2jax.laws.linked import LinkedAccuracy as LinkedAccuracy
@@ -44,6 +46,7 @@ from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
 from t2jax.laws.spread import Spread as Spread
 from t2jax.laws.spread import from_dict as spread_from_dict
+from t2jax.laws.stacked import Stacked as Stacked
 from t2jax.laws.t2_accuracy import T2Accuracy as T2Accuracy
 from t2jax.laws.t2_loss import T2Loss as T2Loss
 from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
@@ -56,6 +59,8 @@ REGISTRY: dict[str, type[Law]] = {
         Additive,
         Tied,
         Coupled,
+        Ceiling,
+        Farseer,
         DataConstrained,
         Linked,
         LinkedAccuracy,
@@ -106,6 +111,9 @@ def from_dict(description: dict[str, Any]) -> Law:
     cls = _find(values.pop("law", ""))
     if isinstance(values.get("loss"), dict):
         values["loss"] = from_dict(values["loss"])
+    if "members" in values:
+        values["members"] = tuple(from_dict(member) for member in values["members"])
+        values["weights"] = tuple(values["weights"])
     if isinstance(values.get("spread"), dict):
         values["spread"] = spread_from_dict(values["spread"])
     arrays = {name: np.asarray(x, float) for name, x in values.items() if isinstance(x, list)}

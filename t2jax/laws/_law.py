@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
@@ -35,10 +35,12 @@ class Role(enum.StrEnum):
     """What a coefficient does in its law; who asks for a role need not know a name."""
 
     FLOOR = "floor"  # the loss that no size and no data removes
+    CEILING = "ceiling"  # the loss that no lack of them exceeds
     AMPLITUDE = "amplitude"  # the height of a term
     EXPONENT = "exponent"  # how fast a term falls
     ONSET = "onset"  # the size, data or k at which something sets in
     SPREAD = "spread"  # how questions differ, or how samples bend the loss
+    MIXTURE = "mixture"  # how much one of several forms counts
     NOISE = "noise"  # of the observations, not of the law
 
 
@@ -57,11 +59,15 @@ class Coefficient:
         the distance from it and the minimiser pins it there; a log would run off to -inf.
       centre: `(slope, axis, sign)`: in free coordinates this coefficient is taken at the
         centroid of `axis` ("params", "tokens", "samples" or "loss"), which removes its
-        correlation with the coefficient `slope` (None: a slope of one).
+        correlation with the coefficient `slope` (None: a slope of one). Where one slope does not
+        tell it, a function of the coefficients known so far and the centroid gives the shift.
       grid: values of the coarse start grid, in free-coordinate units where `centre` is set
         and in natural units elsewhere; empty where the exact inner solve finds it.
-      grid_unit: "value", or "min" when the grid counts in units of the smallest observation.
+      grid_unit: "value", or "min" or "max" when the grid counts in units of the smallest or the
+        largest observation.
       prior: what is believed of it before the data; None leans on the fit, and says so.
+      penalised: the prior is part of every fit by likelihood, not of the posterior alone: for
+        what few rows, or quiet ones, would let run away.
       prior_without_floor: the same where the floor is zero by convention, as for counts, so that
         the terms carry the whole loss; None where that changes nothing.
     """
@@ -73,10 +79,11 @@ class Coefficient:
     lower: float = -math.inf
     upper: float = math.inf
     closed: bool = False
-    centre: tuple[str | None, str, int] | None = None
+    centre: "tuple[str | None, str, int] | Callable[[Mapping[str, Any], Centre], Any] | None" = None
     grid: tuple[float, ...] = ()
     grid_unit: str = "value"
     prior: Prior | None = None
+    penalised: bool = False
     prior_without_floor: Prior | None = None
 
     def to_free(self, value: Floats) -> Floats:
@@ -104,6 +111,8 @@ class Coefficient:
         """How far the centred coordinate lies from the coefficient's own, given the slopes."""
         if self.centre is None:
             return 0.0
+        if callable(self.centre):
+            return self.centre(known, centre)
         slope, axis, sign = self.centre
         return sign * (1.0 if slope is None else known[slope]) * getattr(centre, axis)
 
@@ -238,7 +247,7 @@ class Law:
         """
         known = self.coefficients()
         for card in self.cards():
-            if card.role is Role.AMPLITUDE and card.centre is not None:
+            if card.role is Role.AMPLITUDE and isinstance(card.centre, tuple):
                 slope, along, _ = card.centre
                 if along == axis and slope is not None:
                     return log_of(known[card.name]), known[slope]

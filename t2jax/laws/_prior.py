@@ -21,6 +21,7 @@ class Scale(enum.StrEnum):
 
     ONE = "1"
     LEAST = "smallest loss"
+    MOST = "largest loss"
     RANGE = "range of the losses"
     MEAN = "mean loss"
 

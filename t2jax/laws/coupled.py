@@ -50,7 +50,7 @@ class Coupled(Law):
         exponent_card("beta", "β", "inner exponent of training tokens", log_normal(0.45, 0.4)),
         Coefficient(
             name="kappa", symbol="κ", meaning="outer exponent", role=Role.EXPONENT, lower=0.0,
-            grid=(0.5, 0.8, 1.0), prior=log_normal(_KAPPA, 0.4),
+            grid=(0.5, 0.8, 1.0), prior=log_normal(_KAPPA, 0.4), penalised=True,
         ),
     )  # fmt: skip
     linear = ("A", "B")

@@ -82,7 +82,7 @@ def plan(
     # What would stop the bootstrap is said before the fit, not after it.
     table.cluster(unit or "run")
     check_whole("n_draws", n_draws, usual=1000)
-    form = laws.template(default_law(table) if law in (None, "auto") else law)
+    form = laws.template(default_law(table) if law in (None, "auto", "stack") else law)
     check_design(table, form, samples)
     hull = _hull(table, form, samples)
     budget, notes = budgets.choose(budget, form, hull, middling(table))

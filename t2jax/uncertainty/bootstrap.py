@@ -1,6 +1,7 @@
 """The bootstrap: refits under resampled weights, crossed with questions, as compiled batches."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +14,13 @@ from t2jax.fitting import FitResult
 from t2jax.fitting.refit import Refits, Resample, fitted_stages, refit
 from t2jax.fitting.spread import spreads
 from t2jax.fitting.stages import Stage
+from t2jax.laws import Stacked
 from t2jax.laws.spread import Quantile
 from t2jax.observations import Observations
 from t2jax.uncertainty.checkpoint_spread import stray_draws
 from t2jax.uncertainty.discrepancy import Surfaces, applies
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
+from t2jax.uncertainty.of_forms import of_forms
 from t2jax.uncertainty.resampling import (
     check_scheme,
     levels_of,
@@ -89,6 +92,12 @@ def bootstrap(
     check_whole("n_draws", n_draws, usual=1000)
     check_seed(seed)
     check_scheme(scheme, fit, table)
+    if isinstance(fit.law.base, Stacked):
+        again = functools.partial(
+            bootstrap, unit=unit, scheme=scheme, seed=seed, runs=table,
+            resample_questions=resample_questions, discrepancy=discrepancy, progress=progress,
+        )  # fmt: skip
+        return of_forms(fit, n_draws, seed, lambda member, n: again(member, n_draws=n))
     unit = unit or ("row" if table.n_rows == len(set(table.run)) and table.trunk is None else "run"
                     if table.trunk is None else "trunk")  # fmt: skip
     clusters = table.cluster(unit)

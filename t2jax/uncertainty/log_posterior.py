@@ -11,9 +11,9 @@ from jax.scipy.special import gammaln
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting.count_likelihood import log_likelihood
 from t2jax.fitting.objectives import BetaBinomial, Objective
+from t2jax.fitting.penalty import log_density
 from t2jax.fitting.problem import Data, Problem
 from t2jax.laws import Coefficient, Law, Prior, Role
-from t2jax.uncertainty.priors import log_density
 
 __all__ = [
     "EFFECT_CARDS",

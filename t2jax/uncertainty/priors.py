@@ -1,51 +1,16 @@
 """The priors that cards carry, on the coordinates in which the posterior is sampled."""
 
-import math
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
+from t2jax.fitting.penalty import losses_of
 from t2jax.fitting.rows import Rows
 from t2jax.laws import Coefficient, Law, Prior, Scale
 
-__all__ = ["Prior", "default_priors", "log_density"]
-
-
-def log_density(
-    family: str, card: Coefficient, coordinate: Floats, value: Floats, numbers: Floats
-) -> Scalar:
-    """Log density of one sampled coordinate, up to a constant.
-
-    Args:
-      family: of the prior.
-      card: of the coefficient.
-      coordinate: where the sampler is.
-      value: the coefficient there.
-      numbers: the prior's two numbers.
-    """
-    if family == "normal":
-        return -0.5 * ((coordinate - numbers[0]) / numbers[1]) ** 2
-    if math.isinf(card.lower):
-        # Only a normal prior has a meaning without a bound.
-        raise InputError(
-            f"{card.name} has no lower bound, so that '{family}' does not fit it",
-            remedy="give it a normal prior",
-        )
-    above = value - card.lower
-    if math.isinf(card.upper):
-        stretch = jnp.log(above)
-    else:
-        stretch = jax.nn.log_sigmoid(coordinate) + jax.nn.log_sigmoid(-coordinate)
-    if family == "half_normal":
-        return stretch - 0.5 * (above / numbers[0]) ** 2
-    if family == "gamma":
-        # On the value itself, truncated where the card has bounds above zero.
-        return stretch + (numbers[0] - 1.0) * jnp.log(value) - numbers[1] * value
-    return stretch
+__all__ = ["Prior", "default_priors"]
 
 
 def default_priors(
@@ -107,8 +72,4 @@ def _losses(law: Law, rows: Rows) -> dict[Scale, float]:
     else:
         # What a law of samples builds on is not the observed loss but the loss inside it.
         loss = np.asarray(law.base(params=rows.params, tokens=rows.tokens))
-    return {
-        Scale.LEAST: float(np.min(loss)),
-        Scale.RANGE: max(float(np.ptp(loss)), 1e-6 * float(np.max(loss))),
-        Scale.MEAN: float(np.mean(loss)),
-    }
+    return {scale: float(value) for scale, value in losses_of(jnp.asarray(loss)).items()}

@@ -13,11 +13,11 @@ from t2jax.errors import InputError
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.default import candidates
 from t2jax.fitting.held_out import HeldOut
-from t2jax.fitting.judge import judge
+from t2jax.fitting.judge import judge, win_shares
 from t2jax.laws import Law, predict, template
 from t2jax.observations import Observations
 
-__all__ = ["Comparison", "SamplesCheck", "compare", "stacking_weights"]
+__all__ = ["Comparison", "SamplesCheck", "compare"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,13 @@ class SamplesCheck:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """Laws on one table, the best at the axes of extrapolation first.
+    """Laws on one table, that which `law="auto"` would choose first.
 
     Attributes:
       fits: fits of the whole table.
       held_out: how far each misses what was held out.
-      weights: stacking weights, which sum to one; None where the objective is no likelihood.
+      weights: how often each has the least error along the first axis when runs are drawn again:
+        the weights of law "stack".
       samples: check of the effect of samples, None where the table has too few k.
       failed: laws that could not be judged, with the reason.
       source: file the table came from.
@@ -70,14 +71,14 @@ class Comparison:
 
     fits: tuple[FitResult, ...]
     held_out: tuple[HeldOut, ...]
-    weights: np.ndarray | None
+    weights: np.ndarray
     samples: SamplesCheck | None
     failed: Mapping[str, str]
     source: str
 
     @property
     def best(self) -> FitResult:
-        """The fit with the least mean error over the axes of extrapolation."""
+        """The fit to plan with: see `t2jax.fitting.judge.best_of`."""
         return self.fits[0]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -91,8 +92,9 @@ class Comparison:
                     "coefficients": self.fits[i].n_free,
                     "checkpoints": float(np.mean(judged.point_error)),
                     **judged.axis_error,
+                    "standard_error": judged.mean().error,
                     "log_density": None if np.isnan(density) else density,
-                    "weight": None if self.weights is None else float(self.weights[i]),
+                    "weight": float(self.weights[i]),
                     "converged": judged.converged,
                 }
             )
@@ -102,10 +104,11 @@ class Comparison:
         """The comparison as fixed-width text."""
         axes = list(self.held_out[0].axis_error)
         head = ["law", "free", "each checkpoint", *[f"most {name}" for name in axes]]
-        head += ["log density", "weight"]
+        head += ["se", "log density", "weight"]
         body = []
         for row in self.rows():
-            errors = [_text.number(row[name], 3) for name in ("checkpoints", *axes)]
+            shown = ("checkpoints", *axes, "standard_error")
+            errors = [_text.number(row[name], 3) for name in shown]
             more = [
                 "" if row[name] is None else f"{row[name]:.{digits}f}"
                 for name, digits in (("log_density", 1), ("weight", 2))
@@ -117,6 +120,7 @@ class Comparison:
             for judged in self.held_out
             if judged.converged < 1
         ]
+        notes += [f"{fit.law.name}: {fit.message}" for fit in self.fits if not fit.success]
         notes += [f"{name}: {reason}" for name, reason in self.failed.items()]
         if self.samples is not None:
             notes += self.samples.sentences()
@@ -163,13 +167,13 @@ def compare(
       progress: whether to draw progress bars on a terminal.
 
     Returns:
-      The laws, that with the least error along the axes first, with stacking weights.
+      The laws, that which `law="auto"` chooses first. A difference within its standard error, runs
+      and not rows being independent, is a tie, and the coupled law wins ties; laws that bend more
+      must be better beyond the data by more than that.
 
     Raises:
       InputError: laws that describe different quantities or different rows.
       Refusal: no law could be judged.
-
-    Source: stacking of Yao et al. 2018, arXiv:1704.02030.
     """
     names = list(laws) if laws is not None else list(candidates(runs))
     if not names:
@@ -188,41 +192,14 @@ def compare(
     }
     found, failed = judge(runs, every, progress=progress)
     fits, judged = zip(*found, strict=True)
-    density = np.stack([each.point_density for each in judged], axis=1)
     return Comparison(
         fits=fits,
         held_out=judged,
-        weights=None if np.isnan(density).any() else stacking_weights(density),
+        weights=win_shares(list(judged)),
         samples=_samples_check(runs, fits[0]),
         failed=failed,
         source=runs.source,
     )
-
-
-def stacking_weights(log_density: np.ndarray) -> np.ndarray:
-    """Weights of a mixture of predictive laws that make held-out data most likely.
-
-    `argmax_w sum_i log sum_m w_m exp(log_density[i, m])`, concave, by its EM iteration.
-
-    Args:
-      log_density: of each point under each law [points, laws].
-
-    Returns:
-      Non-negative weights that sum to one [laws].
-
-    >>> stacking_weights(np.array([[0.0, -3.0], [0.0, -2.0]])).round(3).tolist()
-    [1.0, 0.0]
-    """
-    scaled = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    weight = np.full(log_density.shape[1], 1.0 / log_density.shape[1])
-    for _ in range(20_000):
-        share = scaled * weight
-        share /= share.sum(axis=1, keepdims=True)
-        moved = share.mean(axis=0)
-        if np.max(np.abs(moved - weight)) < 1e-10:
-            return moved
-        weight = moved
-    return weight
 
 
 def _several_k(runs: Observations) -> bool:

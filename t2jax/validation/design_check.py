@@ -20,7 +20,7 @@ def check_design(runs: Observations, law: str | Law, samples: Sequence[float] | 
     Raises:
       Refusal: the design cannot answer.
     """
-    if law == "auto":
+    if law in ("auto", "stack"):
         law = default_law(runs)
     form = template(law)
     if form.kind == "loss":

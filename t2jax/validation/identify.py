@@ -168,7 +168,7 @@ def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
     """Slopes of the log loss in the free coordinates at the nominal law [rows, coordinates]."""
     free = []
     for card in law.cards():
-        if card.centre is None and card.grid:
+        if card.grid and not isinstance(card.centre, tuple):
             value = card.grid[(len(card.grid) - 1) // 2]
             free.append(float(card.to_free(jnp.asarray(value))))
         else:

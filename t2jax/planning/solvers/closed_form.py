@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._typing import ArrayLike, Floats, Scalar
-from t2jax.laws import Additive, Coupled, Law, Softplus, T2Loss, T2LossPaper, Tied
+from t2jax.laws import Additive, Ceiling, Coupled, Law, Softplus, T2Loss, T2LossPaper, Tied
 from t2jax.planning.solvers.box import Box
 
 __all__ = ["applies", "exact", "power_optimum", "share_root"]
@@ -25,7 +25,7 @@ def applies(law: Law, box: Box | None = None) -> bool:
             return False
     if isinstance(law, Softplus):
         return isinstance(law.loss, Additive | Tied)
-    return powers or isinstance(law, Additive | Tied | Coupled)
+    return powers or isinstance(law, Additive | Tied | Coupled | Ceiling)
 
 
 def exact(law: Law, box: Box) -> tuple[Scalar, Scalar, Scalar]:
