@@ -16,7 +16,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Law
 from t2jax.planning.budget import Budget
-from t2jax.planning.driver import box_of, checked, optimum
+from t2jax.planning.driver import box_of, checked, optimum, within_reach
 from t2jax.planning.result import Optimum
 from t2jax.planning.solvers.box import ALL_TRAINING, Box
 from t2jax.planning.solvers.objective import cost_of
@@ -274,7 +274,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     if budget.cost.stop_at_success:
         raise Refusal("what stop_at_success spends depends on the law, so that no plan is the same "
                       "plan under every draw", remedy="leave it out here")  # fmt: skip
-    budget = dataclasses.replace(budget, integer_samples=False)
+    budget = dataclasses.replace(within_reach(budget, ensemble), integer_samples=False)
     stars = optimum(ensemble, budget, chinchilla=False, progress=False).draws
     assert stars is not None
     least = np.asarray(stars.value) * (1.0 if ensemble.point.kind == "loss" else -1.0)

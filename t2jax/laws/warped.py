@@ -15,7 +15,8 @@ __all__ = ["Warped"]
 class Warped(Law):
     """A loss law times a smooth surface in log N and log D.
 
-    `L(N, D) exp(g)`, `g = sum_m c_m cos(f_m) + s_m sin(f_m)`, `f_m = u_m log N + v_m log D`
+    `L(N, D) exp(g)`, `g = sum_m c_m cos(f_m) + s_m sin(f_m)`,
+    `f_m = u_m log max(N, N_0) + v_m log D`
 
     With frequencies drawn from a Gaussian the sum is a draw of a Gaussian process with a
     squared-exponential covariance. The coefficients are those of the law inside.
@@ -26,6 +27,8 @@ class Warped(Law):
       by_tokens: per nat of D, v [..., waves].
       cosine: amplitudes of the cosines [..., waves].
       sine: amplitudes of the sines [..., waves].
+      least: N_0, below which the surface does not change with N: far below the smallest model
+        measured a law must not be mended by what nobody has seen.
 
     Source: misfit as a process, Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294; waves,
     Rahimi and Recht 2007.
@@ -34,7 +37,7 @@ class Warped(Law):
     >>> from t2jax.laws import Additive
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     >>> law = Warped(loss=inner, by_params=np.zeros(1), by_tokens=np.zeros(1),
-    ...              cosine=np.full(1, 0.01), sine=np.zeros(1))
+    ...              cosine=np.full(1, 0.01), sine=np.zeros(1), least=1e6)
     >>> round(float(law(params=70e9, tokens=1.4e12) / inner(params=70e9, tokens=1.4e12)), 4)
     1.0101
     """
@@ -47,10 +50,12 @@ class Warped(Law):
     by_tokens: ArrayLike
     cosine: ArrayLike
     sine: ArrayLike
+    least: ArrayLike
 
     def formula(self, params, tokens, samples, unique_tokens):
         """The law inside times `exp(g)`."""
-        phase = jnp.asarray(self.by_params) * jnp.log(params)[..., None]
+        size = jnp.log(jnp.maximum(params, self.least))[..., None]
+        phase = jnp.asarray(self.by_params) * size
         phase = phase + jnp.asarray(self.by_tokens) * jnp.log(tokens)[..., None]
         waves = self.cosine * jnp.cos(phase) + self.sine * jnp.sin(phase)
         surface = jnp.exp(jnp.sum(waves, axis=-1))
@@ -74,4 +79,4 @@ class Warped(Law):
         return {"law": self.name, "loss": self.loss.to_dict()} | arrays
 
 
-_ARRAYS = ("by_params", "by_tokens", "cosine", "sine")
+_ARRAYS = ("by_params", "by_tokens", "cosine", "sine", "least")

@@ -21,7 +21,9 @@ from t2jax.planning.solvers.closed_form import applies
 from t2jax.planning.sweep import MEMORY, solve_all
 from t2jax.uncertainty.ensemble import Ensemble, Model, as_ensemble
 
-__all__ = ["METHODS", "box_of", "checked", "frontier", "method_for", "optimum"]
+__all__ = ["METHODS", "box_of", "checked", "frontier", "method_for", "optimum", "within_reach"]
+
+_SMALLER = 10.0  # times smaller than any model measured: further down nothing is searched
 
 METHODS = ("auto", "closed_form", "scan", "descent")
 
@@ -74,7 +76,7 @@ def optimum(
     (434156624, 2303.32)
     """
     ensemble = checked(model, budget)
-    law = ensemble.point
+    law, budget = ensemble.point, within_reach(budget, ensemble)
     box = box_of(law, budget)
     method = method_for(method, ensemble, box)
     options = {"method": method, "chinchilla": chinchilla, "integer": budget.integer_samples}
@@ -181,6 +183,23 @@ def checked(model: Model, budget: Budget) -> Ensemble:
     if budget.cost.stop_at_success:
         sampling_law(law, "tell when sampling stops, as stop_at_success asks")
     return ensemble
+
+
+def within_reach(budget: Budget, ensemble: Ensemble) -> Budget:
+    """The budget with sizes down to a tenth of the smallest model of the table, unless it says.
+
+    A law knows nothing of far smaller ones, and some promise much of them: a guesser with endless
+    samples solves what can be guessed.
+    """
+    if ensemble.hull is None or budget.min_params is not None:
+        return budget
+    least = ensemble.hull.params[0] / _SMALLER
+    if budget.max_params is not None:
+        least = min(least, float(np.min(budget.max_params)))
+    try:
+        return dataclasses.replace(budget, min_params=least)
+    except InputError:  # it affords smaller models only
+        return budget
 
 
 def box_of(law: Law, budget: Budget) -> Box:

@@ -182,7 +182,7 @@ class Surfaces:
         runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self._each[:, :1]
         noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, self.rows.run]
         weight = self._moved(self._frequency, self._prior, noise, left, self._each)
-        return _on(law, self._frequency, weight)
+        return self._on(law, self._frequency, weight)
 
     def on_point(self, law: Law) -> Law:
         """The fitted law times the mean surface."""
@@ -190,11 +190,19 @@ class Surfaces:
         frequency = _even_frequencies() / likely[:, None, 3:]
         none, left = np.zeros((1, 2 * _WAVES)), self.rows.left[None]
         weight = self._moved(frequency, none, np.zeros_like(left), left, likely)
-        return _on(law, frequency[0], weight[0])
+        return self._on(law, frequency[0], weight[0])
 
     def noise(self) -> dict[str, np.ndarray]:
         """What is no part of the law: standard deviations of log loss [draws]."""
         return {"run_sd": self._each[:, 0], "checkpoint_sd": self._each[:, 1]}
+
+    def _on(self, law: Law, frequency: np.ndarray, weight: np.ndarray) -> Law:
+        least = np.broadcast_to(np.exp(self.rows.place[:, 0].min()), weight.shape[:-1])
+        warped = Warped(
+            loss=law.base, by_params=frequency[..., 0], by_tokens=frequency[..., 1],
+            cosine=weight[..., :_WAVES], sine=weight[..., _WAVES:], least=np.array(least),
+        )  # fmt: skip
+        return law.on(warped) if isinstance(law, Link) else warped
 
     def _moved(
         self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray,
@@ -217,15 +225,6 @@ def _thinned(rows: _Rows) -> _Rows:
         return rows
     kept = np.random.default_rng(0).choice(count, _MOST_ROWS, replace=False)
     return _Rows(*(column[kept] for column in rows))
-
-
-def _on(law: Law, frequency: np.ndarray, weight: np.ndarray) -> Law:
-    cosine, sine = weight[..., :_WAVES], weight[..., _WAVES:]
-    by_params, by_tokens = frequency[..., 0], frequency[..., 1]
-    warped = Warped(
-        loss=law.base, by_params=by_params, by_tokens=by_tokens, cosine=cosine, sine=sine
-    )  # fmt: skip
-    return law.on(warped) if isinstance(law, Link) else warped
 
 
 def _even_frequencies() -> np.ndarray:

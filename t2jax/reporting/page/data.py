@@ -12,6 +12,7 @@ from t2jax.errors import InputError, Status
 from t2jax.laws import Law, leaves_by_name
 from t2jax.planner import Plan
 from t2jax.planning import Budget, Optimum
+from t2jax.planning.driver import within_reach
 from t2jax.reporting.page.javascript import program
 from t2jax.reporting.tables import value_label
 from t2jax.uncertainty import Ensemble
@@ -58,6 +59,7 @@ def planner_data(plan: Plan) -> dict[str, Any]:
         "judges": [_law(model, "mean pass@k") for model in models[1:]],
         "value": label,
         "hull": dataclasses.asdict(plan.fit.hull),
+        "least": _least(plan),
         "initial": _initial(plan.optimum, plan.budget),
         "status": {flag.name: flag.sentences()[0] for flag in Status if flag},
         "hardware": {
@@ -66,6 +68,12 @@ def planner_data(plan: Plan) -> dict[str, Any]:
         "draws_file": "draws.npz" if draws.n_draws else "fit.json",
         "note": _note(draws, plan.budget),
     }
+
+
+def _least(plan: Plan) -> float:
+    """The smallest size that the plan looked at."""
+    asked = within_reach(plan.budget, plan.draws).min_params
+    return 1.0 if asked is None else float(np.min(asked))
 
 
 def encode(values: np.ndarray) -> str:

@@ -52,7 +52,8 @@ const Search = (() => {
    * A budget in logs. Apart: n + d <= train and n + x <= serve. One for everything:
    * exp(n + d - train) + exp(n + x - serve) <= 1.
    * @param {object} given train_flops and inference_flops, or total_flops or dollars with questions
-   *   and tokens_per_sample; max_params, max_tokens; train_price and decode_price per FLOP
+   *   and tokens_per_sample; min_params, max_params, max_tokens;
+   *   train_price and decode_price per FLOP
    * @param {boolean} usesSamples whether the law knows of k
    */
   function box(given, usesSamples) {
@@ -66,6 +67,7 @@ const Search = (() => {
       separate,
       train: (separate ? log(given.train_flops) : total) - trainRate,
       serve: (separate ? log(given.inference_flops) : total - log(given.questions ?? 1)) - sampleRate,
+      minParams: Math.log(given.min_params ?? 1),
       maxParams: log(given.max_params),
       maxTokens: log(given.max_tokens),
       pinned: !usesSamples || (separate && given.inference_flops == null),
@@ -85,7 +87,7 @@ const Search = (() => {
   }
 
   const upper = (b) => Math.min(b.maxParams, largest(b));
-  const lower = (b) => Math.min(0, upper(b));
+  const lower = (b) => Math.min(b.minParams, upper(b));
 
   /** The largest useful logit of the share at log N: up to the data wall. */
   function mostTraining(b, n, rest) {

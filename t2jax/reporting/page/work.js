@@ -93,7 +93,8 @@ const Work = (() => {
     set(inputs) {
       const { main } = this.model;
       this.inputs = inputs;
-      this.given = budget(inputs, main.point.usesSamples, this.data.hardware);
+      const given = budget(inputs, main.point.usesSamples, this.data.hardware);
+      this.given = { ...given, min_params: this.data.least };
       this.goal = GOALS[inputs.kind];
       this.box = Search.box(this.given, main.point.usesSamples);
       this.lacks = Search.lacks(this.box);
