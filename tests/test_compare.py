@@ -79,7 +79,12 @@ def test_the_law_behind_the_data_wins(compared):
 def test_auto_says_what_it_compared(table):
     chosen = fit(table, "auto")
     assert chosen.law.name == "coupled"
-    for word in ("laws judged by their relative error", "train_flops", "coupled 0.0", "additive 0.0"):
+    for word in (
+        "laws judged by their relative error",
+        "train_flops",
+        "coupled 0.0",
+        "additive 0.0",
+    ):
         assert word in chosen.message
     assert FitResult.from_dict(chosen.to_dict()).message == chosen.message
     with pytest.raises(InputError, match="recipe"):
@@ -93,7 +98,8 @@ def judged_as(name, *errors, runs=40, noise=0.1, seed=0, converged=1.0) -> HeldO
     each = np.array(errors)[:, None] * (1.0 + noise * scatter)
     none = np.zeros((runs, 2))
     return HeldOut(
-        law_name=name, quantity="relative error", points=none, point_error=none[:, 0],
+        law_name=name, form=name.rpartition("(")[2].rstrip(")"),
+        quantity="relative error", points=none, point_error=none[:, 0],
         point_density=none[:, 0], axes=("tokens_per_param", "train_flops"), error=each,
         rows=np.ones_like(each), converged=converged,
     )  # fmt: skip

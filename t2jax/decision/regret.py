@@ -16,7 +16,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Law
 from t2jax.planning.budget import Budget
-from t2jax.planning.driver import box_of, checked, optimum
+from t2jax.planning.driver import at_its_tokens, box_of, checked, optimum
 from t2jax.planning.result import Optimum
 from t2jax.planning.solvers.box import ALL_TRAINING, Box
 from t2jax.planning.solvers.objective import cost_of
@@ -222,6 +222,12 @@ def regret(
     plug_in = _judged(draws, budget, table, *(math.log(float(getattr(point, q))) for q in _PLAN))
     if plug_in["expected"] < best["expected"]:  # the lattice is coarser than the estimate
         best = plug_in
+    promised = float(np.median(np.abs(table.least[fine])))
+    if not best["expected"] <= promised:
+        raise Refusal(
+            "the draws disagree about every plan by more than the value that they promise",
+            remedy="bring more runs, or fit a law with fewer coefficients",
+        )
     limit = best["expected"] + within
     inner = np.flatnonzero(curve <= limit)
     if len(inner):
@@ -262,6 +268,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
       Refusal: a target; sampling until success; or too few draws with an optimum.
     """
     ensemble = checked(draws, budget)
+    budget = at_its_tokens(ensemble, budget)
     if ensemble.n_draws < 2:
         raise InputError("regret needs draws of a law", remedy="make them with t2jax.bootstrap")
     if budget.shape != ():

@@ -33,6 +33,7 @@ from t2jax.laws.coupled import Coupled as Coupled
 from t2jax.laws.data_constrained import DataConstrained as DataConstrained
 from t2jax.laws.farseer import Farseer as Farseer
 from t2jax.laws.product import Product as Product
+from t2jax.laws.size import Size as Size
 from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
 from t2jax.laws.stacked import Stacked as Stacked
@@ -49,6 +50,7 @@ REGISTRY: dict[str, type[Law]] = {
         Coupled,
         Ceiling,
         Farseer,
+        Size,
         DataConstrained,
         T2Loss,
         T2LossPaper,

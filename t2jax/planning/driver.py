@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from t2jax._precision import double
-from t2jax.cost import Cost
+from t2jax.cost import TRAIN_FLOPS, Cost
 from t2jax.errors import InputError, Refusal, Status
 from t2jax.laws import Law, T2Loss, spread_law
 from t2jax.planning.budget import Budget
@@ -21,7 +21,16 @@ from t2jax.planning.solvers.closed_form import applies
 from t2jax.planning.sweep import MEMORY, solve_all
 from t2jax.uncertainty.ensemble import Ensemble, Model, as_ensemble
 
-__all__ = ["METHODS", "box_of", "checked", "frontier", "method_for", "optimum"]
+__all__ = [
+    "METHODS",
+    "at_its_tokens",
+    "box_of",
+    "check_trend",
+    "checked",
+    "frontier",
+    "method_for",
+    "optimum",
+]
 
 METHODS = ("auto", "closed_form", "scan", "descent")
 
@@ -74,6 +83,7 @@ def optimum(
     (434156624, 2303.32)
     """
     ensemble = checked(model, budget)
+    budget = at_its_tokens(ensemble, budget)
     law = ensemble.point
     box = box_of(law, budget)
     method = method_for(method, ensemble, box)
@@ -142,7 +152,7 @@ def frontier(
         # The saturation size: with training free of charge only samples compete with size.
         train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
         endless = dataclasses.replace(budget, train_flops=train)
-        limit = optimum(as_ensemble(model).point, endless, method=method, chinchilla=False)
+        limit = optimum(as_ensemble(model).alone(), endless, method=method, chinchilla=False)
         edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
         limit = np.where(edge, math.nan, np.asarray(limit.params))
     swept = np.broadcast_to(np.asarray(getattr(budget, budget.goal)), budget.shape)
@@ -158,9 +168,10 @@ def checked(model: Model, budget: Budget) -> Ensemble:
 
     Raises:
       InputError: no budget, or no model.
-      Refusal: the law cannot answer for that budget.
+      Refusal: the law cannot answer for that budget, or the table behind it has no trend.
     """
     ensemble = as_ensemble(model)
+    check_trend(ensemble)
     law = ensemble.point
     if not isinstance(budget, Budget):
         raise InputError(
@@ -181,6 +192,52 @@ def checked(model: Model, budget: Budget) -> Ensemble:
     if budget.cost.stop_at_success:
         spread_law(law, "tell when sampling stops, as stop_at_success asks")
     return ensemble
+
+
+def check_trend(model: Model) -> None:
+    """Stop at a fit, or at draws of one, of a table without a trend.
+
+    Raises:
+      Refusal: it has none.
+    """
+    why = as_ensemble(model).trendless
+    if why:
+        raise Refusal(
+            f"{why}, which is no ground for a plan",
+            remedy="bring runs that differ more in size and tokens, or more questions; the law "
+            "alone answers as t2jax.optimum(fit.law, budget)",
+        )
+
+
+def at_its_tokens(model: Ensemble, budget: Budget) -> Budget:
+    """The budget as a law of one token count can answer it: N and k at those tokens.
+
+    Raises:
+      Refusal: a question about tokens.
+    """
+    law, hull = model.point, model.hull
+    if law.base.uses_tokens:
+        return budget
+    if hull is None:
+        raise Refusal(
+            f"law '{law.base.name}' is of one token count, which is that of a table",
+            remedy="ask the fit, or draws of it",
+        )
+    tokens = hull.tokens[1]
+    known = f"{model.source} holds one token count only ({tokens:.3g})"
+    if budget.mode != "separate" or budget.inference_flops is None:
+        raise Refusal(
+            f"{known}, which says nothing of how many tokens to train on",
+            remedy="ask for size and samples at that count, with train_flops and inference_flops, "
+            "or add checkpoints at other token counts",
+        )
+    if budget.max_tokens is not None and np.any(np.asarray(budget.max_tokens) < tokens):
+        raise Refusal(f"{known}, more than max_tokens", remedy="add checkpoints at fewer tokens")
+    # At those tokens the training budget is a cap on size.
+    most = np.asarray(budget.train_flops) / (TRAIN_FLOPS * tokens)
+    if budget.max_params is not None:
+        most = np.minimum(most, np.asarray(budget.max_params))
+    return dataclasses.replace(budget, max_params=most, max_tokens=tokens)
 
 
 def box_of(law: Law, budget: Budget) -> Box:

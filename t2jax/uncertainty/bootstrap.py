@@ -135,6 +135,7 @@ def bootstrap(
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,
+        trendless=fit.trendless,
         nuisance=strays,
     )
 
