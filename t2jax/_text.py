@@ -63,10 +63,16 @@ def count(value: float, digits: int = 3) -> str:
 def interval(low: float, high: float, show=number) -> str:
     """An interval as text.
 
-    >>> interval(0.25, 0.5)
-    '[0.25, 0.5]'
+    >>> interval(0.25, 0.5), interval(0.25, math.inf), interval(0.25, 0.25)
+    ('[0.25, 0.5]', 'above 0.25', '0.25 in all draws')
     """
-    return f"[{show(low)}, {show(high)}]"
+    if math.isnan(low) or math.isnan(high):
+        return "n/a"
+    if math.isinf(low) or math.isinf(high):
+        ends = [("above", low)] * math.isfinite(low) + [("below", high)] * math.isfinite(high)
+        return " ".join(f"{word} {show(end)}" for word, end in ends) or "open at both ends"
+    one, other = show(low), show(high)
+    return f"{one} in all draws" if one == other else f"[{one}, {other}]"
 
 
 def json_ready(value: Any) -> Any:

@@ -88,6 +88,10 @@ def farseer(c, N, D, k=1.0):
     return size + c["B"] * N ** -c["rho"] * (D / c["D0"]) ** -exponent
 
 
+def size(c, N, D, k=1.0):
+    return c["E"] + c["A"] / N ** c["alpha"] + 0.0 * D
+
+
 def data_constrained(c, N, D, k=1.0, U=np.inf):
     U_D = np.minimum(D, U)
     G = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
@@ -167,6 +171,7 @@ CASES: dict[str, Callable] = {
     "coupled": coupled,
     "ceiling": ceiling,
     "farseer": farseer,
+    "size": size,
     "data_constrained": data_constrained,
     "t2_loss": t2_loss,
     "t2_loss_paper": t2_loss_paper,

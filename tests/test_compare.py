@@ -98,7 +98,8 @@ def judged_as(name, *errors, runs=40, noise=0.1, seed=0, converged=1.0) -> HeldO
     each = np.array(errors)[:, None] * (1.0 + noise * scatter)
     none = np.zeros((runs, 2))
     return HeldOut(
-        law_name=name, quantity="relative error", points=none, point_error=none[:, 0],
+        law_name=name, form=name.rpartition("(")[2].rstrip(")"),
+        quantity="relative error", points=none, point_error=none[:, 0],
         point_density=none[:, 0], axes=("tokens_per_param", "train_flops"), error=each,
         rows=np.ones_like(each), converged=converged,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Law
 from t2jax.planning.budget import Budget
-from t2jax.planning.driver import box_of, checked, optimum, within_reach
+from t2jax.planning.driver import answerable, box_of, checked, optimum
 from t2jax.planning.result import Optimum
 from t2jax.planning.solvers.box import ALL_TRAINING, Box
 from t2jax.planning.solvers.objective import cost_of
@@ -222,6 +222,12 @@ def regret(
     plug_in = _judged(draws, budget, table, *(math.log(float(getattr(point, q))) for q in _PLAN))
     if plug_in["expected"] < best["expected"]:  # the lattice is coarser than the estimate
         best = plug_in
+    promised = float(np.median(np.abs(table.least[fine])))
+    if not best["expected"] <= promised:
+        raise Refusal(
+            "the draws disagree about every plan by more than the value that they promise",
+            remedy="bring more runs, or fit a law with fewer coefficients",
+        )
     limit = best["expected"] + within
     inner = np.flatnonzero(curve <= limit)
     if len(inner):
@@ -262,6 +268,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
       Refusal: a target; sampling until success; or too few draws with an optimum.
     """
     ensemble = checked(draws, budget)
+    budget = answerable(budget, ensemble)
     if ensemble.n_draws < 2:
         raise InputError("regret needs draws of a law", remedy="make them with t2jax.bootstrap")
     if budget.shape != ():
@@ -274,7 +281,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     if budget.cost.stop_at_success:
         raise Refusal("what stop_at_success spends depends on the law, so that no plan is the same "
                       "plan under every draw", remedy="leave it out here")  # fmt: skip
-    budget = dataclasses.replace(within_reach(budget, ensemble), integer_samples=False)
+    budget = dataclasses.replace(budget, integer_samples=False)
     stars = optimum(ensemble, budget, chinchilla=False, progress=False).draws
     assert stars is not None
     least = np.asarray(stars.value) * (1.0 if ensemble.point.kind == "loss" else -1.0)

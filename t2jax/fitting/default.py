@@ -34,6 +34,9 @@ def candidates(runs: Observations) -> tuple[str, ...]:
     >>> candidates(t2.datasets.load_ladder(measure="loss"))
     ('additive', 'tied', 'coupled', 'ceiling', 'farseer')
     """
+    if runs.one_token_count:
+        outer = {"counts": "beta_monotone({})", "nll": "softplus({})"}.get(runs.kind, "{}")
+        return (outer.format("size"),)
     if runs.kind == "counts":
         return ("beta_monotone", "t2_accuracy")
     if runs.kind == "loss" and (runs.samples is None or len(np.unique(runs.samples)) < 3):

@@ -94,7 +94,7 @@ def fit(
         if recipe != "paper":
             raise InputError(f"unknown recipe '{recipe}'", remedy="the only recipe is 'paper'")
         wanted, objective = paper_law(wanted, objective), "sse"
-    runs.check_identifies()
+    _check_counts(wanted, runs)
     _check_enough(wanted, runs)
     stages = plan_stages(wanted, runs, objective=objective, delta=delta, samples=samples)
     inner, grid = None, stages[-1].grid
@@ -105,6 +105,17 @@ def fit(
     result = _result(runs, grid, run_stages(stages, n_starts, inner))
     held = 0 if inner is None else len(inner.cards())
     return dataclasses.replace(result, recipe=recipe, n_free=result.n_free + held)
+
+
+def _check_counts(law: Law, runs: Observations) -> None:
+    """Refuse a table that cannot tell size from tokens, unless the law asks for one count alone."""
+    if law.base.uses_tokens:
+        runs.check_identifies()
+    elif not runs.one_token_count:
+        raise Refusal(
+            f"law '{law.name}' is of one token count and {runs.source} holds several",
+            remedy="leave the law out, or select the checkpoints of one count",
+        )
 
 
 def _check_enough(law: Law, runs: Observations) -> None:

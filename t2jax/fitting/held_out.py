@@ -51,6 +51,7 @@ class HeldOut:
 
     Attributes:
       law_name: name of the law.
+      form: name of the loss of N and D inside it, its own where there is none.
       quantity: what `error` measures: "relative error" of losses, or "error of pass@k".
       points: parameters and tokens of each checkpoint [points, 2].
       point_error: mean absolute error at each checkpoint when it is held out [points].
@@ -63,6 +64,7 @@ class HeldOut:
     """
 
     law_name: str
+    form: str
     quantity: str
     points: np.ndarray
     point_error: np.ndarray
@@ -92,15 +94,21 @@ class HeldOut:
           axes: which; all of them unless given.
           beside: the law whose error at the same rows is taken off.
         """
-        places = [self.axes.index(name) for name in axes or self.axes]
-        error = self.error if beside is None else self.error - beside.error
-        error, rows = error[places], self.rows[places]
+        axes = axes or [name for name in self.axes if beside is None or name in beside.axes]
+        value, pull = self._pull(axes)
+        if beside is not None:
+            other, push = beside._pull(axes)
+            value, pull = value - other, pull - push
+        runs = int(np.sum(self.rows[[self.axes.index(name) for name in axes]].any(axis=0)))
+        return Mean(value, float(np.sqrt(np.sum(pull**2) * runs / max(runs - 1, 1))))
+
+    def _pull(self, axes: Sequence[str]) -> tuple[float, np.ndarray]:
+        """The mean over axes, and how far each run pulls it from where the others would put it."""
+        places = [self.axes.index(name) for name in axes]
+        error, rows = self.error[places], self.rows[places]
         count = rows.sum(axis=1, keepdims=True)
         means = error.sum(axis=1, keepdims=True) / count
-        pull = np.mean((error - means * rows) / count, axis=0)
-        runs = int(np.sum(rows.any(axis=0)))
-        spread = float(np.sqrt(np.sum(pull**2) * runs / max(runs - 1, 1)))
-        return Mean(float(means.mean()), spread)
+        return float(means.mean()), np.mean((error - means * rows) / count, axis=0)
 
 
 @double
@@ -167,6 +175,7 @@ def held_out(
     accuracy = fit.law.kind == "accuracy"
     return HeldOut(
         law_name=_name(fit),
+        form=fit.law.base.name,
         quantity="error of pass@k" if accuracy else "relative error",
         points=points,
         point_error=np.array([np.mean(error[i][out[i]]) for i in single]),

@@ -84,24 +84,18 @@ def best_of(judged: list[HeldOut]) -> HeldOut:
         gap = one.mean(axes, beside=other)
         return gap.value < -gap.error
 
-    plain = [each for each in judged if _form(each) not in ON_PROOF] or judged
+    plain = [each for each in judged if each.form not in ON_PROOF] or judged
     least = min(plain, key=lambda each: each.score)
     chosen = min((e for e in plain if not beats(least, e)), key=_preference)
     for other in sorted(judged, key=lambda each: each.axis_error[each.axes[0]]):
-        worse = any(beats(chosen, other, (axis,)) for axis in other.axes)
+        worse = any(beats(chosen, other, (axis,)) for axis in other.axes if axis in chosen.axes)
         if other not in plain and beats(other, chosen, other.axes[:1]) and not worse:
             chosen = other
     return chosen
 
 
-def _form(judged: HeldOut) -> str:
-    """The loss of N and D inside a law's name: `coupled` of `softplus(coupled)`."""
-    return judged.law_name.rpartition("(")[2].rstrip(")")
-
-
 def _preference(judged: HeldOut) -> tuple[int, float]:
-    form = _form(judged)
-    place = PREFERRED.index(form) if form in PREFERRED else len(PREFERRED)
+    place = [*PREFERRED, judged.form].index(judged.form)
     return place, judged.score
 
 

@@ -15,7 +15,13 @@ from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.observations import Observations
 
-__all__ = ["Certificate", "FitResult", "goodness"]
+__all__ = ["LEAST_TREND", "Certificate", "FitResult", "goodness"]
+
+
+LEAST_TREND = 0.5
+"""Share of the variance, corrected for coefficients, below which no plan is made: in a third of
+the tables simulated there the size planned is off by more than a factor of ten
+(experiments/12_loss_forms)."""
 
 
 def goodness(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -111,6 +117,29 @@ class FitResult:
         return "" if self.success else self.message
 
     @property
+    def trendless(self) -> str:
+        """Why the fit is no ground for a plan; empty where it is one.
+
+        At one sample, where a trend in N and D is all that there is to see; by the correlation of
+        measured and predicted, since a law that is off throughout may follow a trend.
+        """
+        if self.law.kind != "loss" or not len(self.observed):
+            return ""
+        each = len(self.samples or (0.0,))
+        observed, predicted = (x.reshape(-1, each)[:, 0] for x in (self.observed, self.predicted))
+        members = getattr(self.law.base, "members", (self.law.base,))
+        free = len(observed) - max(len(member.cards()) for member in members)
+        spread = np.ptp(predicted) > 0 and np.ptp(observed) > 0
+        follows = np.corrcoef(observed, predicted)[0, 1] ** 2 if spread else 0.0
+        share = 1.0 - (1.0 - follows) * (len(observed) - 1) / max(free, 1)
+        if share >= LEAST_TREND:
+            return ""
+        return (
+            f"{self.source} has next to no trend: law '{self.law.name}' explains "
+            f"{max(share, 0.0):.0%} of how its losses differ"
+        )
+
+    @property
     def residuals(self) -> np.ndarray:
         """Observed minus predicted [rows]."""
         return self.observed - self.predicted
@@ -158,6 +187,8 @@ class FitResult:
             f"{len(self.starts)} starts agree",
             ("" if self.success else "NOT CERTIFIED: ") + self.message,
         ]
+        if self.trendless:
+            lines.append(f"NO PLAN CAN BE MADE OF IT: {self.trendless}")
         return "\n".join(lines)
 
     _repr_html_ = _html.of_summary

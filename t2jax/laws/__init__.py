@@ -42,6 +42,7 @@ from t2jax.laws.linked import Link as Link
 from t2jax.laws.linked import Linked as Linked
 from t2jax.laws.linked import LinkedAccuracy as LinkedAccuracy
 from t2jax.laws.product import Product as Product
+from t2jax.laws.size import Size as Size
 from t2jax.laws.softplus import Softplus as Softplus
 from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
 from t2jax.laws.spread import Spread as Spread
@@ -61,6 +62,7 @@ REGISTRY: dict[str, type[Law]] = {
         Coupled,
         Ceiling,
         Farseer,
+        Size,
         DataConstrained,
         Linked,
         LinkedAccuracy,

@@ -144,6 +144,7 @@ class Law:
       name: the registry name.
       kind: "loss" (nats, lower is better) or "accuracy" (pass@k, higher is better).
       uses_samples: whether k enters the formula.
+      uses_tokens: whether D enters the formula of a loss in N and D.
       own_cards: one `Coefficient` per own scalar field, in field order.
       linear: names of the coefficients in which `start_problem` is linear.
     """
@@ -151,6 +152,7 @@ class Law:
     name: ClassVar[str]
     kind: ClassVar[str] = "loss"
     uses_samples: ClassVar[bool] = False
+    uses_tokens: ClassVar[bool] = True
     own_cards: ClassVar[tuple[Coefficient, ...]]
     linear: ClassVar[tuple[str, ...]] = ()
 

@@ -1,7 +1,7 @@
 """Several laws of one quantity, weighed: what is not known of the form is part of every answer."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
@@ -67,6 +67,28 @@ class Stacked(Law):
             for card in member.cards()
         ]
         return (*told, *(_weight(name) for name in self.names()))
+
+    def coefficients(self) -> dict[str, Any]:
+        """Coefficients of the members, named after them, then the weights."""
+        told = zip(self.names(), self.members, self.weights, strict=True)
+        parts = [(name, member.coefficients(), weight) for name, member, weight in told]
+        known = {f"{name}.{key}": x for name, own, _ in parts for key, x in own.items()}
+        return known | {f"weight.{name}": weight for name, _, weight in parts}
+
+    def replace(self, **values: Any) -> Self:
+        """The same stack with some coefficients changed."""
+        for name in values:
+            if name not in self.coefficients():
+                raise InputError(
+                    f"{self.name} has no coefficient '{name}'",
+                    remedy=f"it has {', '.join(self.coefficients())}",
+                )
+        members, weights = [], []
+        for name, member, weight in zip(self.names(), self.members, self.weights, strict=True):
+            own = {key: values.get(f"{name}.{key}", x) for key, x in member.coefficients().items()}
+            members.append(member.replace(**own))
+            weights.append(values.get(f"weight.{name}", weight))
+        return dataclasses.replace(self, members=tuple(members), weights=tuple(weights))
 
     def names(self) -> list[str]:
         """What the members are called."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from t2jax.errors import Refusal
 
-__all__ = ["check_identifies", "short", "span"]
+__all__ = ["check_identifies", "one_count", "short", "span"]
 
 CLOSE = np.log(1.1)
 """Spreads of log N, log D or log D/N below this count as no spread."""
@@ -18,10 +18,11 @@ def check_identifies(source: str, params: np.ndarray, tokens: np.ndarray) -> Non
             f"{source} holds one model size only ({short(params[0])} parameters)",
             remedy="add runs of at least two other sizes",
         )
-    if np.ptp(log_tokens) < CLOSE:
+    if one_count(tokens):
         raise Refusal(
             f"{source} holds one token count only ({short(tokens[0])} tokens)",
-            remedy="add checkpoints of the same sizes at other token counts",
+            remedy="add checkpoints of the same sizes at other token counts, or ask about size and "
+            "samples at that count with law='size'",
         )
     if np.ptp(log_tokens - log_params) < CLOSE:
         raise Refusal(
@@ -37,6 +38,11 @@ def check_identifies(source: str, params: np.ndarray, tokens: np.ndarray) -> Non
             "so that the effects of parameters and tokens cannot be told apart",
             remedy="add checkpoints of the same sizes at other token counts",
         )
+
+
+def one_count(tokens: np.ndarray) -> bool:
+    """Whether all have seen as many tokens, so that nothing is known of other counts."""
+    return bool(np.ptp(np.log(tokens)) < CLOSE)
 
 
 def short(value: float) -> str:

@@ -175,6 +175,11 @@ class Observations:
             raise self._error("the table has no trunk", remedy)
         return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
+    @property
+    def one_token_count(self) -> bool:
+        """Whether all checkpoints have seen as many tokens."""
+        return _hull.one_count(self.tokens)
+
     def check_identifies(self) -> None:
         """Refuse a table that cannot tell the effect of parameters from that of tokens.
 

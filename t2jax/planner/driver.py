@@ -20,6 +20,7 @@ from t2jax.observations import Observations, read
 from t2jax.planner import budgets
 from t2jax.planner.result import Announce, Plan, middling, silent
 from t2jax.planning import Budget
+from t2jax.planning.driver import check_trend
 from t2jax.uncertainty import Ensemble, bootstrap
 from t2jax.validation.design_check import check_design
 
@@ -91,6 +92,8 @@ def plan(
                    progress=progress, announce=announce or silent)  # fmt: skip
     found, draws = steps.resampled(table, law or default_law(table), objective)
     judge = None
+    if not form.base.uses_tokens and companion:
+        companion = f"{companion}({form.base.name})"
     if companion and table.kind == "nll" and found.law.kind == "loss" and found.law.uses_samples:
         if isinstance(found.law, Linked):
             judge = accuracy_of(found), draws.accuracy()
@@ -123,6 +126,7 @@ class _Steps:
         name = law if isinstance(law, str) else law.name
         self.announce(f"fitting law '{name}'")
         found = fit(table, law, objective=objective, samples=self.samples)
+        check_trend(found)
         if not self.uncertified:
             check_certified(found)
         self.announce(f"{self.n_draws} refits of law '{found.law.name}'")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from t2jax._precision import double
-from t2jax.cost import Cost
+from t2jax.cost import TRAIN_FLOPS, Cost
 from t2jax.errors import InputError, Refusal, Status
 from t2jax.laws import Law, T2Loss, sampling_law
 from t2jax.planning.budget import Budget
@@ -21,7 +21,16 @@ from t2jax.planning.solvers.closed_form import applies
 from t2jax.planning.sweep import MEMORY, solve_all
 from t2jax.uncertainty.ensemble import Ensemble, Model, as_ensemble
 
-__all__ = ["METHODS", "box_of", "checked", "frontier", "method_for", "optimum", "within_reach"]
+__all__ = [
+    "METHODS",
+    "answerable",
+    "box_of",
+    "check_trend",
+    "checked",
+    "frontier",
+    "method_for",
+    "optimum",
+]
 
 _SMALLER = 10.0  # times smaller than any model measured: further down nothing is searched
 
@@ -76,7 +85,8 @@ def optimum(
     (434156624, 2303.32)
     """
     ensemble = checked(model, budget)
-    law, budget = ensemble.point, within_reach(budget, ensemble)
+    budget = answerable(budget, ensemble)
+    law = ensemble.point
     box = box_of(law, budget)
     method = method_for(method, ensemble, box)
     options = {"method": method, "chinchilla": chinchilla, "integer": budget.integer_samples}
@@ -144,7 +154,7 @@ def frontier(
         # The saturation size: with training free of charge only samples compete with size.
         train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
         endless = dataclasses.replace(budget, train_flops=train)
-        limit = optimum(as_ensemble(model).point, endless, method=method, chinchilla=False)
+        limit = optimum(as_ensemble(model).alone(), endless, method=method, chinchilla=False)
         edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
         limit = np.where(edge, math.nan, np.asarray(limit.params))
     swept = np.broadcast_to(np.asarray(getattr(budget, budget.goal)), budget.shape)
@@ -160,9 +170,10 @@ def checked(model: Model, budget: Budget) -> Ensemble:
 
     Raises:
       InputError: no budget, or no model.
-      Refusal: the law cannot answer for that budget.
+      Refusal: the law cannot answer for that budget, or the table behind it has no trend.
     """
     ensemble = as_ensemble(model)
+    check_trend(ensemble)
     law = ensemble.point
     if not isinstance(budget, Budget):
         raise InputError(
@@ -185,7 +196,16 @@ def checked(model: Model, budget: Budget) -> Ensemble:
     return ensemble
 
 
-def within_reach(budget: Budget, ensemble: Ensemble) -> Budget:
+def answerable(budget: Budget, ensemble: Ensemble) -> Budget:
+    """The budget as what is known of the law can answer it: the sizes and tokens looked at.
+
+    Raises:
+      Refusal: a question about tokens, of a table that holds one token count.
+    """
+    return _within_reach(_at_its_tokens(ensemble, budget), ensemble)
+
+
+def _within_reach(budget: Budget, ensemble: Ensemble) -> Budget:
     """The budget with sizes down to a tenth of the smallest model of the table, unless it says.
 
     A law knows nothing of far smaller ones, and some promise much of them: a guesser with endless
@@ -200,6 +220,52 @@ def within_reach(budget: Budget, ensemble: Ensemble) -> Budget:
         return dataclasses.replace(budget, min_params=least)
     except InputError:  # it affords smaller models only
         return budget
+
+
+def check_trend(model: Model) -> None:
+    """Stop at a fit, or at draws of one, of a table without a trend.
+
+    Raises:
+      Refusal: it has none.
+    """
+    why = as_ensemble(model).trendless
+    if why:
+        raise Refusal(
+            f"{why}, which is no ground for a plan",
+            remedy="bring runs that differ more in size and tokens, or more questions; the law "
+            "alone answers as t2jax.optimum(fit.law, budget)",
+        )
+
+
+def _at_its_tokens(model: Ensemble, budget: Budget) -> Budget:
+    """The budget as a law of one token count can answer it: N and k at those tokens.
+
+    Raises:
+      Refusal: a question about tokens.
+    """
+    law, hull = model.point, model.hull
+    if law.base.uses_tokens:
+        return budget
+    if hull is None:
+        raise Refusal(
+            f"law '{law.base.name}' is of one token count, which is that of a table",
+            remedy="ask the fit, or draws of it",
+        )
+    tokens = hull.tokens[1]
+    known = f"{model.source} holds one token count only ({tokens:.3g})"
+    if budget.mode != "separate" or budget.inference_flops is None:
+        raise Refusal(
+            f"{known}, which says nothing of how many tokens to train on",
+            remedy="ask for size and samples at that count, with train_flops and inference_flops, "
+            "or add checkpoints at other token counts",
+        )
+    if budget.max_tokens is not None and np.any(np.asarray(budget.max_tokens) < tokens):
+        raise Refusal(f"{known}, more than max_tokens", remedy="add checkpoints at fewer tokens")
+    # At those tokens the training budget is a cap on size.
+    most = np.asarray(budget.train_flops) / (TRAIN_FLOPS * tokens)
+    if budget.max_params is not None:
+        most = np.minimum(most, np.asarray(budget.max_params))
+    return dataclasses.replace(budget, max_params=most, max_tokens=tokens)
 
 
 def box_of(law: Law, budget: Budget) -> Box:

@@ -18,7 +18,7 @@ from t2jax._precision import double
 from t2jax.errors import InputError
 from t2jax.laws import Law
 from t2jax.planning.budget import Budget
-from t2jax.planning.driver import box_of, checked, method_for, optimum, within_reach
+from t2jax.planning.driver import answerable, box_of, checked, method_for, optimum
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.objective import cost_of
 from t2jax.uncertainty.ensemble import Model
@@ -142,7 +142,7 @@ def sensitivity(model: Model, budget: Budget, *, method: str = "auto") -> Sensit
     0.457189
     """
     ensemble = checked(model, budget)
-    budget = within_reach(budget, ensemble)
+    budget = answerable(budget, ensemble)
     if budget.shape != ():
         raise InputError("a sweep has no single sensitivity", remedy="give one number per budget")
     law = jax.tree.map(lambda x: jnp.asarray(x, float), ensemble.point)

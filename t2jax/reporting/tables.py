@@ -1,7 +1,6 @@
 """The report in words and fixed-width tables, no line wider than `WIDTH` where words allow."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -184,7 +183,7 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
             row.append(show(found["in_range"]))
         for of in shown:
             low, high = found[f"{of}_low"], found[f"{of}_high"]
-            row += [show(found[of]), _band(low, high, show)]
+            row += [show(found[of]), _text.interval(low, high, show)]
         rows.append(row)
     blocks: list[str | Table | Bullets] = [*plan.notes, "", Table(head, rows), ""]
     blocks += _profile_words(plan.profile)
@@ -192,10 +191,6 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
     if plan.companion is not None:
         blocks += ["", *_other_aim(best, plan.companion, level)]
     return Section("The plan", blocks)
-
-
-def _band(low: float, high: float, show: Callable[[float], str]) -> str:
-    return _text.interval(low, high, show) if math.isfinite(low) else "n/a"
 
 
 def _profile_words(profiled: Profile | None) -> list[str | Bullets]:
@@ -282,7 +277,9 @@ def _other_aim(best: Optimum, companion: Companion, level: float) -> list[str | 
     rows = []
     for name, title in _COUNTS.items():
         low, high = own.interval(name, level)
-        rows.append([title, _text.count(float(getattr(own, name))), _band(low, high, _text.count)])
+        rows.append(
+            [title, _text.count(float(getattr(own, name))), _text.interval(low, high, _text.count)]
+        )
     value, low, high = companion.pass_at_k(own, level)
     rows.append(["mean pass@k", _short(value), _text.interval(low, high, _short)])
     head = [f"law '{companion.fit.law.name}'", "most pass@k", f"{level:.0%} interval"]

@@ -150,6 +150,7 @@ def bootstrap(
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,
+        trendless=fit.trendless,
         nuisance=strays,
     )
 

@@ -21,8 +21,8 @@ from t2jax.observations import Observations
 
 __all__ = ["Ensemble", "Model", "as_ensemble", "central_interval", "fitted_table"]
 
-_PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified")
-_OF_THE_FIT = ("hull", "source", "data_hash", "uncertified")
+_PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified", "trendless")
+_OF_THE_FIT = ("hull", "source", "data_hash", "uncertified", "trendless")
 _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
@@ -43,6 +43,7 @@ class Ensemble:
       source: file the data came from.
       data_hash: hash of the table.
       uncertified: why the fit behind the draws is no certified minimum; empty where it is one.
+      trendless: why the fit behind the draws is no ground for a plan; empty where it is one.
       nuisance: draws of coefficients that are not the law's, by name [draws]: of a posterior
         those of its likelihood, of a bootstrap of counts the spread of checkpoints.
       chains: how many chains the draws come from, chain after chain.
@@ -60,6 +61,7 @@ class Ensemble:
     source: str = ""
     data_hash: str = ""
     uncertified: str = ""
+    trendless: str = ""
     nuisance: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     chains: int = 1
     log_density: np.ndarray | None = None

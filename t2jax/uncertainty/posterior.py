@@ -148,6 +148,7 @@ def posterior(
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,
+        trendless=fit.trendless,
         nuisance=nuisance,
         chains=chains,
         log_density=-stats.potential.reshape(-1),

@@ -26,6 +26,8 @@ def check_design(runs: Observations, law: str | Law, samples: Sequence[float] | 
     if form.kind == "loss":
         identify(runs, form, samples=samples)
         return
+    if not form.base.uses_tokens:
+        return
     try:
         runs.check_identifies()
     except Refusal:

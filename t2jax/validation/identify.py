@@ -21,7 +21,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import default_law
 from t2jax.fitting.rows import DEFAULT_SAMPLES, sample_grid
-from t2jax.laws import Centre, Law, Link, Role, template
+from t2jax.laws import Centre, Coefficient, Law, Link, Role, template
 from t2jax.observations import Observations
 
 __all__ = ["Identification", "identify"]
@@ -133,7 +133,7 @@ def identify(
         raise Refusal(problem, remedy=_remedy(form, rows, centre))
     inverse = np.linalg.inv(scaled.T @ scaled)
     spread = np.sqrt(np.diagonal(inverse))
-    cards = form.cards()
+    cards = _cards(form)
     floor = next((i for i, card in enumerate(cards) if card.role is Role.FLOOR), None)
     correlation = {}
     if floor is not None:
@@ -164,8 +164,16 @@ def _rows(runs: Observations, law: Law, samples: Sequence[float] | None) -> np.n
     return np.stack([*columns[:2], np.tile(grid, runs.n_rows), columns[2]], axis=1)
 
 
+def _cards(law: Law) -> tuple[Coefficient, ...]:
+    """What rows must tell: a coefficient that a prior holds in every fit need not be seen."""
+    return tuple(card for card in law.cards() if not card.penalised)
+
+
 def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
-    """Slopes of the log loss in the free coordinates at the nominal law [rows, coordinates]."""
+    """Slopes of the log loss in the free coordinates at the nominal law [rows, coordinates].
+
+    Of those coefficients that rows must tell.
+    """
     free = []
     for card in law.cards():
         if card.grid and not isinstance(card.centre, tuple):
@@ -178,7 +186,7 @@ def _slopes(law: Law, rows: np.ndarray, centre: Centre) -> np.ndarray:
     padded = np.concatenate([rows, np.tile(rows[:1], (-len(rows) % _PAD, 1))])
     return np.asarray(
         _slopes_at(jax.tree.structure(law), jnp.asarray(free), jnp.asarray(padded), centre)
-    )[: len(rows)]
+    )[: len(rows), [not card.penalised for card in law.cards()]]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -197,7 +205,8 @@ def _problem(
 ) -> str:
     """Why the design cannot answer, or nothing."""
     try:
-        runs.check_identifies()
+        if law.base.uses_tokens:
+            runs.check_identifies()
     except Refusal as refusal:
         return refusal.problem
     sizes = len(np.unique(rows[:, 0]))

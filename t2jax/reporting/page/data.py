@@ -12,7 +12,7 @@ from t2jax.errors import InputError, Status
 from t2jax.laws import Law, leaves_by_name
 from t2jax.planner import Plan
 from t2jax.planning import Budget, Optimum
-from t2jax.planning.driver import within_reach
+from t2jax.planning.driver import answerable
 from t2jax.reporting.page.javascript import program
 from t2jax.reporting.tables import value_label
 from t2jax.uncertainty import Ensemble
@@ -72,7 +72,7 @@ def planner_data(plan: Plan) -> dict[str, Any]:
 
 def _least(plan: Plan) -> float:
     """The smallest size that the plan looked at."""
-    asked = within_reach(plan.budget, plan.draws).min_params
+    asked = answerable(plan.budget, plan.draws).min_params
     return 1.0 if asked is None else float(np.min(asked))
 
 
