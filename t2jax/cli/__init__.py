@@ -8,9 +8,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from t2jax.cli import _terminal
-from t2jax.cli._flags import nearest, parse
+from t2jax.cli._flags import in_flags, nearest, parse
 from t2jax.errors import InputError, T2Error
 
 __all__ = ["COMMANDS", "main"]
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return 0
     except T2Error as error:
-        _terminal.complain(str(error))
+        text = str(error)
+        if words[0] in COMMANDS:
+            text = in_flags(text, _command(words[0]), COMMANDS)
+        _terminal.complain(text)
         return error.exit_code
     except KeyboardInterrupt:
         _terminal.complain("interrupted; nothing was written")
@@ -78,10 +82,13 @@ def _run(words: list[str]) -> None:
             f"no command '{name}'",
             remedy=f"{nearest(name, COMMANDS)}the commands are {', '.join(COMMANDS)}",
         )
-    command = importlib.import_module(f"t2jax.cli.{name}").Command
-    config = parse(command, name, words[1:])
+    config = parse(_command(name), name, words[1:])
     if config is not None:
         config.run()
+
+
+def _command(name: str) -> Any:
+    return importlib.import_module(f"t2jax.cli.{name}").Command
 
 
 def _help() -> str:

@@ -172,7 +172,7 @@ class FitResult:
         """Read back what `to_dict` wrote."""
         values = dict(description)
         if values.pop("format", None) != "t2jax.fit/1":
-            raise InputError("not a fit written by t2jax", remedy="make one with `t2jax fit`")
+            raise InputError("not a fit written by t2jax", remedy="make one with t2jax.fit")
         values["law"] = laws.from_dict(values["law"])
         bounds = values["certificate"]
         values["certificate"] = Certificate(**{**bounds, "at_bound": tuple(bounds["at_bound"])})
@@ -201,7 +201,7 @@ class FitResult:
             raise InputError(
                 f"cannot be read as a fit ({type(error).__name__})",
                 source=str(path),
-                remedy="make one with `t2jax fit`",
+                remedy="make one with t2jax.fit",
             ) from error
 
 

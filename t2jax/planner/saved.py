@@ -156,7 +156,7 @@ def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
         raise InputError(
             f"is no folder of a plan: {' and '.join(missing)} cannot be read",
             source=str(folder),
-            remedy="name the folder that Plan.save or `t2jax plan` wrote",
+            remedy="name the folder that Plan.save wrote",
         )
 
 

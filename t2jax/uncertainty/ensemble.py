@@ -162,7 +162,7 @@ class Ensemble:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
-                remedy="make them with `t2jax bootstrap` or `t2jax posterior`",
+                remedy="make them with t2jax.bootstrap or t2jax.posterior",
             ) from error
 
     def to_arviz_dict(self) -> dict[str, dict[str, np.ndarray]]:
