@@ -174,7 +174,7 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
     if best.goal != "train_flops":
         labels["spent"] = f"cost, {best.unit}"
     rows = []
-    for found in plan.rows(level):
+    for found in plan.records(level):
         name = found["quantity"]
         if name not in labels:
             continue
