@@ -121,16 +121,15 @@ class Plan(Result):
             own = optimum(companion[1], spend, progress=progress)
             other = Companion(fit=companion[0], draws=companion[1], best=own)
         say("weighing what is not known")
-        within, without = in_range(draws, budget, best)
         seen, unseen = without_a_law(fit, budget)
         decision, design, undecided = decide(draws, spend)
         beside, missing = profiled(fit, budget, unit)
         said = doubts(fit, draws, best, front, other, budget)
         return cls(
-            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, inside=within,
-            companion=other, measured=seen, profile=beside, decision=decision, design=design,
-            notes=notes,
-            warnings=(*warnings, *said, *without, *unseen, *missing, *undecided),
+            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front,
+            inside=in_range(draws, budget, best), companion=other, measured=seen,
+            profile=beside, decision=decision, design=design, notes=notes,
+            warnings=(*warnings, *said, *unseen, *missing, *undecided),
         )  # fmt: skip
 
     # What it says -----------------------------------------------------------------------------

@@ -234,10 +234,10 @@ def _range_words(outside: list[str], plan: Plan) -> list[str]:
     if not outside:
         return []
     said = f"EXTRAPOLATION: the law's optimum leaves the measured range: {', '.join(outside)}."
-    if plan.inside is not None:
-        said += " The column 'in range' is the best plan that does not."
-    elif plan.budget.mode == "separate" and plan.budget.cost.monomial:
+    if plan.inside is None:
         said += " No plan under these budgets lies inside the table."
+    else:
+        said += " The column 'in range' is the best plan that does not."
     return [said, ""]
 
 
