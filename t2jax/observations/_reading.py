@@ -21,7 +21,7 @@ from t2jax.observations._checks import Rows, first, n_rows
 from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
 from t2jax.observations._text_table import JsonTable, TextTable
 
-__all__ = ["UNSTATED", "read_fields"]
+__all__ = ["UNSTATED", "framed", "read_fields", "read_runs"]
 
 UNSTATED = "unstated"
 _SUFFIXES = {".csv": ",", ".tsv": "\t"}
@@ -78,6 +78,13 @@ def open_table(source: Any, separator: str | None) -> Table:
     return TextTable.open(raw, name, separator or _SUFFIXES[suffix])
 
 
+def framed(columns: Mapping[str, Any], source: str) -> Table:
+    """Columns in memory as a table with a name of its own."""
+    import pandas as pd
+
+    return dataclasses.replace(FrameTable.open(pd.DataFrame(columns)), source=source)
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
@@ -88,12 +95,12 @@ def _exists(path: Path) -> bool:
 def read_fields(
     source: Any,
     *,
-    columns: Mapping[str, str] | str | None,
-    params_definition: str,
-    units: Mapping[str, float] | str | None,
-    drop_incomplete: bool,
-    task: str | Sequence[str] | None,
-    separator: str | None,
+    columns: Mapping[str, str] | str | None = None,
+    params_definition: str = UNSTATED,
+    units: Mapping[str, float] | str | None = None,
+    drop_incomplete: bool = False,
+    task: str | Sequence[str] | None = None,
+    separator: str | None = None,
     where: str | None = None,
     common_questions: bool = False,
 ) -> dict[str, Any]:
@@ -140,6 +147,24 @@ def read_fields(
     }
 
 
+def read_runs(
+    source: Any, *, columns: Mapping[str, str] | str | None, where: str | None = None
+) -> Rows:
+    """A table of runs without measurements: `run`, `tokens`, and perhaps `params` and `trunk`.
+
+    Raises:
+      InputError: a value is missing or out of range, or a run is named twice.
+    """
+    table = open_table(source, None)
+    rows = _load(table, _naming.name_columns(table, _naming.read_columns(columns), form="manifest"))
+    if where is not None and where.strip():
+        rows = _meeting(rows, where, [])
+    rows, _ = _checks.complete(rows, drop=False)
+    _checks.check_ranges(rows)
+    _checks.check_unique(rows, rows.labels["run"].codes, "run")
+    return rows
+
+
 def _load(table: Table, naming: _naming.Naming) -> Rows:
     """Read the planned columns."""
     labels = {ours: name for ours, name in naming.theirs.items() if ours in _naming.LABELS}
@@ -157,7 +182,7 @@ def _load(table: Table, naming: _naming.Naming) -> Rows:
         labels={ours: read[name] for ours, name in labels.items()},
         numbers={ours: values[name] for ours, name in numbers.items()},
         cells=cells,
-        index=np.arange(len(values[numbers["params"]])),
+        index=np.arange(len(values[numbers["tokens"]])),
     )
 
 

@@ -118,7 +118,7 @@ class _Condition:
                     raise self._error("compares a text with something that is no column")
                 return self._text(one, op, other.value, turned)
         # Every name is looked up first: `role == ladder` lacks quotes, and is not about numbers.
-        for name in ast.walk(ast.Tuple([left, right], ast.Load())):
+        for name in (*ast.walk(left), *ast.walk(right)):
             if isinstance(name, ast.Name):
                 self._column(name)
         values = self._number(left), self._number(right)
