@@ -38,6 +38,8 @@ def every_eval_ever(paths: Paths, runs: Any = None, **options: Unpack[Options]) 
     for record in json_lines(files, progress=samples.progress, on_bad=samples.broken):
         task = record.name("evaluation_name")
         samples.no_nll(task, "these records keep no log-probabilities")
+        if not samples.wants(task):
+            continue
         if record.has("error"):
             samples.unscored(record, "the sample ended in an error")
             continue

@@ -75,6 +75,8 @@ def _spec(path: Path) -> tuple[str, list[str]]:
 
 def _read(record: Record, samples: Samples, model: int, task: str, metric: str) -> None:
     """One instance, or one trial of it."""
+    if not samples.wants(task):
+        return
     question = record.name("instance_id")
     if record.has("perturbation"):
         samples.leave_out("perturbed instances")

@@ -114,6 +114,8 @@ def _read(log: "_Plain | _Zipped", samples: Samples, metric: str) -> None:
     model = samples.model(names)
     samples.no_nll(task, JUDGED)
     for record in log.samples():
+        if not samples.wants(task):
+            continue
         question = record.name("id")
         if record.has("error"):
             samples.unscored(record, f"sample {show(question)} ended in an error")

@@ -87,6 +87,8 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
 
 def _read(record: Record, samples: Samples, model: int, task: str, place: str, metric: str) -> None:
     """One question."""
+    if not samples.wants(task):
+        return
     told = record.record("metric" if record.has("metric") else "metrics")
     doc = record.record("doc") if record.has("doc") else Record({}, record.source, record.row)
     question = doc.name("id") if doc.values.get("id") not in (None, "") else place
@@ -108,15 +110,16 @@ def _nll(record: Record, doc: Record, samples: Samples, task: str) -> float | No
         samples.no_nll(task, JUDGED)
         return None
     gold = doc.values.get("gold_index")
-    wanted = gold if isinstance(gold, list) else [gold]
+    listed = gold if isinstance(gold, list) else [gold]
     lls = response.items("logprobs")
-    if not wanted or not all(isinstance(one, int) and 0 <= one < len(lls) for one in wanted):
+    wanted = [one for one in listed if isinstance(one, int) and 0 <= one < len(lls)]
+    if not wanted or len(wanted) < len(listed):
         samples.no_nll(task, "the gold answer is none of the choices")
         return None
     chosen = [lls[one] for one in sorted(set(wanted))]
     if not all(isinstance(one, int | float) and not math.isnan(one) for one in chosen):
         raise response.error(f"{show(chosen)} are no numbers", "logprobs", remedy="leave it out")
-    samples.note(CONTINUATION)
+    samples.note(CONTINUATION, "nll")
     top = max(chosen)
     if top == -math.inf:
         return math.inf

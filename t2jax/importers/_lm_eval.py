@@ -112,10 +112,11 @@ class _File:
 
 def _names(told: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """What the model may be called in a table of runs, the fullest name first."""
-    given = config.get("model_args")
-    if isinstance(given, str):
-        given = dict(part.partition("=")[::2] for part in given.split(",") if "=" in part)
-    given = given if isinstance(given, dict) else {}
+    told_args = config.get("model_args")
+    given: dict[str, Any] = told_args if isinstance(told_args, dict) else {}
+    if isinstance(told_args, str):
+        parts = [part.partition("=") for part in told_args.split(",") if "=" in part]
+        given = {name: value for name, _, value in parts}
     model = given.get("pretrained") or given.get("model") or told.get("model_name")
     revision = given.get("revision") or config.get("model_revision") or ""
     names: list[str] = []
@@ -146,8 +147,11 @@ class _Reader:
             self.file = _File.open(Path(record.source))
         task = self.file.task
         told = record.name("filter") if record.has("filter") else "none"
+        if not self.samples.wants(task):
+            return
         self.filters.setdefault(task, set()).add(told)
-        if self.filter and told != self.filter:
+        # "none" is what the harness calls the filter of tasks that have no others.
+        if self.filter and told not in (self.filter, "none"):
             self.samples.leave_out("samples of other filters")
             return
         question = record.name("doc_id")
@@ -172,16 +176,17 @@ class _Reader:
 
     def check_filters(self) -> None:
         """Refuse tasks that were scored by several filters, of which none was named."""
+        every = sorted(set().union(*self.filters.values()))
+        if self.filter and every and self.filter not in every:
+            raise InputError(
+                f"no task has a filter {show(self.filter)}",
+                remedy=f"the filters are {', '.join(map(show, every))}",
+            )
         for task, known in self.filters.items():
-            if self.filter and self.filter not in known:
-                raise InputError(
-                    f"task {show(task)} has no filter '{self.filter}'",
-                    remedy=f"its filters are {', '.join(sorted(known))}",
-                )
-            if len(known) > 1 and not self.filter:
+            if len(known) > 1 and self.filter not in known:
                 raise InputError(
                     f"task {show(task)} was scored by {len(known)} filters",
-                    remedy=f"name one with --filter: {', '.join(sorted(known))}",
+                    remedy=f"name one with --filter: {', '.join(map(show, sorted(known)))}",
                 )
 
     # Likelihoods ----------------------------------------------------------------------------
@@ -220,7 +225,7 @@ class _Reader:
                 "target",
                 remedy="this is no multiple choice as the harness scores it: use --measure counts",
             )
-        self.samples.note(CONTINUATION)
+        self.samples.note(CONTINUATION, "nll")
         return -_log_sum([lls[index] for index in gold])
 
     # Successes ------------------------------------------------------------------------------
@@ -238,6 +243,7 @@ class _Reader:
             )
         if not name:
             return None, 1
+        self.samples.note(f"a success of {self.file.task} is {name}", "counts")
         value = record.number(name)
         repeats = 1 if isinstance(requests[0][0], list) else len(requests[0])
         if repeats == 1 or self.first_repeat:
@@ -272,7 +278,7 @@ class _Reader:
                 name,
                 remedy="keep results_*.json beside the samples, or pass --first-repeat",
             )
-        self.samples.note("repeats that the harness did not score were scored by its own rule")
+        self.samples.note("repeats that it did not score were scored by its own rule", "counts")
         return sum(score for score in scores if score is not None)
 
 

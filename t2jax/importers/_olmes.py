@@ -45,6 +45,8 @@ def olmes(
         if record.source != source:
             source = record.source
             task, names = _beside(Path(source))
+        if not samples.wants(task):
+            continue
         question = record.name("native_id" if record.has("native_id") else "doc_id")
         told = record.record("metrics")
         nll = _nll(record, told, samples, task)
@@ -88,7 +90,7 @@ def _nll(record: Record, told: Record, samples: Samples, task: str) -> float | N
             f"choice {gold} of {len(outputs)}", "correct_choice", remedy="leave this file out"
         )
     chosen = outputs[gold]
-    samples.note(CONTINUATION)
+    samples.note(CONTINUATION, "nll")
     if chosen.has("sum_logits"):
         total = chosen.number("sum_logits")
         if told.has("sum_logits_corr"):
@@ -102,7 +104,8 @@ def _nll(record: Record, told: Record, samples: Samples, task: str) -> float | N
         return -total
     for mean, length in (("logits_per_token", "num_tokens"), ("logits_per_char", "num_chars")):
         if chosen.has(mean) and chosen.has(length):
-            samples.note(f"{mean} was multiplied by {length}: only their product is a probability")
+            text = f"{mean} was multiplied by {length}: only their product is a probability"
+            samples.note(text, "nll")
             return -chosen.number(mean) * chosen.number(length)
     samples.no_nll(task, "it has means without lengths, of which exp is no probability")
     return None

@@ -53,6 +53,8 @@ def plain_samples(
     for record in _records(files, samples):
         task = record.name(named["task"]) if record.has(named["task"]) else "all"
         samples.no_nll(task, JUDGED)
+        if not samples.wants(task):
+            continue
         for ours in ("run", "question", "correct"):
             if named[ours] not in record.values:
                 raise record.error(

@@ -6,6 +6,7 @@ that names file, line and field.
 """
 
 import gzip
+import io
 import json
 import math
 import os
@@ -198,7 +199,7 @@ def open_binary(path: Path) -> IO[bytes]:
     except OSError as error:
         raise _unreadable(path, error) from None
     if path.suffix == ".gz":
-        return gzip.open(raw)
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw))  # closes with its file
     return raw
 
 

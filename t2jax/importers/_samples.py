@@ -92,7 +92,7 @@ class Samples:
         self.progress = options.get("progress", True)
         given = options.get("params_definition", UNSTATED)
         self.manifest = Manifest.open(runs, options.get("catalogue"), given)
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self._left = collections.Counter[str]()
         self._models: dict[tuple[str, ...], int] = {}
@@ -157,6 +157,15 @@ class Samples:
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
 
+    def wants(self, task: str) -> bool:
+        """Whether a task was asked for; a sample of another is left out."""
+        self._tasks.setdefault(task, len(self._tasks))
+        wanted = self.options.get("task")
+        if not wanted or task in ([wanted] if isinstance(wanted, str) else wanted):
+            return True
+        self.leave_out("samples of other tasks")
+        return False
+
     def leave_out(self, why: str, count: int = 1) -> None:
         """Samples of a log that no table has; told in the notes."""
         self._left[why] += count
@@ -173,9 +182,9 @@ class Samples:
             raise error
         self.leave_out("lines that are cut or broken")
 
-    def note(self, text: str) -> None:
-        """Say something once beside the table."""
-        self.notes[text] = None
+    def note(self, text: str, measure: str = "") -> None:
+        """Say something once beside the table, or beside one of this measure only."""
+        self.notes[text] = measure
 
     def no_nll(self, task: str, reason: str) -> None:
         """Why a task has no probability of its right answers."""
@@ -190,6 +199,7 @@ class Samples:
           InputError: no sample, unknown models, or samples that contradict each other.
           Refusal: the measure that was asked for is not in the log.
         """
+        self._check_tasks(source)
         rows = _Group(*(np.array(column) for column in self._columns))
         if not len(rows.run):
             left = "; ".join(f"left out {why}" for why in self._left)
@@ -198,7 +208,6 @@ class Samples:
                 source=source,
                 remedy="name the log that the tool writes per sample",
             )
-        rows = self._chosen(rows, source)
         measure = self._measured(rows, source)
         rows, known = self._named(self._complete(rows, measure), source)
         rows = self._once(rows, measure)
@@ -210,32 +219,25 @@ class Samples:
             definition = LADDERS[self.manifest.catalogue].definition
         if definition == UNSTATED and self._params and self.manifest.counts_by_log():
             definition = "total"
-        self.notes |= {f"left out {why} ({_rows(n)})": None for why, n in self._left.items()}
+        notes = [text for text, only in self.notes.items() if only in ("", measure)]
+        notes += [f"left out {why} ({_rows(count)})" for why, count in self._left.items()]
         return from_columns(
             columns,
             source=source,
-            notes=tuple(self.notes),
+            notes=notes,
             params_definition=definition,
             **options,
         )
 
-    def _chosen(self, rows: _Group, source: str) -> _Group:
-        """The samples of the tasks that were asked for."""
-        wanted = self.options.get("task")
-        if not wanted:
-            return rows
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
-        unknown = [name for name in names if name not in self._tasks]
-        if unknown:
-            listed = ", ".join(map(show, list(self._tasks)[:12]))
-            raise InputError(
-                f"no task {show(unknown[0])}", source=source, remedy=f"the tasks are {listed}"
-            )
-        codes = [self._tasks[name] for name in names]
-        mask = np.isin(self._task_codes()[rows.question], codes)
-        if not mask.all():
-            self.leave_out("other tasks", int((~mask).sum()))
-        return rows.keep(mask)
+    def _check_tasks(self, source: str) -> None:
+        """Refuse a task that was asked for and is not there."""
+        wanted = self.options.get("task") or []
+        for name in [wanted] if isinstance(wanted, str) else wanted:
+            if name not in self._tasks:
+                listed = ", ".join(map(show, list(self._tasks)[:12])) or "none"
+                raise InputError(
+                    f"no task {show(name)}", source=source, remedy=f"the tasks are {listed}"
+                )
 
     def _task_codes(self) -> np.ndarray:
         return np.array([task for task, _ in self._questions], dtype=np.int64)
