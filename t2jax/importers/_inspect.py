@@ -4,6 +4,7 @@ Epochs are trials. A score is C, I, P or N, or a number; partial credit is neith
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
@@ -154,9 +155,10 @@ def _verdict(record: Record, metric: str, samples: Samples) -> float | None:
         value = value[key]
     number = _LETTERS.get(value) if isinstance(value, str) else None
     number = as_number(value) if number is None else number
-    if number not in (0, 1):
-        why = "was not scored" if number is None or number != number else f"scored {show(value)}"
-        partial = "" if "not" in why else ", which is neither right nor wrong"
-        samples.unscored(record, f"sample {show(record.name('id'))} {why}{partial}")
+    if number is None or number not in (0, 1):
+        why = f"scored {show(value)}, which is neither right nor wrong"
+        if value is None or (number is not None and math.isnan(number)):
+            why = "was not scored"
+        samples.unscored(record, f"sample {show(record.name('id'))} {why}")
         return None
     return number

@@ -292,10 +292,10 @@ def _metrics(record: Record) -> list[str]:
 
 def _log_likelihood(record: Record, response: Any) -> float:
     value = as_number(response[0]) if isinstance(response, list) and response else None
-    if value is None or math.isnan(value) or value == math.inf:
-        raise record.error(
-            f"{show(response)} is no log-likelihood", "resps", remedy="leave this file out"
-        )
+    if value is None or not value <= 1e-4:
+        above = "" if value is None or math.isnan(value) else ", as it is above 0"
+        problem = f"{show(response)} is no log-likelihood{above}"
+        raise record.error(problem, "resps", remedy="leave this file out")
     return value
 
 
