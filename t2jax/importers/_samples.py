@@ -7,6 +7,7 @@ log, and each ends in the table or in a note that says why not.
 
 import array
 import collections
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -221,13 +222,16 @@ class Samples:
             definition = "total"
         notes = [text for text, only in self.notes.items() if only in ("", measure)]
         notes += [f"left out {why} ({_rows(count)})" for why, count in self._left.items()]
-        return from_columns(
-            columns,
-            source=source,
-            notes=notes,
-            params_definition=definition,
-            **options,
+        table = from_columns(
+            columns, source=source, notes=notes, params_definition=definition, **options
         )
+        # The table's notes count its rows, which may be several samples each.
+        total = len(columns["run"]) if measure == "nll" else columns["trials"].sum()
+        held = table.n_rows * table.n_questions if table.trials is None else table.trials.sum()
+        if held < total:
+            lost = f"checkpoints and questions that were left out held {int(total - held)} samples"
+            table = dataclasses.replace(table, notes=(*table.notes, lost))
+        return table
 
     def _check_tasks(self, source: str) -> None:
         """Refuse a task that was asked for and is not there."""
