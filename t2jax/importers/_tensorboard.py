@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
-from t2jax.importers._records import Paths, find_files, show
+from t2jax.importers._records import Paths, as_number, find_files, show
 from t2jax.observations import Observations
 
 __all__ = ["tensorboard"]
@@ -44,7 +44,9 @@ def tensorboard(
     history = History(runs, options, metric or "loss")
     for path in files:
         try:
-            frame = tbparse.SummaryReader(str(path)).scalars
+            reader = tbparse.SummaryReader(str(path))
+            # TensorFlow 2 writes what it calls scalars as tensors of one number.
+            frame = next((f for f in (reader.scalars, reader.tensors) if len(f)), reader.scalars)
         except Exception as error:  # the library lets those of its own parsers through
             text = " ".join(str(error).split())
             raise InputError(f"cannot be read ({text})", source=str(path),
@@ -55,8 +57,12 @@ def tensorboard(
             continue
         rows = frame[frame["tag"] == tag]
         folder = path.absolute().parent
-        for step, loss in zip(rows["step"].tolist(), rows["value"].tolist(), strict=True):
-            history.add([folder.name, folder.parent.name], float(step), float(loss), None)
+        for step, value in zip(rows["step"].tolist(), rows["value"].tolist(), strict=True):
+            loss = as_number(value)
+            if loss is None:
+                raise InputError(f"{show(value)} at step {step} is no single number",
+                                 source=str(path), remedy="name another tag")  # fmt: skip
+            history.add([folder.name, folder.parent.name], float(step), loss, None)
     return history.table(str(files[0]) if len(files) == 1 else f"{len(files)} event files")
 
 
