@@ -137,7 +137,6 @@ class _Reader:
         self.samples, self.filter, self.metric = samples, filter, metric
         self.first_repeat = first_repeat
         self.filters: dict[str, set[str]] = {}
-        self.hashes: dict[tuple[str, str], str] = {}
         self.scorers: dict[tuple[str, str, str], Scorer | None] = {}
         self.file = _File("", "", (), None, {})
 
@@ -156,8 +155,7 @@ class _Reader:
             return
         question = record.name("doc_id")
         if record.has("doc_hash"):
-            told_hash = record.name("doc_hash")
-            if self.hashes.setdefault((task, question), told_hash) != told_hash:
+            if not self.samples.same_document(task, question, record.name("doc_hash")):
                 raise record.error(
                     f"doc_id {show(question)} of {show(task)} is another document than before",
                     "doc_hash",

@@ -122,7 +122,12 @@ class History:
         if self.step == "all":
             self.note("losses before the end of a run lie on its schedule, not at the end of one")
         return from_columns(
-            {name: np.array(values) for name, values in columns.items()},
+            {
+                name: (np.arange(len(values)), values)
+                if name in ("run", "trunk")
+                else np.array(values)
+                for name, values in columns.items()
+            },
             source=source,
             notes=tuple(self.notes),
             params_definition=self.manifest.definition,

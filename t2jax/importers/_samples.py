@@ -99,7 +99,10 @@ class Samples:
         self._models: dict[tuple[str, ...], int] = {}
         self._params: dict[int, float] = {}
         self._tasks: dict[str, int] = {}
-        self._questions: dict[tuple[int, str], int] = {}
+        # Of a question its number by task and name; by number its task and its document's hash.
+        self._names: list[dict[str, int]] = []
+        self._task_of = array.array("i")
+        self._documents = array.array("q")
         self._sources: dict[str, int] = {}
         self._columns = [array.array(kind) for kind in "iidddqq"]
 
@@ -144,11 +147,10 @@ class Samples:
                     remedy="leave this file out",
                 )
             nll = 0.0
-        key = (self._tasks.setdefault(task, len(self._tasks)), question)
         place = self._sources.setdefault(record.source, len(self._sources)) << 40
         values = (
             model,
-            self._questions.setdefault(key, len(self._questions)),
+            self._question(task, question),
             NAN if nll is None else nll,
             NAN if successes is None else successes,
             trials,
@@ -157,6 +159,24 @@ class Samples:
         )
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
+
+    def _question(self, task: str, name: str) -> int:
+        """The number of a question."""
+        at = self._tasks.setdefault(task, len(self._tasks))
+        while len(self._names) < len(self._tasks):
+            self._names.append({})
+        code = self._names[at].setdefault(name, len(self._task_of))
+        if code == len(self._task_of):
+            self._task_of.append(at)
+            self._documents.append(0)
+        return code
+
+    def same_document(self, task: str, question: str, document: str) -> bool:
+        """Whether a question is the document that it was when it was first met."""
+        code, told = self._question(task, question), hash(document) or 1
+        if self._documents[code] == 0:
+            self._documents[code] = told
+        return self._documents[code] == told
 
     def wants(self, task: str) -> bool:
         """Whether a task was asked for; a sample of another is left out."""
@@ -202,6 +222,7 @@ class Samples:
         """
         self._check_tasks(source)
         rows = _Group(*(np.array(column) for column in self._columns))
+        self._columns = []  # as large as the rows, and not needed again
         if not len(rows.run):
             left = "; ".join(f"left out {why}" for why in self._left)
             raise InputError(
@@ -213,6 +234,8 @@ class Samples:
         rows, known = self._named(self._complete(rows, measure), source)
         rows = self._once(rows, measure)
         columns = self._laid_out(rows, measure, known)
+        del rows
+        self._names = []
         options = {"drop_incomplete": self.drop}
         options["common_questions"] = self.options.get("common_questions", False)
         definition = self.manifest.definition
@@ -226,7 +249,7 @@ class Samples:
             columns, source=source, notes=notes, params_definition=definition, **options
         )
         # The table's notes count its rows, which may be several samples each.
-        total = len(columns["run"]) if measure == "nll" else columns["trials"].sum()
+        total = len(columns["params"]) if measure == "nll" else columns["trials"].sum()
         held = table.n_rows * table.n_questions if table.trials is None else table.trials.sum()
         if held < total:
             lost = f"checkpoints and questions that were left out held {int(total - held)} samples"
@@ -243,13 +266,18 @@ class Samples:
                     f"no task {show(name)}", source=source, remedy=f"the tasks are {listed}"
                 )
 
-    def _task_codes(self) -> np.ndarray:
-        return np.array([task for task, _ in self._questions], dtype=np.int64)
+    def _question_names(self) -> list[str]:
+        """Names of all questions, by number."""
+        names = [""] * len(self._task_of)
+        for each in self._names:
+            for name, code in each.items():
+                names[code] = name
+        return names
 
     def _measured(self, rows: _Group, source: str) -> str:
         """Whether the table holds NLLs or counts."""
         names = np.array(list(self._tasks))
-        task = self._task_codes()[rows.question]
+        task = np.array(self._task_of)[rows.question]
         have = {
             "nll": set(names[np.unique(task[np.isfinite(rows.nll)])].tolist()),
             "counts": set(names[np.unique(task[np.isfinite(rows.successes)])].tolist()),
@@ -316,9 +344,10 @@ class Samples:
         if differ.any():
             at = int(np.argmax(differ))
             here, there = (self._record(int(sorted_.place[i])) for i in (at, first[at]))
-            task, question = list(self._questions)[int(sorted_.question[at])]
+            code = int(sorted_.question[at])
+            task = list(self._tasks)[self._task_of[code]]
             raise here.error(
-                f"question {show(question)} of {show(list(self._tasks)[task])} was scored "
+                f"question {show(self._question_names()[code])} of {show(task)} was scored "
                 f"otherwise in {show(there.source)}, line {there.row}",
                 remedy="name the logs of one evaluation only",
             )
@@ -345,24 +374,20 @@ class Samples:
             raise self.manifest.unknown(missing, source)
         return rows._replace(run=place[rows.run]), list(runs.values())
 
-    def _laid_out(
-        self, rows: _Group, measure: str, each: list[Checkpoint]
-    ) -> dict[str, np.ndarray]:
+    def _laid_out(self, rows: _Group, measure: str, each: list[Checkpoint]) -> dict[str, Any]:
         """Columns of the table, one row a question of a checkpoint."""
-        keys = rows.run.astype(np.int64) * len(self._questions) + rows.question
+        keys = rows.run.astype(np.int64) * len(self._task_of) + rows.question
         cells, back = np.unique(keys, return_inverse=True)
-        run, question = np.divmod(cells, len(self._questions))
-        names = list(self._questions)
-        tasks = list(self._tasks)
-        columns: dict[str, np.ndarray] = {
-            "run": _pick([one.run for one in each], run),
+        run, question = np.divmod(cells, len(self._task_of))
+        columns: dict[str, Any] = {
+            "run": (run, [one.run for one in each]),
             "params": np.array([one.params for one in each])[run],
             "tokens": np.array([one.tokens for one in each])[run],
-            "task": _pick([tasks[task] for task, _ in names], question),
-            "question": _pick([name for _, name in names], question),
+            "task": (np.array(self._task_of)[question], list(self._tasks)),
+            "question": (question, self._question_names()),
         }
         if any(one.trunk is not None for one in each):
-            columns["trunk"] = _pick([one.trunk or one.run for one in each], run)
+            columns["trunk"] = (run, [one.trunk or one.run for one in each])
         if all(one.unique_tokens is not None for one in each):
             columns["unique_tokens"] = np.array([one.unique_tokens for one in each])[run]
         if measure == "nll":
@@ -372,16 +397,6 @@ class Samples:
             columns["successes"] = np.bincount(back, rows.successes)
             columns["trials"] = np.bincount(back, rows.trials)
         return columns
-
-
-def _pick(names: list[str], codes: np.ndarray) -> Any:
-    """Names by number, kept as numbers."""
-    import pandas as pd
-
-    distinct = list(dict.fromkeys(names))
-    place = {name: code for code, name in enumerate(distinct)}
-    code = np.array([place[name] for name in names])[codes]
-    return pd.Categorical.from_codes(code, categories=pd.Index(distinct, dtype=object))
 
 
 def _rows(count: int) -> str:

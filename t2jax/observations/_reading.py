@@ -21,7 +21,7 @@ from t2jax.observations._checks import Rows, first, n_rows
 from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
 from t2jax.observations._text_table import JsonTable, TextTable
 
-__all__ = ["UNSTATED", "framed", "read_fields", "read_runs"]
+__all__ = ["UNSTATED", "read_fields", "read_runs"]
 
 UNSTATED = "unstated"
 _SUFFIXES = {".csv": ",", ".tsv": "\t"}
@@ -76,13 +76,6 @@ def open_table(source: Any, separator: str | None) -> Table:
     if suffix == ".jsonl":
         return JsonTable.open(raw, name)
     return TextTable.open(raw, name, separator or _SUFFIXES[suffix])
-
-
-def framed(columns: Mapping[str, Any], source: str) -> Table:
-    """Columns in memory as a table with a name of its own."""
-    import pandas as pd
-
-    return dataclasses.replace(FrameTable.open(pd.DataFrame(columns)), source=source)
 
 
 def _exists(path: Path) -> bool:

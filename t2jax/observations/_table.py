@@ -111,6 +111,9 @@ class Table(abc.ABC):
                     column=column,
                     remedy="write the name on one line in UTF-8",
                 )
+        if all(names) and len(set(names)) == len(names) and (codes >= 0).all():
+            # Nothing to merge: the usual case, and half a million questions need no dictionary.
+            return Labels(codes, np.array(names, dtype=str))
         kept = list(dict.fromkeys(name for name in names if name))
         position = {name: code for code, name in enumerate(kept)}
         # The extra last entry serves code -1, which is how a missing value arrives.
