@@ -28,6 +28,7 @@ COMMANDS = {
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
     "design": "which runs to buy next: the largest fall in expected regret per FLOP",
+    "convert": "logs of lm-eval, Inspect, human-eval, HELM, W&B and others into a table",
     "report": "tables, figures and a page with a planner, from a fit and its draws",
     "train": "train one checkpoint on the built-in corpus or on your own text",
     "evaluate": "ask a checkpoint questions: exact likelihoods, or samples and a verifier",
