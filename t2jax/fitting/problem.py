@@ -75,7 +75,7 @@ class Problem:
             assert isinstance(template, OnLoss)  # only such a law has coefficients of its own
             template = template.on(data.inner)
         law = template.from_free(free[:count], data.centre, own=self.own)
-        return law if self.link is None else self.link(loss=law, spread=data.spread)
+        return law if self.link is None else self.link(**{"loss": law, "spread": data.spread})
 
     def nuisance(self, free: Floats) -> tuple[Scalar, ...]:
         """The objective's own coefficients at a free vector."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +120,7 @@ def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
 def _rows(
     columns: dict[str, np.ndarray], *, tally: Tally | None = None, **more: np.ndarray
 ) -> Rows:
-    floats = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
+    floats: dict[str, Any] = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
     return Rows(**floats, tally=tally)
 
 

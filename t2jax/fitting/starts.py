@@ -55,7 +55,7 @@ def _grid(problem: Problem, data: Data) -> tuple[list[str], Array]:
         # centred by a function starts where that shift is none.
         if isinstance(card.centre, tuple) and card.centre[0] is None:
             shift = card.shift({}, data.centre)
-            axes.append([float(card.from_free(value + shift)) for value in card.grid])
+            axes.append([float(card.from_free(jnp.asarray(value + shift))) for value in card.grid])
         else:
             axes.append([units[card.grid_unit] * value for value in card.grid])
     return [card.name for card in cards], jnp.asarray(list(itertools.product(*axes)))

@@ -1,6 +1,5 @@
 """The linked law: one loss law, one spread of questions round it, and every k from the two."""
 
-import dataclasses
 from typing import Any, Self
 
 from t2jax.laws._law import Law, final_law
@@ -33,11 +32,11 @@ class Link(OnLoss):
 
     def replace(self, **values: Any) -> Self:
         """The same law with some coefficients of its loss changed."""
-        return dataclasses.replace(self, loss=self.loss.replace(**values))
+        return self.on(self.loss.replace(**values))
 
     def on(self, loss: Law) -> Self:
         """The same spread round another loss."""
-        return dataclasses.replace(self, loss=loss)
+        return type(self)(**{"loss": loss, "spread": self.spread})
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `laws.from_dict` reads it back exactly."""

@@ -43,7 +43,7 @@ def of_forms(
         drawn = made[i].law.base if count else jax.tree.map(lambda x: np.asarray(x)[None], member)
         members.append(jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], drawn))
         points.append(made[i].point.base if count else member)
-    starts = dict(zip(made, np.cumsum([0, *(counts[i] for i in made)]), strict=False))
+    starts = dict(zip(made, np.cumsum([0, *(int(counts[i]) for i in made)]), strict=False))
     every = np.array([starts[i] for i in order]) + within
 
     def gathered(parts):
@@ -73,7 +73,7 @@ def of_forms(
     if link is not None:
         spreads = [e.law.spread for e in made.values() if isinstance(e.law, Link)]
         spread = jax.tree.map(lambda *parts: gathered(parts), *spreads)
-        drawn, point = dataclasses.replace(link, loss=drawn, spread=spread), link.on(point)
+        drawn, point = type(link)(**{"loss": drawn, "spread": spread}), link.on(point)
     nuisance = {n: gathered([e.nuisance[n] for e in made.values()]) for n in first.nuisance}
     return dataclasses.replace(
         first, law=drawn, point=point, seed=seed, diagnostics=diagnostics, nuisance=nuisance
