@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from t2jax import datasets as datasets
+    from t2jax import importers as importers
     from t2jax import laws as laws
     from t2jax.cost import Cost as Cost
     from t2jax.decision import Decision as Decision
@@ -105,6 +106,7 @@ _ROOMS = {
     "fit": "fitting",
     "frontier": "planning",
     "identify": "validation",
+    "importers": "",
     "laws": "",
     "load": "planner",
     "optimum": "planning",

@@ -5,9 +5,56 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-__all__ = ["track"]
+__all__ = ["Meter", "track"]
 
 T = TypeVar("T")
+
+
+class Meter:
+    """A bar that is told how much of a job is done, and draws the remaining time.
+
+    Args:
+      total: the whole job.
+      title: a word or two in front of the bar.
+      show: False keeps it quiet.
+      stream: where to draw; standard error unless given.
+
+    >>> meter = Meter(2, "adding", show=False)
+    >>> meter.to(1)
+    >>> meter.close()
+    """
+
+    def __init__(self, total: float, title: str, *, show: bool = True, stream=None):
+        self._stream = sys.stderr if stream is None else stream
+        self._total, self._title = total, title
+        self._show = show and total > 0 and self._stream.isatty()
+        self._begun, self._told, self._drawn = time.monotonic(), 0.0, False
+
+    def to(self, done: float) -> None:
+        """So much of the total is done."""
+        if not self._show:
+            return
+        spent = time.monotonic() - self._begun
+        # Ten drawings a second are enough: a file of small lines would spend its time on them.
+        if (spent < 2.0 and not self._drawn) or spent - self._told < 0.1:
+            return
+        self._told, self._drawn = spent, True
+        filled = int(24 * done / self._total)
+        left = spent / done * (self._total - done) if done else 0.0
+        bar = "=" * filled + " " * (24 - filled)
+        self._stream.write(f"\r{self._title} [{bar}] {self._count(done)}, {left:.0f} s left ")
+        self._stream.flush()
+
+    def _count(self, done: float) -> str:
+        if self._total < 1e6:
+            return f"{done:.0f}/{self._total:.0f}"
+        return f"{done / self._total:.0%}"
+
+    def close(self) -> None:
+        """Wipe the bar."""
+        if self._drawn:
+            self._stream.write("\r" + " " * (len(self._title) + 60) + "\r")
+            self._stream.flush()
 
 
 def track(items: Iterable[T], title: str, *, show: bool = True, stream=None) -> Iterator[T]:
@@ -25,22 +72,8 @@ def track(items: Iterable[T], title: str, *, show: bool = True, stream=None) -> 
     >>> list(track([1, 2], "adding", show=False))
     [1, 2]
     """
-    stream = sys.stderr if stream is None else stream
-    if not isinstance(items, Sized) or not (show and stream.isatty()):
-        yield from items
-        return
-    total, begun, drawn = len(items), time.monotonic(), False
+    meter = Meter(len(items) if isinstance(items, Sized) else 0, title, show=show, stream=stream)
     for done, item in enumerate(items, start=1):
         yield item
-        spent = time.monotonic() - begun
-        if spent < 2.0 and not drawn:
-            continue
-        drawn = True
-        filled = int(24 * done / total)
-        left = spent / done * (total - done)
-        bar = "=" * filled + " " * (24 - filled)
-        stream.write(f"\r{title} [{bar}] {done}/{total}, {left:.0f} s left ")
-        stream.flush()
-    if drawn:
-        stream.write("\r" + " " * (len(title) + 60) + "\r")
-        stream.flush()
+        meter.to(done)
+    meter.close()

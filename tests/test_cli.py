@@ -397,7 +397,7 @@ def test_regret_and_design_from_draws(run):
     assert {pick["params"] for pick in told["picks"]} <= {1e8, 3e8}
     code, _, error = run(*bought)
     assert code == 2
-    assert "give noise=0.01" in error
+    assert "give --noise 0.01" in error
     as_ensemble(law).save("point.npz")
     code, _, error = run("design", "point.npz", "--train-flops", "1e21", "--noise", "0.01")
     assert code == 2

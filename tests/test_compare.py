@@ -68,7 +68,7 @@ def test_the_law_behind_the_data_wins(compared):
     assert compared.best.law.name == "coupled"
     assert compared.weights.sum() == pytest.approx(1)
     assert compared.weights[0] > 0.9
-    best, other = compared.rows()
+    best, other = compared.records()
     assert best["train_flops"] < 0.5 * other["train_flops"]
     assert best["checkpoints"] == pytest.approx(0.0016, rel=0.5)  # noise of .002, mean absolute
     assert "each checkpoint" in compared.summary()

@@ -138,6 +138,16 @@ def test_a_result_shows_the_words_of_its_summary_in_order(results, name):
     assert not {"script", "style", "link", "img", "b"} & set(shown.seen)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_result_is_a_data_frame_of_its_records(results, name):
+    frame = results[name].to_frame()
+    records = results[name].records()
+    first, *others = records[0]
+    assert frame.index.name == first
+    assert list(frame.index) == [record[first] for record in records]
+    assert set(others) <= set(frame.columns)
+
+
 def test_colours_are_left_to_the_notebook(results):
     assert set(results) == set(KINDS)
     shown = "".join(results[name]._repr_html_() for name in KINDS)

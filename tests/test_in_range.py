@@ -65,3 +65,46 @@ def test_a_law_of_accuracy_is_made_as_large_as_it_can_be():
     for factor in (0.5, 2.0):
         n = float(found.params) * factor
         assert float(found.value) > float(predict(law, n, TRAIN / 6 / n, 1e12 / 2 / n))
+
+
+SERVED = {"questions": 1e9, "tokens_per_sample": 1e3}
+PASSES = BetaMonotone(loss=LAW, a0=1.0, a1=0.8, b0=-1.0, b1=1.0)
+TIGHT = {"params": (1e8, 3e9), "tokens_per_param": (5.0, 60.0), "samples": (1.0, 8.0)}
+
+
+def tried(rng):
+    """Plans in those ranges at random; k as they come."""
+    params = np.exp(rng.uniform(*np.log(TIGHT["params"]), 200_000))
+    ratio = np.exp(rng.uniform(*np.log(TIGHT["tokens_per_param"]), 200_000))
+    return params, params * ratio, np.exp(rng.uniform(*np.log(TIGHT["samples"]), 200_000))
+
+
+@pytest.mark.parametrize("law", [LAW, PASSES], ids=["loss", "pass"])
+def test_under_one_budget_for_everything_no_plan_in_range_is_better(law):
+    found = plan(t2.Budget(total_flops=1e22, **SERVED), law, **TIGHT)
+    params, tokens, samples = tried(np.random.default_rng(0))
+    samples = samples if law is PASSES else np.ones_like(params)
+    paid = 6 * params * tokens + 1e12 * 2 * params * samples
+    values = np.asarray(predict(law, params, tokens, samples))[paid <= 1e22]
+    best = values.max() if law is PASSES else values.min()
+    assert (float(found.value) - best) * (1 if law is PASSES else -1) > 0
+    assert float(found.value) == pytest.approx(best, rel=0.02)  # of so many tried
+    assert float(found.spent) <= 1e22 * (1 + 1e-6)
+    for name, (low, high) in TIGHT.items():
+        assert low * (1 - 1e-6) <= float(getattr(found, name)) <= high * (1 + 1e-6)
+
+
+def test_at_a_target_no_plan_in_range_reaches_it_for_less():
+    found = plan(t2.Budget(target_pass_at_k=0.25, **SERVED), PASSES, **TIGHT)
+    params, tokens, samples = tried(np.random.default_rng(1))
+    paid = 6 * params * tokens + 1e12 * 2 * params * samples
+    values = np.asarray(predict(PASSES, params, tokens, samples))
+    assert float(found.value) == pytest.approx(0.25, abs=1e-6)
+    assert 0.95 < float(found.spent) / paid[values >= 0.25].min() < 1.0
+    assert found.goal == "target_pass_at_k"
+
+
+def test_where_no_plan_in_range_pays_for_itself_there_is_none():
+    empty = jax.tree.map(lambda _: np.zeros(0), LAW)
+    model = t2.Ensemble(law=empty, point=LAW, kind="point", hull=WIDE)
+    assert inside(model, t2.Budget(target_loss=1.6901, inference_tokens=1e12)) is None

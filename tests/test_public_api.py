@@ -46,6 +46,7 @@ PUBLIC = [
     "fit",
     "frontier",
     "identify",
+    "importers",
     "laws",
     "load",
     "optimum",
@@ -57,7 +58,7 @@ PUBLIC = [
     "regret",
     "sensitivity",
 ]
-CALLABLE = [name for name in PUBLIC if name not in ("datasets", "laws")]
+CALLABLE = [name for name in PUBLIC if name not in ("datasets", "importers", "laws")]
 HEAVY = ["flax", "numpyro", "matplotlib", "orbax", "pandas", "pyarrow", "rich", "tyro"]
 
 

@@ -118,7 +118,7 @@ def test_one_wrong_place_is_named(save, text, old, new, said):
         (gzip.compress(LOSS.encode(), mtime=0), "t.csv", "gzip"),
         (gzip.compress(LOSS.encode(), mtime=0)[:-9], "t.csv.gz", "cannot be read"),
         (LOSS.encode(), "t.csv.gz", "cannot be read"),
-        (LOSS.encode(), "t.xlsx", "cannot read '.xlsx' files"),
+        (LOSS.encode(), "t.xlsx", "save the sheet as CSV"),
         (LOSS.encode(), "t", "without a suffix"),
         (LOSS.encode(), "t.parquet", "not a readable Parquet file"),
         (LOSS.encode(), "t.jsonl", "line 1: is not a JSON object"),

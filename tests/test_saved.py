@@ -19,6 +19,7 @@ SAVED: dict[str, Any] = {
     "fit.json": fitted(),
     "draws.npz": DRAWS,
     "optimum.json": t2.optimum(DRAWS, BUDGET, rivals={"ours": (7e9, 2e12)}),
+    "frontier.json": t2.frontier(LAW, t2.Budget(train_flops=np.geomspace(1e18, 1e20, 3))),
     "profile.json": t2.Profile(
         intervals={"E": t2.Interval(name="E", estimate=1.7, low=0.0, high=np.inf, level=0.9,
                                     dof=7.0, standard_error=0.1)},

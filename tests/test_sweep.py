@@ -29,8 +29,8 @@ def test_chunks_change_nothing():
             getattr(whole.optimum.draws, name), getattr(cut.optimum.draws, name)
         )
     assert whole.axis == "dollars"
-    assert whole.rows()[0]["dollars"] == pytest.approx(1e5)
-    assert whole.rows()[0]["spent"] == pytest.approx(1e5)
+    assert whole.records()[0]["dollars"] == pytest.approx(1e5)
+    assert whole.records()[0]["spent"] == pytest.approx(1e5)
 
 
 SWEEP = """

@@ -8,9 +8,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from t2jax.cli import _terminal
-from t2jax.cli._flags import nearest, parse
+from t2jax.cli._flags import in_flags, nearest, parse
 from t2jax.errors import InputError, T2Error
 
 __all__ = ["COMMANDS", "main"]
@@ -27,6 +28,7 @@ COMMANDS = {
     "optimum": "the best size, tokens and samples under a budget, from a fit or its draws",
     "frontier": "the optimum along a sweep of training budgets",
     "design": "which runs to buy next: the largest fall in expected regret per FLOP",
+    "convert": "logs of lm-eval, Inspect, human-eval, HELM, W&B and others into a table",
     "report": "tables, figures and a page with a planner, from a fit and its draws",
     "train": "train one checkpoint on the built-in corpus or on your own text",
     "evaluate": "ask a checkpoint questions: exact likelihoods, or samples and a verifier",
@@ -52,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return 0
     except T2Error as error:
-        _terminal.complain(str(error))
+        text = str(error)
+        if words[0] in COMMANDS:
+            text = in_flags(text, _command(words[0]), COMMANDS)
+        _terminal.complain(text)
         return error.exit_code
     except KeyboardInterrupt:
         _terminal.complain("interrupted; nothing was written")
@@ -78,10 +83,13 @@ def _run(words: list[str]) -> None:
             f"no command '{name}'",
             remedy=f"{nearest(name, COMMANDS)}the commands are {', '.join(COMMANDS)}",
         )
-    command = importlib.import_module(f"t2jax.cli.{name}").Command
-    config = parse(command, name, words[1:])
+    config = parse(_command(name), name, words[1:])
     if config is not None:
         config.run()
+
+
+def _command(name: str) -> Any:
+    return importlib.import_module(f"t2jax.cli.{name}").Command
 
 
 def _help() -> str:

@@ -14,7 +14,7 @@ import tyro
 
 from t2jax.errors import InputError
 
-__all__ = ["nearest", "numbers", "parse"]
+__all__ = ["in_flags", "nearest", "numbers", "parse"]
 
 T = TypeVar("T")
 
@@ -72,6 +72,26 @@ def _plain(text: str) -> str:
     lines = [line for line in lines if line and line[0] not in "╭╰"]
     rule = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
     return " ".join(lines[:rule]).rstrip(".") or "the arguments do not fit"
+
+
+def in_flags(text: str, command: type, commands: Iterable[str]) -> str:
+    """What a Python function said, in the flags of a command and the names of others.
+
+    >>> from t2jax.cli.plan import Command
+    >>> in_flags("pass law='tied' or extrapolate=True, or see t2jax.fit", Command, ["fit"])
+    'pass --law tied or --extrapolate, or see `t2jax fit`'
+    """
+    known = {field.name for field in dataclasses.fields(command)}
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if name not in known:
+            return found[0]
+        value = value if re.search(r"[()]", value) else value.strip("'")
+        return f"--{name.replace('_', '-')}{'' if value == 'True' else f' {value}'}"
+
+    text = re.sub(r"\b(\w+)=('[^']*'|[\w.]+)", flag, text)
+    return re.sub(rf"\bt2jax\.({'|'.join(commands)})\b", r"`t2jax \1`", text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from t2jax.cli._flags import numbers
+from t2jax.errors import InputError
 
 if TYPE_CHECKING:
     from t2jax.fitting import FitResult
@@ -63,6 +64,13 @@ class TableOptions:
         str, arg("what N counts: total, non-embedding, matrices+head, ...", "WORDS")
     ] = "unstated"
     drop_incomplete: Annotated[bool, arg("leave unfinished rows out and say how many")] = False
+    where: Annotated[
+        str, arg("keep rows that meet a condition: \"role == 'ladder' and xc >= 1\"", "CONDITION")
+    ] = ""
+    common: Annotated[bool, arg("keep only the questions that every checkpoint was asked")] = False
+    separator: Annotated[
+        str, arg("between the values of a text table: ';' or tab, ...", "CHARACTER")
+    ] = ""
 
     def read(self, table: str) -> "Observations":
         """Read a table, or load the built-in ladder where that or none is named."""
@@ -70,6 +78,10 @@ class TableOptions:
 
         tasks = [name.strip() for name in self.task.split(",") if name.strip()] or None
         if table in ("", "ladder"):
+            if self.where:
+                raise InputError(
+                    "the built-in ladder has no columns for --where", remedy="choose with --task"
+                )
             runs = t2.datasets.load_ladder()
             return runs.select_task(*tasks) if tasks else runs
         return t2.read(
@@ -79,6 +91,9 @@ class TableOptions:
             task=tasks,
             params_definition=self.params_definition,
             drop_incomplete=self.drop_incomplete,
+            where=self.where or None,
+            common_questions=self.common,
+            separator=self.separator or None,
         )
 
 

@@ -76,7 +76,7 @@ def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
         save(pathlib.Path("/dev/stdout"))
         return
     path = pathlib.Path(out)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".partial.{os.getpid()}.{path.name}")  # what it ends with counts
     try:
         save(partial)
         os.replace(partial, path)

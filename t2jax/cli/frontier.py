@@ -48,4 +48,4 @@ class Command(CertifiedOptions, BudgetOptions):
         if self.out:
             _terminal.write(self.out, front.save)
         if self.out != "-":
-            _terminal.say_json(front.rows()) if self.json else _terminal.say(front.summary())
+            _terminal.say_json(front.records()) if self.json else _terminal.say(front.summary())

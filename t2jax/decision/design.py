@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double
+from t2jax._result import SavedResult
 from t2jax._typing import Floats
 from t2jax.decision.purchase import Purchase, evaluations, runs_to_buy, training_run
 from t2jax.decision.regret import Lattice, lattice
@@ -48,7 +49,7 @@ class Pick:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Design:
+class Design(SavedResult):
     """What to buy next, and what everything else would have brought.
 
     Attributes:
@@ -74,6 +75,10 @@ class Design:
     def flops(self) -> np.ndarray:
         """Price of every candidate [candidates]."""
         return np.asarray([purchase.flops for purchase in self.candidates])
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record per purchase, in order."""
+        return [{**p.purchase.to_dict(), "fall": p.fall, "left": p.left} for p in self.picks]
 
     def summary(self) -> str:
         """The purchases in order, and the check by simulation, as text."""
@@ -102,15 +107,12 @@ class Design:
         lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 
-    _repr_html_ = _html.of_summary
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
         return {
             "format": "t2jax.design/1", "kind": self.kind, "regret": self.regret,
             "status": list(self.status),
-            "picks": [{**p.purchase.to_dict(), "fall": p.fall, "left": p.left}
-                      for p in self.picks],
+            "picks": self.records(),
             "candidates": [{**c.to_dict(), "fall": float(f)}
                            for c, f in zip(self.candidates, self.fall, strict=True)],
             "simulated": {str(i): list(pair) for i, pair in self.simulated.items()},

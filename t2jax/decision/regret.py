@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import gammaincinv
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._arguments import check_level
 from t2jax._precision import double, to_numpy
+from t2jax._result import SavedResult
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import Law
@@ -62,7 +63,7 @@ class Lattice:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Decision:
+class Decision(SavedResult):
     """Plans judged by all draws at once.
 
     The regret of a plan under one draw is how much worse it is than that draw's own optimum.
@@ -139,6 +140,12 @@ class Decision:
         ]
         return lines + [f"note: {sentence}" for sentence in self.status]
 
+    def records(self) -> list[dict[str, float]]:
+        """One record per size that was judged: its best plan and what it is regretted by."""
+        names = (*_PLAN, "expected", "high")
+        columns = (getattr(self, name).tolist() for name in names)
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
     def summary(self) -> str:
         """The two plans side by side, and what the draws say about them, as text."""
         names = {"params": "parameters N", "tokens": "training tokens D",
@@ -150,8 +157,6 @@ class Decision:
                                   for plan in (self.best, self.plug_in))])  # fmt: skip
         table = _text.table(["", "least regret", "estimate's optimum"], rows)
         return "\n".join([_text.underline("Decision"), table, "", *self.words()])
-
-    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from t2jax import _html, _text, laws
+from t2jax import _text, laws
+from t2jax._result import SavedResult
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 from t2jax.hull import Hull
@@ -57,7 +58,7 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class FitResult:
+class FitResult(SavedResult):
     """A fitted law with its certificate.
 
     Attributes:
@@ -156,18 +157,26 @@ class FitResult:
         """
         return predict(self.law, params, tokens, samples)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per coefficient."""
+        values = self.law.coefficients()
+        return [
+            {"coefficient": card.name, "value": values[card.name], "meaning": card.meaning,
+             "at_bound": card.name in self.certificate.at_bound}
+            for card in self.law.cards()
+        ]  # fmt: skip
+
     def summary(self) -> str:
         """The fit as fixed-width text: coefficients, goodness of fit, certificate."""
         certificate = self.certificate
-        rows = []
-        for card, value in zip(self.law.cards(), self.law.coefficients().values(), strict=True):
-            note = "AT ITS BOUND" if card.name in certificate.at_bound else ""
-            rows.append([card.name, _text.number(value, 6), card.meaning, note])
-        width = max(len(row[2]) for row in rows)
-        body = _text.table(
-            ["coefficient", "value", "meaning".ljust(width), ""],
-            [[r[0], r[1], r[2].ljust(width), r[3]] for r in rows],
-        )
+        found = self.records()
+        width = max(len(row["meaning"]) for row in found)
+        rows = [
+            [row["coefficient"], _text.number(row["value"], 6), row["meaning"].ljust(width),
+             "AT ITS BOUND" if row["at_bound"] else ""]
+            for row in found
+        ]  # fmt: skip
+        body = _text.table(["coefficient", "value", "meaning".ljust(width), ""], rows)
         named = [(n, _text.number(v, 4)) for n, v in self.criteria.items()]
         named += [(n, _text.number(v, 4)) for n, v in self.nuisance.items()]
         fit = "   ".join(f"{name} {value}" for name, value in named)
@@ -191,8 +200,6 @@ class FitResult:
             lines.append(f"NO PLAN CAN BE MADE OF IT: {self.trendless}")
         return "\n".join(lines)
 
-    _repr_html_ = _html.of_summary
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `FitResult.from_dict` reads it back exactly."""
         out: dict[str, Any] = {"format": "t2jax.fit/1"}
@@ -214,7 +221,7 @@ class FitResult:
         """Read back what `to_dict` wrote."""
         values = dict(description)
         if values.pop("format", None) != "t2jax.fit/1":
-            raise InputError("not a fit written by t2jax", remedy="make one with `t2jax fit`")
+            raise InputError("not a fit written by t2jax", remedy="make one with t2jax.fit")
         values["law"] = laws.from_dict(values["law"])
         bounds = values["certificate"]
         values["certificate"] = Certificate(**{**bounds, "at_bound": tuple(bounds["at_bound"])})
@@ -224,11 +231,6 @@ class FitResult:
         values["starts"] = tuple(values["starts"])
         values["samples"] = None if values["samples"] is None else tuple(values["samples"])
         return cls(**values)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the result as JSON."""
-        text = json.dumps(self.to_dict(), indent=1)
-        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -243,7 +245,7 @@ class FitResult:
             raise InputError(
                 f"cannot be read as a fit ({type(error).__name__})",
                 source=str(path),
-                remedy="make one with `t2jax fit`",
+                remedy="make one with t2jax.fit",
             ) from error
 
 

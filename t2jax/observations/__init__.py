@@ -1,4 +1,7 @@
 """Observations: a frozen table of checkpoints, and `read`, its front door (floor 1)."""
 
+from t2jax.observations._made import from_columns as from_columns
 from t2jax.observations._observations import Observations as Observations
 from t2jax.observations._observations import read as read
+from t2jax.observations._reading import UNSTATED as UNSTATED
+from t2jax.observations._reading import read_runs as read_runs

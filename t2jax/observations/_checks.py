@@ -18,6 +18,7 @@ __all__ = [
     "check_cells",
     "check_constant",
     "check_ranges",
+    "check_summaries",
     "check_unique",
     "check_units",
     "complete",
@@ -26,6 +27,7 @@ __all__ = [
     "no_row",
 ]
 
+_SUMMARIES = frozenset({"mean", "average", "avg", "median", "total", "sum", "std", "overall"})
 LARGEST = 1e17
 FEWEST_PARAMS, FEWEST_TOKENS = 100, 1000
 LEAST_RATIO, MOST_RATIO = -4, 7
@@ -152,6 +154,19 @@ def check_ranges(rows: Rows) -> None:
                 column="successes",
                 remedy="correct the counts, or swap the two columns with --columns",
             )
+
+
+def check_summaries(rows: Rows) -> None:
+    """Refuse a last row that sums the table up instead of being a run."""
+    codes, names = rows.labels["run"]
+    last = str(names[codes[-1]]) if codes[-1] >= 0 else ""
+    if last.lower().rstrip(":") in _SUMMARIES and (codes == codes[-1]).sum() == 1 < len(codes):
+        raise rows.error(
+            f"the last row, {show(last)}, sums the others up and is no run",
+            at=len(codes) - 1,
+            column="run",
+            remedy=f"delete it, or pass --where \"{rows.theirs.get('run', 'run')} != '{last}'\"",
+        )
 
 
 def check_cells(rows: Rows, columns: tuple[str, ...], drop: bool) -> None:

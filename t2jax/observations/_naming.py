@@ -20,17 +20,20 @@ NUMBERS = ("params", "tokens", "unique_tokens", "samples", "loss", "nll", "succe
 
 _CHECKPOINT = ("run", "params", "tokens")
 _REQUIRED = {
+    "manifest": ("run", "tokens"),
     "loss": (*_CHECKPOINT, "loss"),
     "nll": (*_CHECKPOINT, "question", "nll"),
     "wide": _CHECKPOINT,
     "counts": (*_CHECKPOINT, "question", "successes", "trials"),
 }
 _OPTIONAL = {
+    "manifest": ("params", "trunk", "unique_tokens", "params_definition"),
     "loss": ("trunk", "unique_tokens", "samples", "params_definition"),
     "nll": ("trunk", "unique_tokens", "task", "params_definition"),
     "wide": ("trunk", "unique_tokens", "task", "params_definition"),
     "counts": ("trunk", "unique_tokens", "task", "params_definition"),
 }
+_TABLES = {"loss": "a loss table", "manifest": "a table of runs"}
 # Other people's names for our columns, the likeliest first.
 _ALIASES = {
     "run": "run_name run_id model ckpt checkpoint model_name name exp experiment size id row",
@@ -49,6 +52,7 @@ _ALIASES = {
     "successes": "n_correct num_correct correct n_successes num_successes passes n_passed c",
     "trials": "n_samples num_samples n_trials num_trials total attempts n_attempts n",
 }
+_COUNTS_PARAMS = re.compile(r"(^|_)(n_?params?|params|parameters|n_active|n_total)(_|$)")
 _SHOWN = 12
 
 
@@ -61,21 +65,28 @@ class Naming:
       theirs: our name -> the table's name, for every column that will be read.
       wide: names of the columns that hold one question each, or none.
       ignored: columns of the table that no one asked for.
+      ask: where no column is called "run" but one may be it, the error that asks.
+      perhaps: that column.
     """
 
     kind: str
     theirs: Mapping[str, str]
     wide: tuple[str, ...]
     ignored: tuple[str, ...]
+    ask: InputError | None = None
+    perhaps: str = ""
 
 
-def name_columns(table: Table, columns: Mapping[str, str], *, by_task: bool = False) -> Naming:
+def name_columns(
+    table: Table, columns: Mapping[str, str], *, by_task: bool = False, form: str = ""
+) -> Naming:
     """Decide the kind of a table and where its columns are.
 
     Args:
       table: a table whose header is known.
       columns: our name -> the table's name, as the user gave them.
       by_task: whether a loss table's task column is wanted too.
+      form: "manifest" for a table of runs without measurements; else decided by the columns.
     """
     header = table.header
     for ours, theirs in columns.items():
@@ -87,16 +98,17 @@ def name_columns(table: Table, columns: Mapping[str, str], *, by_task: bool = Fa
             )
     found = {name: name for name in (*LABELS, *NUMBERS) if name in header} | dict(columns)
     wide = tuple(name for name in header if re.fullmatch(r"q\d+", name))
-    form = _form(table, found, wide, set(columns))
+    form = form or _form(table, found, wide, set(columns))
     missing = [name for name in _REQUIRED[form] if name not in found]
-    if missing:
-        raise _missing(table, missing, found)
+    ask = _missing(table, missing, found) if missing else None
+    if ask and (missing != ["run"] or form == "manifest"):
+        raise ask
     optional = (*_OPTIONAL[form], *(("task",) if by_task and form == "loss" else ()))
-    wanted = (*_REQUIRED[form], *(name for name in optional if name in found))
+    wanted = [name for name in (*_REQUIRED[form], *optional) if name in found]
     unused = columns.keys() - set(wanted)
     if unused:
         raise table.error(
-            f"'{min(unused)}' means nothing in a {'question' if form != 'loss' else 'loss'} table",
+            f"'{min(unused)}' means nothing in {_TABLES.get(form, 'a question table')}",
             column=columns[min(unused)],
             remedy="take it out of --columns",
         )
@@ -118,7 +130,8 @@ def name_columns(table: Table, columns: Mapping[str, str], *, by_task: bool = Fa
             )
     ignored = tuple(name for name in header if name not in used)
     kind = "nll" if form == "wide" else form
-    return Naming(kind=kind, theirs=theirs, wide=wide, ignored=ignored)
+    perhaps = _likely(table, missing, found).get("run", "")
+    return Naming(kind=kind, theirs=theirs, wide=wide, ignored=ignored, ask=ask, perhaps=perhaps)
 
 
 def _form(table: Table, found: Mapping[str, str], wide: tuple[str, ...], explicit: set[str]) -> str:
@@ -161,6 +174,12 @@ def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> Inpu
         )
     unknown = [name for name in missing if name not in likely]
     advice = []
+    sizes = _sizes(table, found) if "params" in missing else []
+    if len(sizes) > 1:
+        # Embedding, head and inactive experts make N mean several things: never chosen by guess.
+        advice.append(f"say which of {_listed(sizes)} is N, with --columns params=...")
+        likely.pop("params", None)
+        unknown = [name for name in unknown if name != "params"]
     if likely:
         pairs = ",".join(f"{ours}={theirs}" for ours, theirs in likely.items())
         sure = "if this is it" if len(likely) == 1 else "if these are they"
@@ -183,6 +202,18 @@ def _likely(table: Table, names: Iterable[str], found: Mapping[str, str]) -> dic
                 likely[ours] = free[alias]
                 break
     return likely
+
+
+def _sizes(table: Table, found: Mapping[str, str]) -> list[str]:
+    """Free columns that count parameters in one way or another."""
+    return [
+        name
+        for name in table.header
+        if name not in found.values()
+        and re.search(
+            r"(^|_)(n_?params?|num_params|params|parameters|n_active|n_total)(_|$)", _plain(name)
+        )
+    ]
 
 
 def _plain(name: str) -> str:

@@ -431,6 +431,8 @@ def read(
     drop_incomplete: bool = False,
     task: str | Sequence[str] | None = None,
     separator: str | None = None,
+    where: str | None = None,
+    common_questions: bool = False,
 ) -> Observations:
     """Read a table of checkpoints, and refuse one that is not what it says.
 
@@ -438,11 +440,12 @@ def read(
     table `run, params, tokens, task, question` and either `nll` or `successes, trials`. A wide
     question table has one row per checkpoint and the NLLs in columns q0, q1, ..., whose names
     are then the questions' names. Either may have `trunk`. Nothing is dropped, renamed or
-    converted unless asked.
+    converted unless asked. Runs that no column names are named by the columns of text that tell
+    them apart, with N and D; a column of seeds tells repetitions of one run apart.
 
     Args:
       source: a CSV, TSV or JSONL file (perhaps .gz), a Parquet file, "-" for CSV on standard
-        input, or a pandas DataFrame.
+        input, a data frame of pandas or polars (a lazy one too), or an Arrow table.
       columns: our column names -> the table's, such as `{"params": "n_params"}` or
         "params=n_params,tokens=d_tokens".
       params_definition: what N counts: "total", "non-embedding", "matrices+head", or other words.
@@ -451,6 +454,9 @@ def read(
         questions that most checkpoints have, and questions that most lack.
       task: keep these tasks only; in a table without tasks, the name of its one task.
       separator: character between the values of a text table, if the suffix does not say it.
+      where: keep the rows that meet a condition on the table's own columns, such as
+        "role == 'ladder' and xc >= 1"; a name that is no Python name stands in backticks.
+      common_questions: keep only the questions that every checkpoint was asked.
 
     Returns:
       The table; its `notes` say what was done to it.
@@ -475,6 +481,8 @@ def read(
         drop_incomplete=drop_incomplete,
         task=task,
         separator=separator,
+        where=where,
+        common_questions=common_questions,
     )
     return Observations(**fields)
 

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from t2jax.errors import InputError
-from t2jax.observations import _checks, _naming
+from t2jax.observations import _checks, _naming, _runs, _where
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows, first, n_rows
-from t2jax.observations._table import FrameTable, Labels, ParquetTable, Table
+from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
 from t2jax.observations._text_table import JsonTable, TextTable
 
-__all__ = ["UNSTATED", "read_fields"]
+__all__ = ["UNSTATED", "read_fields", "read_runs"]
 
 UNSTATED = "unstated"
 _SUFFIXES = {".csv": ",", ".tsv": "\t"}
+_WORKBOOKS = {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}
+_SHEET = "save the sheet as CSV, or read it with pandas.read_excel and give t2.read the frame"
 _READABLE = "give a .csv, .tsv or .jsonl file (also .gz), a .parquet file, or a DataFrame"
 
 
@@ -33,14 +35,20 @@ def open_table(source: Any, separator: str | None) -> Table:
 
     Args:
       source: path to a CSV, TSV, JSONL or Parquet file, "-" for CSV on standard input,
-        or a pandas DataFrame.
+        a data frame of pandas or polars, or an Arrow table.
       separator: the character between values; by default what the suffix says.
     """
     if isinstance(source, os.PathLike):
         source = os.fspath(source)
+    if isinstance(source, Table):
+        return source
     if not isinstance(source, str):
+        if type(source).__module__.split(".")[0] == "polars" and "Lazy" in type(source).__name__:
+            source = source.collect()
         if "pandas" in sys.modules and isinstance(source, sys.modules["pandas"].DataFrame):
             return FrameTable.open(source)
+        if getattr(source, "__arrow_c_stream__", None) is not None:
+            return ArrowTable.open(source)
         raise InputError(f"cannot read a table from a {type(source).__name__}", remedy=_READABLE)
     name = source
     if name == "-":
@@ -54,6 +62,8 @@ def open_table(source: Any, separator: str | None) -> Table:
         raise InputError("is a folder, not a table", source=name, remedy=_READABLE)
     if suffix == ".parquet" and not zipped:
         return ParquetTable.open(path, name)
+    if suffix in _WORKBOOKS:
+        raise InputError("is a workbook, not a table", source=name, remedy=_SHEET)
     if suffix not in {*_SUFFIXES, ".jsonl"}:
         kind = f"'{suffix}' files" if suffix else "a file without a suffix"
         raise InputError(f"cannot read {kind}", source=name, remedy=_READABLE)
@@ -78,24 +88,32 @@ def _exists(path: Path) -> bool:
 def read_fields(
     source: Any,
     *,
-    columns: Mapping[str, str] | str | None,
-    params_definition: str,
-    units: Mapping[str, float] | str | None,
-    drop_incomplete: bool,
-    task: str | Sequence[str] | None,
-    separator: str | None,
+    columns: Mapping[str, str] | str | None = None,
+    params_definition: str = UNSTATED,
+    units: Mapping[str, float] | str | None = None,
+    drop_incomplete: bool = False,
+    task: str | Sequence[str] | None = None,
+    separator: str | None = None,
+    where: str | None = None,
+    common_questions: bool = False,
 ) -> dict[str, Any]:
     """The fields of `Observations`, read from a table; arguments as for `observations.read`."""
     named, factors = _naming.read_columns(columns), _naming.read_units(units)
     table = open_table(source, separator)
     naming = _naming.name_columns(table, named, by_task=task is not None)
-    notes = []
+    notes: list[str] = []
     if naming.ignored:
         more = f" and {len(naming.ignored) - 12} more" if len(naming.ignored) > 12 else ""
         notes.append(f"ignored columns {', '.join(map(show, naming.ignored[:12]))}{more}")
     rows = _load(table, naming)
+    notes += table.notes
+    if where is not None and where.strip():
+        rows = _meeting(rows, where, notes)
     rows = _apply_units(rows, factors, naming, notes)
     rows, only_task = _choose_tasks(rows, task, notes)
+    if "run" not in rows.labels:
+        rows = _named(rows, naming, notes)
+    _checks.check_summaries(rows)
     rows, dropped = _checks.complete(rows, drop_incomplete)
     notes += dropped
     definition = _definition(rows, params_definition)
@@ -104,19 +122,40 @@ def read_fields(
     _checks.check_constant(rows, "params")
     if "trunk" in rows.labels:
         _checks.check_constant(rows, "trunk")
+    rows = _runs.tell_seeds_apart(rows, _keys(rows), notes)
     if naming.kind == "loss":
-        fields = _loss_fields(rows)
+        fields = _loss_fields(rows, notes)
     elif naming.wide:
         fields = _wide_fields(rows, naming.wide, drop_incomplete, only_task, notes)
     else:
+        if common_questions:
+            rows = _common(rows, only_task, notes)
         fields = _question_fields(rows, naming.kind, drop_incomplete, only_task, notes)
     return {
         **fields,
         "kind": naming.kind,
         "params_definition": definition,
         "source": table.source,
-        "notes": tuple(notes),
+        "notes": tuple(dict.fromkeys(notes)),
     }
+
+
+def read_runs(
+    source: Any, *, columns: Mapping[str, str] | str | None, where: str | None = None
+) -> Rows:
+    """A table of runs without measurements: `run`, `tokens`, and perhaps `params` and `trunk`.
+
+    Raises:
+      InputError: a value is missing or out of range, or a run is named twice.
+    """
+    table = open_table(source, None)
+    rows = _load(table, _naming.name_columns(table, _naming.read_columns(columns), form="manifest"))
+    if where is not None and where.strip():
+        rows = _meeting(rows, where, [])
+    rows, _ = _checks.complete(rows, drop=False)
+    _checks.check_ranges(rows)
+    _checks.check_unique(rows, rows.labels["run"].codes, "run")
+    return rows
 
 
 def _load(table: Table, naming: _naming.Naming) -> Rows:
@@ -136,8 +175,54 @@ def _load(table: Table, naming: _naming.Naming) -> Rows:
         labels={ours: read[name] for ours, name in labels.items()},
         numbers={ours: values[name] for ours, name in numbers.items()},
         cells=cells,
-        index=np.arange(len(values[numbers["params"]])),
+        index=np.arange(len(values[numbers["tokens"]])),
     )
+
+
+def _meeting(rows: Rows, where: str, notes: list[str]) -> Rows:
+    """The rows that meet a condition."""
+    mask = _where.matching(rows.table, where)
+    if not mask.any():
+        raise rows.table.error(
+            f"no row meets the condition {show(where)}", remedy="correct it, or leave it out"
+        )
+    if not mask.all():
+        notes.append(f"left out rows that do not meet {show(where)} {n_rows(int((~mask).sum()))}")
+    return rows.keep(mask)
+
+
+def _named(rows: Rows, naming: _naming.Naming, notes: list[str]) -> Rows:
+    """Rows with runs named by what tells them apart, unless a column seems to name them."""
+    assert naming.ask is not None
+    if naming.perhaps:
+        runs = rows.table.load([naming.perhaps], [])[0][naming.perhaps].codes[rows.index]
+        models = _pairs(runs, _codes(rows.numbers["params"])[0])[1]
+        if models == len(np.unique(runs)):
+            raise naming.ask
+    free = _runs.identifying(rows.table, naming.theirs, (*naming.wide, *_naming.LABELS))
+    return _runs.name_runs(rows, free, notes)
+
+
+def _common(rows: Rows, only_task: str, notes: list[str]) -> Rows:
+    """The questions that every checkpoint has."""
+    checkpoint, n_checkpoints = _pairs(rows.labels["run"].codes, _codes(rows.numbers["tokens"])[0])
+    question = rows.labels["question"].codes
+    if "task" in rows.labels:
+        question, _ = _pairs(rows.labels["task"].codes, question)
+    asked = np.bincount(np.unique(np.stack([question, checkpoint]), axis=1)[0])
+    mask = (asked == n_checkpoints)[question]
+    if not mask.any():
+        raise rows.table.error(
+            f"no question is common to all {n_checkpoints} checkpoints",
+            remedy="leave out the checkpoints that lack most, with --where",
+        )
+    if not mask.all():
+        kept, known = int((asked == n_checkpoints).sum()), int((asked > 0).sum())
+        notes.append(
+            f"left out {known - kept} of {known} questions that some checkpoint lacks "
+            f"{n_rows(int((~mask).sum()))}"
+        )
+    return rows.keep(mask)
 
 
 def _apply_units(
@@ -251,13 +336,23 @@ def _checkpoints(rows: Rows) -> dict[str, Any]:
     }
 
 
-def _loss_fields(rows: Rows) -> dict[str, Any]:
+def _keys(rows: Rows) -> np.ndarray:
+    """One integer per row for what may not occur twice: run, tokens, and k or question."""
     keys, _ = _pairs(rows.labels["run"].codes, _codes(rows.numbers["tokens"])[0])
-    samples = rows.numbers.get("samples")
-    if samples is not None:
-        keys, _ = _pairs(keys, _codes(samples)[0])
+    if "samples" in rows.numbers:
+        keys, _ = _pairs(keys, _codes(rows.numbers["samples"])[0])
+    for name in ("task", "question") if "question" in rows.labels else ():
+        if name in rows.labels:
+            keys, _ = _pairs(keys, rows.labels[name].codes)
+    return keys
+
+
+def _loss_fields(rows: Rows, notes: list[str]) -> dict[str, Any]:
+    keys, samples = _keys(rows), rows.numbers.get("samples")
     _checks.check_unique(rows, keys, "run and tokens" if samples is None else "run, tokens and k")
-    return {**_checkpoints(rows), "samples": samples, "loss": rows.numbers["loss"]}
+    loss = rows.numbers["loss"]
+    _runs.same_numbers(rows, [loss, *([] if samples is None else [samples])], notes)
+    return {**_checkpoints(rows), "samples": samples, "loss": loss}
 
 
 def _wide_fields(

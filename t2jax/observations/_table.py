@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet
 
-__all__ = ["FrameTable", "Labels", "ParquetTable", "Table", "arrow_numbers"]
+__all__ = ["ArrowTable", "FrameTable", "Labels", "ParquetTable", "Table", "arrow_numbers"]
 
 
 class Labels(NamedTuple):
@@ -39,11 +39,13 @@ class Table(abc.ABC):
       source: what messages call the table.
       row_word: what its rows are called, "line" or "row".
       header: column names in order.
+      notes: what was done to the table as it was read, in sentences.
     """
 
     source: str
     row_word: str
     header: list[str]
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def row(self, index: int) -> int:
         """The number under which a reader of the source finds the row at `index`."""
@@ -95,6 +97,12 @@ class Table(abc.ABC):
     def to_labels(self, codes: np.ndarray, uniques: Sequence[Any], column: str) -> Labels:
         """Turn the distinct values into names, merging those that read the same."""
         names = [_cells.label(value) for value in uniques]
+        outer = sum(name is not None and name != name.strip() for name in names)
+        if outer:
+            note = f"took spaces off the ends of {outer} names in column {show(column)}"
+            if note not in self.notes:
+                self.notes.append(note)
+            names = [name if name is None else name.strip() for name in names]
         for code, name in enumerate(names):
             if name is not None and not _cells.is_clean(name):
                 raise self.error(
@@ -103,7 +111,10 @@ class Table(abc.ABC):
                     column=column,
                     remedy="write the name on one line in UTF-8",
                 )
-        kept = list(dict.fromkeys(name for name in names if name and name.strip()))
+        if all(names) and len(set(names)) == len(names) and (codes >= 0).all():
+            # Nothing to merge: the usual case, and half a million questions need no dictionary.
+            return Labels(codes, np.array(names, dtype=str))
+        kept = list(dict.fromkeys(name for name in names if name))
         position = {name: code for code, name in enumerate(kept)}
         # The extra last entry serves code -1, which is how a missing value arrives.
         merge = np.array([position.get(name or "", -1) for name in names] + [-1])
@@ -158,8 +169,91 @@ class FrameTable(Table):
         return self.to_numbers(column.tolist(), name)
 
 
+class _Columnar(Table):
+    """Columns of Arrow, wherever they are."""
+
+    @abc.abstractmethod
+    def take(self, names: Sequence[str]) -> "pa.Table":
+        """Some columns."""
+
+    @abc.abstractmethod
+    def broken(self, error: Exception) -> InputError:
+        """The error for columns that Arrow itself cannot read."""
+
+    def load(
+        self, labels: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
+        """Columns of the table."""
+        import pyarrow as pa
+
+        try:
+            table = self.take(list(dict.fromkeys((*labels, *numbers))))
+            names = {name: self._labels(table, name) for name in labels}
+            return names, {name: self._numbers(table.column(name), name) for name in numbers}
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self.broken(error) from None
+
+    def _labels(self, table: "pa.Table", name: str) -> Labels:
+        import pyarrow as pa
+
+        column = table.column(name)
+        if pa.types.is_nested(column.type):
+            raise self.not_names(name)
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.large_string())
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        encoded = pa.table({name: column}).unify_dictionaries().column(name).combine_chunks()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return self.to_labels(codes, encoded.dictionary.to_pylist(), name)
+
+    def _numbers(self, column: "pa.ChunkedArray", name: str) -> np.ndarray:
+        import pyarrow as pa
+
+        kind = column.type
+        plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        if plain:
+            return arrow_numbers(column.cast(pa.float64(), safe=False))
+        return self.to_numbers(column.to_pylist(), name)
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
-class ParquetTable(Table):
+class ArrowTable(_Columnar):
+    """Columns of Arrow: its own tables, and frames of polars and others that hand theirs out."""
+
+    columns: "pa.Table"
+
+    @classmethod
+    def open(cls, source: Any) -> "ArrowTable":
+        """Take over the columns of anything that follows Arrow's protocol."""
+        import pyarrow as pa
+
+        name = f"the {type(source).__name__}"
+        try:
+            columns = source if isinstance(source, pa.Table) else pa.table(source)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise InputError(
+                f"cannot be read as columns ({error})", source=name, remedy="write it to a file"
+            ) from None
+        if not columns.num_rows or not columns.num_columns:
+            raise InputError("has no rows", source=name, remedy="add at least one row")
+        return cls(source=name, row_word="row", header=list(columns.column_names), columns=columns)
+
+    def row(self, index: int) -> int:
+        """Position in the table."""
+        return index
+
+    def take(self, names: Sequence[str]) -> "pa.Table":
+        """Some columns."""
+        return self.columns.select([self.header.index(name) for name in names])
+
+    def broken(self, error: Exception) -> InputError:
+        """The error for columns that Arrow itself cannot read."""
+        return self.error(f"cannot be read ({error})", remedy="write it again")
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class ParquetTable(_Columnar):
     """A Parquet file; rows count from 1."""
 
     file: "pyarrow.parquet.ParquetFile"
@@ -179,39 +273,17 @@ class ParquetTable(Table):
             raise InputError("has no rows", source=source, remedy="add at least one row")
         return cls(source=source, row_word="row", header=header, file=file)
 
-    def load(
-        self, labels: Sequence[str], numbers: Sequence[str]
-    ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
-        """Columns of the file."""
-        import pyarrow as pa
+    def row(self, index: int) -> int:
+        """Row of the file."""
+        return index + 1
 
-        try:
-            table = self.file.read(columns=list(dict.fromkeys((*labels, *numbers))))
-            names = {name: self._labels(table, name) for name in labels}
-            return names, {name: self._numbers(table.column(name), name) for name in numbers}
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise _broken(self.source, error) from None
+    def take(self, names: Sequence[str]) -> "pa.Table":
+        """Some columns, read now."""
+        return self.file.read(columns=list(names))
 
-    def _labels(self, table: "pa.Table", name: str) -> Labels:
-        import pyarrow as pa
-
-        column = table.column(name)
-        if pa.types.is_nested(column.type):
-            raise self.not_names(name)
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
-        encoded = pa.table({name: column}).unify_dictionaries().column(name).combine_chunks()
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return self.to_labels(codes, encoded.dictionary.to_pylist(), name)
-
-    def _numbers(self, column: "pa.ChunkedArray", name: str) -> np.ndarray:
-        import pyarrow as pa
-
-        kind = column.type
-        plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        if plain:
-            return arrow_numbers(column.cast(pa.float64(), safe=False))
-        return self.to_numbers(column.to_pylist(), name)
+    def broken(self, error: Exception) -> InputError:
+        """The error for a file that is damaged further in."""
+        return _broken(self.source, error)
 
 
 def arrow_numbers(column: "pa.ChunkedArray") -> np.ndarray:

@@ -55,8 +55,11 @@ class TextTable(Table):
                 source=source,
                 remedy="pass for instance --separator ';' or --separator tab",
             )
-        line, first = next((line, text) for line, text in _lines(raw) if text.strip())
+        line, first, separator, comments = _first_line(raw, source, separator)
         header = _header(first, line, source, separator)
+        if _COMMENT.search(raw, _after(raw, line)) is not None:
+            raw, below = _blank_comments(raw, line)
+            comments += below
         if re.compile(rb"\S").search(raw, _after(raw, line)) is None:
             raise InputError(
                 "has a header and no rows", source=source, remedy="add at least one row"
@@ -65,6 +68,7 @@ class TextTable(Table):
             source=source,
             row_word="line",
             header=header,
+            notes=[_skipped(comments)] if comments else [],
             raw=raw,
             separator=separator,
             header_line=line,
@@ -237,6 +241,36 @@ def _text(raw: bytes, source: str) -> bytes:
     if re.search(rb"\S", raw) is None:
         raise InputError("is empty", source=source, remedy="give a table with a header and rows")
     return raw
+
+
+def _first_line(raw: bytes, source: str, separator: str) -> tuple[int, bytes, str, int]:
+    """The header with its number, the separator, and how many comments stand above it."""
+    comments = 0
+    for line, text in _lines(raw):
+        said = re.fullmatch(rb"\s*\"?sep=(.)\"?[\s]*", text, re.IGNORECASE)
+        if said and said[1].isascii():
+            # A spreadsheet's own line: it is no header, whatever was asked for.
+            separator = said[1].decode()
+        elif text.lstrip().startswith(b"#"):
+            comments += 1
+        elif text.strip():
+            return line, text, separator, comments
+    raise InputError("holds comments only", source=source, remedy="give a header and rows")
+
+
+def _skipped(comments: int) -> str:
+    rows = "row" if comments == 1 else "rows"
+    return f"left out comments, which begin with # ({comments} {rows})"
+
+
+_COMMENT = re.compile(rb"^#[^\n]*$", re.MULTILINE)
+
+
+def _blank_comments(raw: bytes, header: int) -> tuple[bytes, int]:
+    """Comment lines below the header made blank, so that the lines keep their numbers."""
+    start = _after(raw, header)
+    below, count = _COMMENT.subn(b"", raw[start:])
+    return raw[:start] + below, count
 
 
 def _header(first: bytes, line: int, source: str, separator: str) -> list[str]:

@@ -17,16 +17,10 @@ __all__ = ["decide", "in_range", "profiled", "without_a_law"]
 T = TypeVar("T")
 
 
-def in_range(
-    draws: Ensemble, budget: Budget, best: Optimum
-) -> tuple[Optimum | None, tuple[str, ...]]:
+def in_range(draws: Ensemble, budget: Budget, best: Optimum) -> Optimum | None:
     """The best plan within the ranges of the table, where the optimum lies outside."""
-    if not any(sentence.endswith("extrapolation") for sentence in best.status):
-        return None, ()
-    if budget.mode == "separate" and budget.cost.monomial:
-        return inside(draws, budget), ()
-    return None, ("The best plan inside the table is found for two separate budgets, in 6ND and "
-                  "2Nk, only.",)  # fmt: skip
+    outside = any(sentence.endswith("extrapolation") for sentence in best.status)
+    return inside(draws, budget) if outside else None
 
 
 def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tuple[str, ...]]:

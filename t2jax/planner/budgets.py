@@ -60,7 +60,7 @@ def choose(
             )
     budget = asked if isinstance(asked, Budget) else Budget.from_dict(fields)
     if budget.shape != ():
-        raise InputError("a plan has one budget", remedy="sweep with `t2jax frontier`")
+        raise InputError("a plan has one budget", remedy="sweep with t2jax.frontier")
     return budget, _words(budget, why)
 
 
@@ -172,6 +172,5 @@ def _outside(what: str, flops: float, reach: tuple[float, float], extrapolate: b
     more = "sizes, or samples k," if "inference" in what else "runs of that size"
     raise Refusal(
         problem,
-        remedy=f"add {more} that reach it, ask for a budget inside, or pass --extrapolate "
-        "(in Python extrapolate=True)",
+        remedy=f"add {more} that reach it, ask for a budget inside, or pass extrapolate=True",
     )

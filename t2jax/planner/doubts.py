@@ -55,7 +55,7 @@ def doubts(
     if fit.params_definition == "unstated":
         said.append(
             "The table does not say what N counts (total, non-embedding, ...); 6ND and the plan's "
-            "size inherit whatever it was. State it with --params-definition."
+            "size inherit whatever it was. State it as params_definition where the table is read."
         )
     if fit.source == "the built-in ladder":
         said.append(

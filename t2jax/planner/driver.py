@@ -137,7 +137,7 @@ def check_certified(model: FitResult | Ensemble) -> None:
     if model.uncertified:
         raise Refusal(
             f"the fit is NOT CERTIFIED as a minimum ({model.uncertified})",
-            remedy="fit another law, bring more runs, or pass --uncertified to go on",
+            remedy="fit another law, bring more runs, or pass uncertified=True to go on",
         )
 
 

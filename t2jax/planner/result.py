@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._arguments import check_level
+from t2jax._result import Result
 from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
 from t2jax.observations import Observations
@@ -23,9 +24,6 @@ from t2jax.uncertainty import Ensemble
 from t2jax.uncertainty.ensemble import central_interval
 from t2jax.validation import Profile
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["Announce", "Plan", "middling", "silent"]
 
 _COUNTS = ("params", "tokens", "samples", "tokens_per_param")
@@ -36,7 +34,7 @@ Announce = Callable[[str], object]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
+class Plan(Result):
     """What to train and how often to sample it, and everything that was found on the way.
 
     A part that could not be worked out is None, and a warning says why.
@@ -123,21 +121,20 @@ class Plan:
             own = optimum(companion[1], spend, progress=progress)
             other = Companion(fit=companion[0], draws=companion[1], best=own)
         say("weighing what is not known")
-        within, without = in_range(draws, budget, best)
         seen, unseen = without_a_law(fit, budget)
         decision, design, undecided = decide(draws, spend)
         beside, missing = profiled(fit, budget, unit)
         said = doubts(fit, draws, best, front, other, budget)
         return cls(
-            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, inside=within,
-            companion=other, measured=seen, profile=beside, decision=decision, design=design,
-            notes=notes,
-            warnings=(*warnings, *said, *without, *unseen, *missing, *undecided),
+            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front,
+            inside=in_range(draws, budget, best), companion=other, measured=seen,
+            profile=beside, decision=decision, design=design, notes=notes,
+            warnings=(*warnings, *said, *unseen, *missing, *undecided),
         )  # fmt: skip
 
     # What it says -----------------------------------------------------------------------------
 
-    def rows(self, level: float = 0.9) -> Iterator[dict[str, Any]]:
+    def records(self, level: float = 0.9) -> list[dict[str, Any]]:
         """The plan's quantities, a record each: counts, what the laws predict, what is spent.
 
         Predictions are of this very plan, whereas the optimum's own value is that of every
@@ -150,6 +147,7 @@ class Plan:
             judges["pass_at_k"] = self.companion.draws
         of_draws = self.optimum.draws
         many = {"plan": of_draws, "chinchilla": of_draws and of_draws.chinchilla}
+        out = []
         for name in (*_COUNTS, *judges, *_SPENT):
             row: dict[str, Any] = {"quantity": name}
             for title, one in plans.items():
@@ -163,17 +161,8 @@ class Plan:
                     if drawn is not None:
                         low, high = central_interval(np.asarray(getattr(drawn, name)), level)
                 row |= {title: value, f"{title}_low": low, f"{title}_high": high}
-            yield row
-
-    def to_frame(self, level: float = 0.9) -> "pd.DataFrame":
-        """One row per quantity: the plan with its interval, Chinchilla's choice, in range.
-
-        Args:
-          level: of the intervals.
-        """
-        import pandas as pd
-
-        return pd.DataFrame(list(self.rows(level))).set_index("quantity")
+            out.append(row)
+        return out
 
     def summary(self, level: float = 0.9) -> str:
         """The plan as `t2jax plan` prints it.
@@ -184,8 +173,6 @@ class Plan:
         from t2jax.reporting import tables
 
         return tables.page(self, level)
-
-    _repr_html_ = _html.of_summary
 
     def __repr__(self) -> str:
         """The plan in a line."""

@@ -7,8 +7,6 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
@@ -21,12 +19,13 @@ from t2jax.validation import Calibration, Profile
 
 __all__ = ["OTHER_AIM", "Saved", "load", "save_plan"]
 
-Saved = FitResult | Ensemble | Optimum | Profile | Calibration | Decision | Design | Plan
+Saved = FitResult | Ensemble | Optimum | Frontier | Profile | Calibration | Decision | Design | Plan
 """What `load` may return."""
 
 _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.fit/1": FitResult.from_dict,
     "t2jax.optimum/1": Optimum.from_dict,
+    "t2jax.frontier/1": Frontier.from_dict,
     "t2jax.profile/1": Profile.from_dict,
     "t2jax.calibration/1": Calibration.from_dict,
     "t2jax.decision/1": Decision.from_dict,
@@ -43,14 +42,14 @@ def load(path: str | os.PathLike) -> Saved:
     """Read back an object that its `save` wrote, whatever kind it is.
 
     The first entry of the file, such as `"format": "t2jax.fit/1"`, says what it holds. An
-    optimum comes back without its draws, which it does not write. A plan comes back from its
-    folder whole but for the table, so that `runs` is None, and for the draws of its frontier,
-    whose bands stand in `frontier.csv`. Laws are known by name: what was made of a law of your
-    own is written, and not read.
+    optimum or a frontier comes back without its draws, which it does not write. A plan comes back
+    from its folder whole but for the table, so that `runs` is None, and for the draws of its
+    frontier, whose bands stand in `frontier.csv`. Laws are known by name: what was made of a law
+    of your own is written, and not read.
 
     Args:
-      path: a file: JSON of a fit, optimum, profile, calibration, decision or design, or NPZ of
-        draws; or the folder of a plan.
+      path: a file: JSON of a fit, optimum, frontier, profile, calibration, decision or design,
+        or NPZ of draws; or the folder of a plan.
 
     Returns:
       The object.
@@ -98,20 +97,14 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
     """Write what `load` needs to read a plan back, into a folder that exists."""
     plan.fit.save(folder / "fit.json")
     plan.draws.save(folder / "draws.npz")
-    front, other = plan.frontier, plan.companion
+    other = plan.companion
     if other is not None:
         other.fit.save(folder / OTHER_AIM[0])
         other.draws.save(folder / OTHER_AIM[1])
     told = plan.to_dict() | {
         "draws": plan.optimum.draws and plan.optimum.draws.to_dict(),
         "companion_draws": other and other.best.draws and other.best.draws.to_dict(),
-        "frontier": {
-            "axis": front.axis,
-            "train_flops": np.asarray(front.train_flops).tolist(),
-            "budgets": front.swept.tolist(),
-            "saturation": None if front.saturation is None else front.saturation.tolist(),
-            "optimum": front.optimum.to_dict(),
-        },
+        "frontier": plan.frontier.to_dict(),
     }
     (folder / "plan.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
 
@@ -120,14 +113,12 @@ def _load_plan(folder: pathlib.Path) -> Plan:
     """A plan from the folder that `Plan.save` wrote."""
     _check_there(folder, ["plan.json", "fit.json", "draws.npz"])
     told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    best, front, other = told["optimum"], told["frontier"], None
+    best, other = told["optimum"], None
     if "companion" in best:
         _check_there(folder, OTHER_AIM)
         fit, draws = (folder / name for name in OTHER_AIM)
         own = _with_draws(best["companion"], told["companion_draws"])
         other = Companion(fit=_fit(fit), draws=Ensemble.load(draws), best=own)
-    arrays = {name: None if front[name] is None else np.asarray(front[name], float)
-              for name in ("budgets", "saturation")}  # fmt: skip
 
     def read(described: dict[str, Any] | None, reader: Callable[[dict[str, Any]], Any]) -> Any:
         return None if described is None else reader(described)
@@ -137,8 +128,7 @@ def _load_plan(folder: pathlib.Path) -> Plan:
         draws=Ensemble.load(folder / "draws.npz"),
         budget=Budget.from_dict(told["budget"]),
         optimum=_with_draws(best, told["draws"]),
-        frontier=Frontier(train_flops=np.asarray(front["train_flops"], float), **arrays,
-                          axis=front["axis"], optimum=Optimum.from_dict(front["optimum"])),
+        frontier=Frontier.from_dict(told["frontier"]),
         companion=other,
         inside=read(best.get("inside"), Optimum.from_dict),
         measured=read(told["measured"], Measured.from_dict),
@@ -156,7 +146,7 @@ def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
         raise InputError(
             f"is no folder of a plan: {' and '.join(missing)} cannot be read",
             source=str(folder),
-            remedy="name the folder that Plan.save or `t2jax plan` wrote",
+            remedy="name the folder that Plan.save wrote",
         )
 
 

@@ -191,7 +191,7 @@ class Budget:
             raise InputError(f"{goals[0]} {problem}", remedy=remedy)
         dollars = self.cost.unit == "dollars"
         if goals[0] == "dollars" and not dollars:
-            remedy = "give cost=Cost.on('h100', dollars_per_hour=...), or --dollars-per-hour"
+            remedy = "give a cost with dollars_per_hour=2.5, see t2jax.Cost.on"
             raise InputError("a budget in dollars needs prices", remedy=remedy)
         if goals[0] in ("train_flops", "total_flops") and dollars:
             raise InputError(f"{goals[0]} and a cost in dollars contradict each other",

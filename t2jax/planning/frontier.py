@@ -3,21 +3,26 @@
 import csv
 import dataclasses
 import os
+from typing import Any, Self
 
 import jax
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._arguments import check_level
+from t2jax._result import SavedResult
 from t2jax.errors import Status
 from t2jax.planning.result import QUANTITIES, Optimum
 
 __all__ = ["Frontier"]
 
+FORMAT = "t2jax.frontier/1"
+_ARRAYS = ("train_flops", "saturation", "budgets")
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Frontier:
+class Frontier(SavedResult):
     """Optima along a sweep.
 
     Attributes:
@@ -57,7 +62,7 @@ class Frontier:
         size, data = np.log(self.optimum.params), np.log(self.optimum.tokens)
         return np.gradient(size, x), np.gradient(data, x)
 
-    def rows(self, level: float = 0.9) -> list[dict[str, float | str]]:
+    def records(self, level: float = 0.9) -> list[dict[str, float | str]]:
         """One flat record per budget."""
         bands = {name: self.band(name, level) for name in QUANTITIES}
         codes = np.asarray(self.optimum.code, int)
@@ -81,19 +86,44 @@ class Frontier:
         return out
 
     def save(self, path: str | os.PathLike, level: float = 0.9) -> None:
-        """Write the frontier as CSV."""
-        rows = self.rows(level)
+        """Write the records as CSV, or where the name ends in `.json` what `t2jax.load` reads.
+
+        Args:
+          path: the file.
+          level: of the bands in a CSV file.
+        """
+        if str(path).endswith(".json"):
+            super().save(path)
+            return
+        records = self.records(level)
         with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer = csv.DictWriter(file, fieldnames=list(records[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(records)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description; draws are not written."""
+        arrays = {
+            name: value if value is None else np.asarray(value).tolist()
+            for name, value in ((n, getattr(self, n)) for n in _ARRAYS)
+        }
+        return {"format": FORMAT, "axis": self.axis, **arrays, "optimum": self.optimum.to_dict()}
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Self:
+        """Read back what `to_dict` wrote; draws are not written, and so there are no bands."""
+        arrays = {
+            name: description[name] and np.asarray(description[name], float) for name in _ARRAYS
+        }
+        optimum = Optimum.from_dict(description["optimum"])
+        return cls(axis=description["axis"], optimum=optimum, **arrays)
 
     def summary(self, every: int = 1) -> str:
         """The frontier as fixed-width text."""
         title = {"train_flops": "training FLOPs", "total_flops": "FLOPs in all"}
         head = [title.get(self.axis, self.axis), "N*", "D*", "k*", "D*/N*", "value"]
         rows = []
-        for row in self.rows()[::every]:
+        for row in self.records()[::every]:
             counts = (row[name] for name in QUANTITIES[:-1])
             shown = [_text.count(float(value)) for value in counts]
             rows.append([_text.number(float(row[self.axis]), 3), *shown,
@@ -111,5 +141,3 @@ class Frontier:
                     "on training: extreme tokens per parameter are partly that ceiling"
                 )
         return "\n".join(lines)
-
-    _repr_html_ = _html.of_summary

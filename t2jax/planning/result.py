@@ -1,18 +1,16 @@
 """`Optimum`: what to train and how often to sample it, with intervals and prices."""
 
 import dataclasses
-import json
 import math
-import os
-import pathlib
 from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import numpy as np
 
-from t2jax import _html, _text, cost
+from t2jax import _text, cost
 from t2jax._arguments import check_level
+from t2jax._result import SavedResult
 from t2jax.errors import InputError, Status
 from t2jax.hull import Hull
 from t2jax.planning.rivals.rival import Rival
@@ -36,7 +34,7 @@ _BESIDE = ("chinchilla", "runner_up", "plain")
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Optimum:
+class Optimum(SavedResult):
     """The best (N, D, k) under a budget; numbers, or arrays over a sweep or over draws.
 
     Attributes:
@@ -144,29 +142,38 @@ class Optimum:
             return math.nan, math.nan
         return central_interval(np.asarray(self.draws.gain()), level)
 
+    def records(self, level: float = 0.9) -> list[dict[str, Any]]:
+        """One record per quantity of one optimum: its interval, and Chinchilla's choice."""
+        out = []
+        spent = () if self.goal == "train_flops" else ("spent",)
+        for name in (*QUANTITIES, *spent):
+            row: dict[str, Any] = {"quantity": name, "optimum": float(getattr(self, name))}
+            if self.draws is not None:
+                row |= dict(zip(("low", "high"), self.interval(name, level), strict=True))
+            if self.chinchilla is not None:
+                row["chinchilla"] = float(getattr(self.chinchilla, name))
+            out.append(row)
+        return out
+
     def summary(self, level: float = 0.9) -> str:
         """One optimum as fixed-width text: the plan, its intervals, prices and warnings."""
-        label = _value_label(self)
         shown: dict[str, tuple[str, Callable[[float], str]]] = {
             "params": ("parameters N", _text.count),
             "tokens": ("training tokens D", _text.count),
             "samples": ("samples per question k", _text.count),
             "tokens_per_param": ("tokens per parameter", _text.count),
-            "value": (label, _text.number),
+            "value": (_value_label(self), _text.number),
+            "spent": (f"cost, {self.unit}", lambda x: _text.number(x, 3)),
         }
-        if self.goal != "train_flops":
-            unit = "dollars" if self.unit == "dollars" else "FLOPs"
-            shown["spent"] = (f"cost, {unit}", lambda x: _text.number(x, 3))
         head = ["", "optimum"]
         head += [f"{level:.0%} interval"] if self.draws is not None else []
         head += ["Chinchilla"] if self.chinchilla is not None else []
         rows = []
-        for name, (title, show) in shown.items():
-            row = [title, show(float(getattr(self, name)))]
-            if self.draws is not None:
-                row.append(_text.interval(*self.interval(name, level), show))
-            if self.chinchilla is not None:
-                row.append(show(float(getattr(self.chinchilla, name))))
+        for record in self.records(level):
+            title, show = shown[record["quantity"]]
+            row = [title, show(record["optimum"])]
+            row += [_text.interval(record["low"], record["high"], show)] if "low" in record else []
+            row += [show(record["chinchilla"])] if "chinchilla" in record else []
             rows.append(row)
         title = f"Optimum of law '{self.law_name}'"
         lines = [_text.underline(title), _text.table(head, rows), "", *words(self, level)]
@@ -174,7 +181,7 @@ class Optimum:
 
     def _repr_html_(self) -> str | None:
         """One optimum as a notebook shows it; an array of them has no table."""
-        return None if np.ndim(self.params) else _html.of_summary(self)
+        return None if np.ndim(self.params) else super()._repr_html_()
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """A JSON-ready description, intervals included."""
@@ -221,11 +228,6 @@ class Optimum:
             law_name=values["law"], uses_samples=values["uses_samples"],
             **{name: values[name] for name in ("kind", "goal", "unit")},
         )  # fmt: skip
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the optimum as JSON."""
-        text = json.dumps(self.to_dict(), indent=1)
-        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def _value_label(optimum: Optimum) -> str:

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._precision import double
+from t2jax._result import Result
 from t2jax.errors import InputError
 from t2jax.laws import Law
 from t2jax.planning.budget import Budget
@@ -86,7 +87,7 @@ def follow(law: Law, box: Box, point: tuple[Any, Any, Any]) -> tuple[Any, Any, A
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sensitivity:
+class Sensitivity(Result):
     """Derivatives of one optimum.
 
     Attributes:
@@ -105,6 +106,10 @@ class Sensitivity:
         """A JSON-ready description."""
         return {name: dict(row) for name, row in self.table.items()}
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per budget, price or coefficient."""
+        return [{"of": name, **row} for name, row in self.table.items()]
+
     def summary(self) -> str:
         """The table as fixed-width text."""
         head = ["d / d", "log N", "log D", "log k", "value", "log cost"]
@@ -113,8 +118,6 @@ class Sensitivity:
         return "\n".join([_text.underline(f"Sensitivity of law '{self.law_name}'", "-"),
                           _text.table(head, rows),
                           *(f"note: {sentence}" for sentence in self.status)])  # fmt: skip
-
-    _repr_html_ = _html.of_summary
 
 
 @double

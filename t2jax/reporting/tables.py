@@ -173,7 +173,7 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
     if best.goal != "train_flops":
         labels["spent"] = f"cost, {best.unit}"
     rows = []
-    for found in plan.rows(level):
+    for found in plan.records(level):
         name = found["quantity"]
         if name not in labels:
             continue
@@ -229,10 +229,10 @@ def _range_words(outside: list[str], plan: Plan) -> list[str]:
     if not outside:
         return []
     said = f"EXTRAPOLATION: the law's optimum leaves the measured range: {', '.join(outside)}."
-    if plan.inside is not None:
-        said += " The column 'in range' is the best plan that does not."
-    elif plan.budget.mode == "separate" and plan.budget.cost.monomial:
+    if plan.inside is None:
         said += " No plan under these budgets lies inside the table."
+    else:
+        said += " The column 'in range' is the best plan that does not."
     return [said, ""]
 
 

@@ -11,8 +11,9 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from t2jax import _html, _text, laws
+from t2jax import _text, laws
 from t2jax._arguments import check_level
+from t2jax._result import Result
 from t2jax.errors import InputError, Status
 from t2jax.fitting import FitResult
 from t2jax.hull import Hull
@@ -29,7 +30,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFErro
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Ensemble:
+class Ensemble(Result):
     """Draws of a law beside its point estimate.
 
     Attributes:
@@ -104,23 +105,28 @@ class Ensemble:
         possible = 1.0 - np.asarray(self.nuisance.get("impossible", 0.0))
         return predict(self.law, params, tokens, samples) * possible
 
+    def records(self, level: float = 0.9) -> list[dict[str, Any]]:
+        """One record per coefficient: the estimate, and the draws round it."""
+        out = []
+        for name, value in self.point.coefficients().items():
+            column = np.asarray(self.law.coefficients()[name])
+            low, high = central_interval(column, level)
+            sd = float(np.std(column)) if len(column) else math.nan
+            out.append({"coefficient": name, "estimate": value, "low": low, "high": high, "sd": sd})
+        return out
+
     def summary(self, level: float = 0.9) -> str:
         """Coefficients with intervals, and the diagnostics, as fixed-width text."""
         head = ["coefficient", "estimate", f"{level:.0%} interval", "sd"]
-        point, draws = self.point.coefficients(), self.law.coefficients()
         rows = []
-        for name, value in point.items():
-            column = np.asarray(draws[name])
-            low, high = central_interval(column, level)
-            spread = _text.number(float(np.std(column)), 3) if len(column) else ""
-            shown = _text.interval(low, high, lambda x: _text.number(x, 4)) if len(column) else ""
-            rows.append([name, _text.number(value, 4), shown, spread])
+        for row in self.records(level):
+            shown = [_text.interval(row["low"], row["high"]), _text.number(row["sd"], 3)]
+            shown = shown if self.n_draws else ["", ""]
+            rows.append([row["coefficient"], _text.number(row["estimate"]), *shown])
         title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
         notes = [f"NOT CERTIFIED: {self.uncertified}"] if self.uncertified else []
         notes += [str(note) for note in self.diagnostics.get("notes", ())]
         return "\n".join([_text.underline(title), _text.table(head, rows), *notes])
-
-    _repr_html_ = _html.of_summary
 
     def save(self, path: str | os.PathLike) -> None:
         """Write draws and point as one NPZ file with a JSON part."""
@@ -164,7 +170,7 @@ class Ensemble:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
-                remedy="make them with `t2jax bootstrap` or `t2jax posterior`",
+                remedy="make them with t2jax.bootstrap or t2jax.posterior",
             ) from error
 
     def to_arviz_dict(self) -> dict[str, dict[str, np.ndarray]]:

@@ -119,18 +119,15 @@ def posterior(
         moved = vectors + _choices(prepared.moves, len(vectors), seed)
         law = to_numpy(_unpack(target, jnp.asarray(moved), inputs)[0])
     notes = [
-        f"{chains} chains of {n_draws} draws; R-hat up to {verdict['r_hat']:.4f}, effective draws "
-        f"{verdict['ess_bulk']:.0f} (bulk) and {verdict['ess_tail']:.0f} (tails) or more, "
-        f"{verdict['divergences']} divergences",
+        f"{chains} chains of {n_draws} draws; {_told(verdict)}",
         *(f"FAILED DIAGNOSTIC, do not use these intervals: {text}" for text in failed),
-        *(
-            ["predictions count the impossible questions in: the law times 1 - impossible"]
-            * impossible
-        ),
         *prepared.notes,
         *_apart(law, fit, target.names),
         *misfits,
     ]
+    if impossible:
+        notes.append("predictions count the impossible questions in: the law times 1 - impossible")
+    told = {"failed": failed, "predictive_checks": checks, "notes": notes}
     return Ensemble(
         law=law,
         point=fit.law,
@@ -138,13 +135,7 @@ def posterior(
         unit=prepared.unit,
         seed=seed,
         hull=fit.hull,
-        diagnostics={
-            **verdict,
-            "failed": failed,
-            "predictive_checks": checks,
-            "notes": notes,
-            "noise": residual_noise(fit, table),
-        },
+        diagnostics={**verdict, **told, "noise": residual_noise(fit, table)},
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,
@@ -298,6 +289,13 @@ def _judge(
     if out["divergences"]:
         failed.append(f"{out['divergences']} of {stats.diverging.size} draws diverged")
     return {**out, "failed": failed}
+
+
+def _told(verdict: Mapping[str, Any]) -> str:
+    return (
+        f"R-hat up to {verdict['r_hat']:.4f}, effective draws {verdict['ess_bulk']:.0f} (bulk) and "
+        f"{verdict['ess_tail']:.0f} (tails) or more, {verdict['divergences']} divergences"
+    )
 
 
 def _remedy(stats: _Stats, warmup: int, n_draws: int, target_accept: float, effects: str) -> str:

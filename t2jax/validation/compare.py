@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._precision import double
+from t2jax._result import Result
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult, fit
 from t2jax.fitting.default import candidates
@@ -56,7 +57,7 @@ class SamplesCheck:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
+class Comparison(Result):
     """Laws on one table, that which `law="auto"` would choose first.
 
     Attributes:
@@ -81,7 +82,7 @@ class Comparison:
         """The fit to plan with: see `t2jax.fitting.judge.best_of`."""
         return self.fits[0]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def records(self) -> list[dict[str, Any]]:
         """One dictionary per law: error at held-out checkpoints and axes, density, weight."""
         out = []
         for i, judged in enumerate(self.held_out):
@@ -106,7 +107,7 @@ class Comparison:
         head = ["law", "free", "each checkpoint", *[f"most {name}" for name in axes]]
         head += ["se", "log density", "weight"]
         body = []
-        for row in self.rows():
+        for row in self.records():
             shown = ("checkpoints", *axes, "standard_error")
             errors = [_text.number(row[name], 3) for name in shown]
             more = [
@@ -126,8 +127,6 @@ class Comparison:
             notes += self.samples.sentences()
         return "\n".join([_text.underline(title), _text.table(head, body), *notes])
 
-    _repr_html_ = _html.of_summary
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
         check = None
@@ -137,7 +136,7 @@ class Comparison:
         return {
             "source": self.source,
             "quantity": self.held_out[0].quantity,
-            "laws": self.rows(),
+            "laws": self.records(),
             "samples": check,
             "failed": dict(self.failed),
         }

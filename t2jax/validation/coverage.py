@@ -1,14 +1,12 @@
 """What a calibration found, and which method may be believed."""
 
 import dataclasses
-import json
 import math
-import os
-import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any, Self
 
-from t2jax import _html, _text
+from t2jax import _text
+from t2jax._result import SavedResult
 from t2jax.laws import Law, from_dict
 
 __all__ = ["LEVELS", "METHODS", "Calibration", "judged"]
@@ -23,7 +21,7 @@ Coverage = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Calibration:
+class Calibration(SavedResult):
     """How often intervals cover on one design.
 
     Attributes:
@@ -53,6 +51,15 @@ class Calibration:
     source: str = ""
     notes: tuple[str, ...] = ()
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per quantity: the coverage of every method's intervals at every level."""
+        out: dict[str, dict[str, Any]] = {}
+        for method, own in self.coverage.items():
+            for name, shares in own.items():
+                row = out.setdefault(name, {"quantity": name})
+                row |= {f"{method} {level:.0%}": x for level, x in zip(LEVELS, shares, strict=True)}
+        return list(out.values())
+
     def summary(self) -> str:
         """Coverage of the 95% intervals (of the 90% ones in brackets) as fixed-width text."""
         names = list(next(iter(self.coverage.values())))
@@ -70,8 +77,6 @@ class Calibration:
             f"simulation error of a share near 95%: {math.sqrt(0.0475 / self.tables):.1%}",
         ]
         return "\n".join([*lines, *self.notes])
-
-    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""
@@ -105,11 +110,6 @@ class Calibration:
         }
         notes = tuple(values.pop("notes"))
         return cls(law=from_dict(values.pop("truth")), coverage=coverage, notes=notes, **values)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the description as JSON."""
-        text = json.dumps(self.to_dict(), indent=1)
-        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def judged(

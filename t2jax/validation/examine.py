@@ -9,6 +9,7 @@ import numpy as np
 
 from t2jax import _text
 from t2jax._arguments import check_seed, check_whole
+from t2jax._result import Result
 from t2jax.errors import Refusal
 from t2jax.fitting import FitResult, fit
 from t2jax.laws import Law, Role
@@ -24,7 +25,7 @@ _FLAT = 1e-9  # relative spread of draws below which nothing is correlated with 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Examination:
+class Examination(Result):
     """A design, and what a fit of its rows left open.
 
     Attributes:
@@ -47,6 +48,12 @@ class Examination:
     n_starts: int
     n_replicates: int
     notes: tuple[str, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record per exponent: the estimate and its profile interval."""
+        names = ("estimate", "low", "high")
+        return [{"exponent": name, **dict(zip(names, ends, strict=True))}
+                for name, ends in self.exponents.items()]  # fmt: skip
 
     def summary(self) -> str:
         """The design, then the fit, as fixed-width text."""

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _html, _text, beta, passk
+from t2jax import _text, beta, passk
 from t2jax._arguments import check_level, check_seed, check_whole
 from t2jax._precision import double
+from t2jax._result import Result
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
 from t2jax.laws import BetaSpread, Law, spread_law
@@ -25,7 +26,7 @@ _FEW = 100.0  # effective proposals below which a checkpoint's posterior is doub
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Extrapolation:
+class Extrapolation(Result):
     """Mean pass@k of checkpoints, within and beyond the samples taken.
 
     Attributes:
@@ -66,6 +67,18 @@ class Extrapolation:
         gaps = np.log(self.estimate[known] / measured[known])
         return float(np.mean(np.abs(gaps))) if known.any() else float("nan")
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per checkpoint and k; `beyond` says which are extrapolated."""
+        names = ("run", "params", "tokens")
+        place = [dict(zip(names, row, strict=True))
+                 for row in zip(self.run, self.params, self.tokens, strict=True)]  # fmt: skip
+        return [
+            {**place[i], "samples": k}
+            | {name: getattr(self, name)[i, j] for name in ("estimate", "low", "high", "beyond")}
+            for i in range(len(place))
+            for j, k in enumerate(self.samples)
+        ]
+
     def summary(self) -> str:
         """One line per checkpoint and k as fixed-width text; extrapolation is marked."""
         head = ["run", "params", "tokens", "k", "pass@k", f"{self.level:.0%} interval", ""]
@@ -84,8 +97,6 @@ class Extrapolation:
         ]
         title = f"pass@k of {len(self.run)} checkpoints by {self.method}"
         return "\n".join([_text.underline(title), _text.table(head, rows), *self.notes])
-
-    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; NaN becomes null."""

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._precision import double
+from t2jax._result import Result
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import default_law
@@ -37,7 +38,7 @@ _TERM = math.log(0.5)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Identification:
+class Identification(Result):
     """What a design can tell.
 
     Attributes:
@@ -58,6 +59,13 @@ class Identification:
     inflation: dict[str, float]
     rows: int
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per coefficient: how much wider its error is, and what it goes with."""
+        return [
+            {"coefficient": name, "inflation": wide, "correlation": self.correlation.get(name)}
+            for name, wide in self.inflation.items()
+        ]
+
     def summary(self) -> str:
         """The numbers as fixed-width text."""
         title = f"What {self.rows} rows tell of law '{self.law_name}'"
@@ -72,8 +80,6 @@ class Identification:
             f"(refused from {LIMIT:.0f})"
         )
         return "\n".join([_text.underline(title), _text.table(head, rows), last])
-
-    _repr_html_ = _html.of_summary
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

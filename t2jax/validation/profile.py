@@ -2,10 +2,7 @@
 
 import dataclasses
 import functools
-import json
 import math
-import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -13,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax import _html, _text
+from t2jax import _text
 from t2jax._arguments import check_level
 from t2jax._precision import double
+from t2jax._result import SavedResult
 from t2jax._typing import Floats, Scalar
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
@@ -71,7 +69,7 @@ class Interval:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Profile:
+class Profile(SavedResult):
     """Intervals of several quantities, by one method.
 
     Attributes:
@@ -114,6 +112,10 @@ class Profile:
             "Student/F thresholds at the degrees of freedom that are left"
         )
 
+    def records(self) -> list[dict[str, Any]]:
+        """One record per interval."""
+        return [dataclasses.asdict(interval) for interval in self.intervals.values()]
+
     def summary(self) -> str:
         """The intervals as fixed-width text."""
         head = ["quantity", "estimate", f"{self.level:.0%} interval", "dof"]
@@ -130,8 +132,6 @@ class Profile:
             lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
         return "\n".join([*lines, *self.notes])
 
-    _repr_html_ = _html.of_summary
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `from_dict` reads it back."""
         out = dataclasses.asdict(self)
@@ -145,11 +145,6 @@ class Profile:
         intervals = {name: Interval(**own) for name, own in values.pop("intervals").items()}
         notes = tuple(values.pop("notes"))
         return cls(law_name=values.pop("law"), intervals=intervals, notes=notes, **values)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the description as JSON."""
-        text = json.dumps(self.to_dict(), indent=1)
-        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 class Ends(NamedTuple):

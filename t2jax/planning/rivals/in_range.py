@@ -1,78 +1,120 @@
 """The best plan that stays inside the data: for when the optimum does not."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from t2jax import cost
-from t2jax._precision import double, to_numpy
+from t2jax._precision import double
+from t2jax._typing import Scalar
 from t2jax.errors import InputError
-from t2jax.laws import predict
+from t2jax.laws import Law
 from t2jax.planning.budget import Budget
 from t2jax.planning.result import Optimum
+from t2jax.planning.rivals.rules import serve
+from t2jax.planning.solvers.box import Box
 from t2jax.uncertainty.ensemble import Model, as_ensemble
 
 __all__ = ["inside"]
 
-_POINTS = 4097  # in log N: over four decades neighbours differ by 0.2%
+_POINTS = 65  # of a grid, whose next one lies between the neighbours of its best point
+_ROUNDS = 8  # 32-fold finer each time: from ten decades to 1e-11
+_SLACK = 1e-9  # in logs: the end of a range is inside it
+
+Ranges = dict[str, tuple[Scalar, Scalar]]
 
 
 @double
 def inside(model: Model, budget: Budget) -> Optimum | None:
     """The best plan whose N, D, k and D/N all lie within the ranges of the table.
 
-    Both budgets are spent, so that N is the one coordinate and each range is an interval of N.
+    Every N and D in range is served with the k that the budget leaves it, or at a target with the
+    k that gets there; the best over D, then over N. A k out of range is no plan.
 
     Args:
       model: a fit or draws; the point estimate is used.
       budget: one budget.
 
     Returns:
-      The plan without prices or draws; None where the ranges leave no plan, or none is known,
-      or where the budget is not one of 6ND and 2Nk.
+      The plan without prices or draws; None where the ranges leave no plan, or none is known.
 
     Raises:
       InputError: the budget is a sweep.
     """
     ensemble = as_ensemble(model)
-    hull, law = ensemble.hull, ensemble.point
+    law, hull = ensemble.point, ensemble.hull
     if budget.shape != ():
         raise InputError("a sweep has no single plan", remedy="give one number for each budget")
     if hull is None:
         return None
-    if budget.mode != "separate" or not budget.cost.monomial:
+    ranges = {name: tuple(np.log(pair)) for name, pair in dataclasses.asdict(hull).items()}
+    box = budget.box(samples=law.uses_samples)
+    floats = jax.tree.map(lambda v: jnp.asarray(v, float), (law, box, ranges))
+    found, fits = _searched(*floats)
+    if not fits:
         return None
-    box = to_numpy(budget.box(samples=law.uses_samples))
-    train = box.train - np.log(cost.TRAIN_FLOPS)
-    serve = box.inference - np.log(cost.INFERENCE_FLOPS)
-    logs = {name: np.log(pair) for name, pair in dataclasses.asdict(hull).items()}
-    ratio = (train - logs["tokens_per_param"]) / 2  # N at a given D/N with the budget spent
-    low = [logs["params"][0], train - logs["tokens"][1], ratio[1], train - box.max_tokens]
-    high = [logs["params"][1], train - logs["tokens"][0], ratio[0], box.max_params]
-    if budget.inference_flops is not None:
-        low.append(serve - logs["samples"][1])
-        high.append(serve - logs["samples"][0])
-    least, most = max(low), min(high)
-    if least > most + 1e-9:
-        return None
-    n = np.linspace(min(least, most), most, _POINTS)
-    params, tokens = np.exp(n), np.exp(train - n)
-    samples = np.exp(serve - n) if budget.inference_flops is not None else np.ones_like(n)
-    value = np.asarray(predict(law, params, tokens, samples))
-    at = int(np.argmax(value) if law.kind == "accuracy" else np.argmin(value))
-    none = np.asarray(np.nan)
-    return Optimum(
-        params=params[at],
-        tokens=tokens[at],
-        samples=samples[at],
-        value=value[at],
-        spent=none,
-        train_price=none,
-        inference_price=none,
-        total_price=none,
-        kkt_residual=none,
-        code=np.asarray(int(ensemble.code)),
-        kind=law.kind,
-        law_name=law.name,
-        uses_samples=law.uses_samples,
-    )
+    plan = jax.tree.map(np.asarray, found)._replace(status=np.asarray(int(ensemble.code)))
+    return Optimum.of(plan, kind=law.kind, law_name=law.name, uses_samples=law.uses_samples,
+                      goal=budget.goal, unit=budget.cost.unit)  # fmt: skip
+
+
+@jax.jit
+def _searched(law: Law, box: Box, ranges: Ranges) -> tuple[Any, Scalar]:
+    """The best plan, and whether it is one."""
+    judge = _judge(law, box, ranges)
+
+    def ends(n):
+        low, high = (
+            pick(ranges["tokens"][i], n + ranges["tokens_per_param"][i])
+            for i, pick in ((0, jnp.maximum), (1, jnp.minimum))
+        )
+        high = jnp.minimum(high, box.max_tokens)
+        if box.separate:  # exactly at the end of the budget, where more data is always better
+            high = jnp.minimum(high, box.train - box.log_train(n, 0.0))
+        return low, high
+
+    def best(n):
+        low, high = ends(n)
+        d, worth = _least(lambda d: judge(n, d), low, high)
+        return jnp.where(low <= high + _SLACK, worth, jnp.inf), d
+
+    low = jnp.maximum(ranges["params"][0], box.min_params)
+    high = jnp.minimum(ranges["params"][1], box.max_params)
+    n, worth = _least(lambda n: best(n)[0], low, high)
+    return serve(law, box, n, best(n)[1]), (low <= high + _SLACK) & jnp.isfinite(worth)
+
+
+def _judge(law: Law, box: Box, ranges: Ranges) -> Callable[[Scalar, Scalar], Scalar]:
+    """What a plan is worth, less being better; endless where it is none."""
+    low, high = ranges["samples"]
+
+    def judge(n, d):
+        plan = serve(law, box, n, d)
+        fits = plan.status == 0
+        if box.separate:
+            fits &= box.log_train(n, d) <= box.train + _SLACK
+        if not box.pinned:
+            x = jnp.log(plan.samples)
+            served = jnp.isfinite(box.inference) if box.separate else True
+            fits &= ~jnp.asarray(served) | ((x >= low - _SLACK) & (x <= high + _SLACK))
+        worth = plan.value if law.kind == "loss" else -plan.value
+        return jnp.where(fits, plan.spent if box.mode == "target" else worth, jnp.inf)
+
+    return judge
+
+
+def _least(cost: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> tuple[Scalar, Scalar]:
+    """Where a function is least, by ever finer grids: it may end anywhere in the middle."""
+
+    def finer(_, ends):
+        grid = jnp.linspace(*ends, _POINTS)
+        at = jnp.argmin(jax.vmap(cost)(grid))
+        return grid[jnp.maximum(at - 1, 0)], grid[jnp.minimum(at + 1, _POINTS - 1)]
+
+    grid = jnp.linspace(*jax.lax.fori_loop(0, _ROUNDS, finer, (low, high)), _POINTS)
+    values = jax.vmap(cost)(grid)
+    at = jnp.argmin(values)
+    return grid[at], values[at]

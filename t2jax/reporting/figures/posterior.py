@@ -17,7 +17,6 @@ from t2jax.uncertainty import Ensemble
 
 __all__ = ["pair_panel", "pairs_figure", "trace_figure", "trace_panel"]
 
-_GREEK = ("alpha", "beta", "gamma", "sigma", "rho", "nu")
 _WIDE = 5.0  # largest over smallest draw past which an axis is logarithmic
 _CELLS = 48
 _SHARES = (0.9, 0.5)  # of the draws that the contours enclose
@@ -40,16 +39,17 @@ def pairs_figure(draws: Ensemble, names: Sequence[str] | None = None) -> Figure:
     shown, size = list(columns), len(columns)
     figure = Figure(figsize=(0.9 + 1.75 * size, 0.9 + 1.6 * size))
     grid = figure.subplots(size, size, sharex="col", squeeze=False)
-    point = draws.point.coefficients()
+    point, symbols = draws.point.coefficients(), _symbols(draws)
     for i, below in enumerate(shown):
         for j, across in enumerate(shown):
             ax = grid[i, j]
             if j > i:
                 ax.set_visible(False)
             elif j == i:
-                _histogram(columns[across], across, float(point[across]), ax)
+                _histogram(columns[across], symbols[across], float(point[across]), ax)
             else:
-                pair_panel(columns[across], columns[below], ax=ax, names=(across, below),
+                pair_panel(columns[across], columns[below], ax=ax,
+                           names=(symbols[across], symbols[below]),
                            point=(float(point[across]), float(point[below])))  # fmt: skip
             if i < size - 1:
                 ax.tick_params(labelbottom=False)
@@ -84,7 +84,7 @@ def pair_panel(
       first: draws, across [draws].
       second: draws, upwards [draws].
       ax: where to draw.
-      names: of the two.
+      names: of the two, as they are written on the axes.
       point: the fit's own estimate of both.
 
     Raises:
@@ -109,7 +109,7 @@ def pair_panel(
     if point is not None:
         ax.plot(*point, "D", ms=4.5, mew=1.3, mfc=colors.paper, mec=colors.chinchilla,
                 zorder=5, label="fit")  # fmt: skip
-    ax.set(xlabel=_symbol(names[0]), ylabel=_symbol(names[1]), xlim=ends[0], ylim=ends[1])
+    ax.set(xlabel=names[0], ylabel=names[1], xlim=ends[0], ylim=ends[1])
     return ax
 
 
@@ -130,10 +130,11 @@ def trace_figure(draws: Ensemble, names: Sequence[str] | None = None) -> Figure:
     rows = (len(columns) + 1) // 2
     figure = Figure(figsize=(8.6, 0.5 + 1.9 * rows))
     panels = figure.subplots(rows, min(2, len(columns)), squeeze=False).ravel()
-    judged = draws.diagnostics.get("coefficients", {})
+    judged, symbols = draws.diagnostics.get("coefficients", {}), _symbols(draws)
     for ax, (name, column) in zip(panels, columns.items(), strict=False):
         r_hat = judged[name]["r_hat"] if name in judged else None
         trace_panel(column.reshape(draws.chains, -1), ax=ax, name=name, r_hat=r_hat)
+        ax.set_ylabel(symbols[name])
     for ax in panels[len(columns) :]:
         ax.set_visible(False)
     return figure
@@ -163,7 +164,7 @@ def trace_panel(chains: ArrayLike, *, ax: Axes, name: str, r_hat: float | None =
     _coefficient_axis(ax.yaxis, values.ravel())
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     told = "" if r_hat is None else f", R-hat {r_hat:.3f}"
-    ax.set(xlabel="draw", ylabel=_symbol(name), xlim=(1, max(values.shape[1], 2)),
+    ax.set(xlabel="draw", ylabel=name, xlim=(1, max(values.shape[1], 2)),
            title=f"{name}: {len(values)} chain{'s' if len(values) != 1 else ''}{told}")  # fmt: skip
     return ax
 
@@ -205,7 +206,7 @@ def _histogram(values: np.ndarray, name: str, point: float, ax: Axes) -> None:
     ax.hist(values, edges, color=colors.ours, alpha=0.6, label="draws")
     ax.axvline(point, color=colors.chinchilla, lw=1.3, label="fit")
     ax.yaxis.set_major_locator(NullLocator())  # a count of draws says nothing of the coefficient
-    ax.set(xlabel=_symbol(name), xlim=ends)
+    ax.set(xlabel=name, xlim=ends)
 
 
 def _density(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[float]]:
@@ -236,5 +237,5 @@ def _density(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, list
     return np.tensordot(turn, cells, axes=1) + middle[:, :, None], density, levels
 
 
-def _symbol(name: str) -> str:
-    return rf"$\{name}$" if name in _GREEK else name
+def _symbols(draws: Ensemble) -> dict[str, str]:
+    return {card.name: card.symbol for card in draws.point.cards()}

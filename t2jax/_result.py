@@ -1,0 +1,52 @@
+"""`Result`: what every result of a public function says, shows and writes (floor 0)."""
+
+import json
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from t2jax import _html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Result", "SavedResult"]
+
+
+class Result:
+    """Base of the results: text, a notebook's table and a data frame."""
+
+    def summary(self) -> str:
+        """The result as fixed-width text."""
+        raise NotImplementedError
+
+    def records(self) -> list[dict[str, Any]]:
+        """The result as flat records, the first field naming each."""
+        raise NotImplementedError
+
+    def to_frame(self, **options: Any) -> "pd.DataFrame":
+        """The records as a pandas data frame, indexed by their first field.
+
+        Args:
+          options: those of `records`, such as `level` where it has one.
+        """
+        import pandas as pd
+
+        records = self.records(**options)
+        return pd.DataFrame.from_records(records, index=next(iter(records[0]), None))
+
+    def _repr_html_(self) -> str | None:
+        return _html.of_summary(self)
+
+
+class SavedResult(Result):
+    """A result that is written as one JSON file, which `t2jax.load` reads."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description, its format first."""
+        raise NotImplementedError
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the result as JSON."""
+        text = json.dumps(self.to_dict(), indent=1)
+        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,120 @@
+"""Weights & Biases: histories and panels exported as CSV or Parquet (floor 1)."""
+
+import re
+from pathlib import Path
+from typing import Any, Unpack
+
+from t2jax.errors import InputError
+from t2jax.importers._losses import History, LossOptions
+from t2jax.importers._records import Paths, find_files, show
+from t2jax.observations import Observations
+
+__all__ = ["wandb"]
+
+_STEPS = ("_step", "Step", "step", "global_step", "trainer/global_step")
+
+
+def wandb(
+    paths: Paths,
+    runs: Any = None,
+    *,
+    metric: str = "train/loss",
+    tokens: str = "",
+    **options: Unpack[LossOptions],
+) -> Observations:
+    """Histories of losses that were exported from Weights & Biases.
+
+    Two layouts are read: a run's history, with one column a metric, in a file called after the
+    run or with a column that names it; and a panel, with one column a run.
+
+    Args:
+      paths: `.csv` or `.parquet` files, or folders of them.
+      runs: which run is which: a table with `run`, `params`, `tokens` and perhaps `trunk`, or a
+        mapping from names to `(params, tokens)`.
+      metric: column of the loss.
+      tokens: column that counts training tokens, if there is one.
+      options: see `LossOptions`.
+
+    Returns:
+      A loss table.
+
+    Raises:
+      InputError: no such column, or an unknown run.
+    """
+    files = find_files(paths, ["*.csv", "*.parquet"], "exported .csv or .parquet files")
+    history = History(runs, options, metric)
+    for path in files:
+        frame = _frame(path)
+        step = next((name for name in _STEPS if name in frame.columns), None)
+        if step is None:
+            raise InputError(
+                f"has no column of steps among {', '.join(map(show, list(frame.columns)[:12]))}",
+                source=str(path),
+                remedy=f"export one of {', '.join(_STEPS)}",
+            )
+        steps = _numbers(frame, step, path)
+        if metric in frame.columns:
+            _history(history, frame, path, steps, metric, tokens)
+        else:
+            _panel(history, frame, path, steps, metric)
+    return history.table(str(files[0]) if len(files) == 1 else f"{len(files)} exported histories")
+
+
+def _frame(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, encoding="utf-8-sig")
+    except (ValueError, OSError, EOFError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"cannot be read ({text})", source=str(path),
+                         remedy="export it again") from None  # fmt: skip
+
+
+def _numbers(frame: Any, name: str, path: Path) -> list[float]:
+    import pandas as pd
+
+    column: Any = frame[name]
+    values: Any = pd.to_numeric(column, errors="coerce")
+    bad = values.isna() & column.notna() & ~column.astype(str).str.lower().isin(("nan", ""))
+    if bad.any():
+        at = int(bad.to_numpy().argmax())
+        raise InputError(
+            f"{show(column.iloc[at])} is not a number",
+            source=str(path), row=at + 2, column=name, remedy="correct the file",
+        )  # fmt: skip
+    return values.astype(float).tolist()
+
+
+def _history(
+    history: History, frame: Any, path: Path, steps: list[float], metric: str, tokens: str
+) -> None:
+    """One column a metric: of one run, or of several that a column names."""
+    if tokens and tokens not in frame.columns:
+        raise InputError(f"has no column {show(tokens)}", source=str(path), remedy="correct tokens")
+    losses = _numbers(frame, metric, path)
+    counts = _numbers(frame, tokens, path) if tokens else [float("nan")] * len(losses)
+    named = next((one for one in ("run", "run_name", "name", "_run") if one in frame.columns), "")
+    names = frame[named].astype(str).tolist() if named else [path.stem] * len(losses)
+    for name, step, loss, count in zip(names, steps, losses, counts, strict=True):
+        # A history has a row for every call of log: most of them are about other things.
+        if loss == loss and step == step:
+            history.add([name], step, loss, count if count == count else None)
+
+
+def _panel(history: History, frame: Any, path: Path, steps: list[float], metric: str) -> None:
+    """One column a run, called `run - metric`, with `__MIN` and `__MAX` beside it."""
+    ending = re.compile(rf"(.+) - {re.escape(metric)}")
+    columns = [(name, match[1]) for name in frame.columns if (match := ending.fullmatch(str(name)))]
+    if not columns:
+        raise InputError(
+            f"has no column {show(metric)}, alone or behind a run's name",
+            source=str(path),
+            remedy=f"name the loss with --metric; it has {', '.join(map(show, frame.columns[:8]))}",
+        )
+    for name, run in columns:
+        for step, loss in zip(steps, _numbers(frame, name, path), strict=True):
+            if loss == loss and step == step:
+                history.add([run], step, loss, None)
