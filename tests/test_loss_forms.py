@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -61,7 +62,8 @@ def test_a_prior_that_belongs_to_the_fit_is_in_its_objective():
     with_prior = found.objective_value
     law, (sigma, nu) = found.law.coefficients(), found.nuisance.values()
     with jax.enable_x64(True):
-        bare = float(StudentT()(found.law, (sigma, nu), stage.rows))
+        noise = (jnp.asarray(sigma), jnp.asarray(nu))
+        bare = float(StudentT()(found.law, noise, stage.rows))
     kappa = 0.5 * (np.log(law["kappa"] / 0.7) / 0.4) ** 2
     scale = 0.5 * (np.log(sigma / 0.01) / 0.75) ** 2
     share = (nu - 1.0) / 199.0
@@ -83,7 +85,9 @@ def test_a_law_through_every_run_keeps_a_scale_and_intervals_a_width():
     found = t2.fit(runs, "additive")
     assert found.nuisance["sigma"] > 1e-4
     draws = t2.bootstrap(found, n_draws=40, scheme="bayesian", progress=False)
-    size = np.asarray(t2.optimum(draws, t2.Budget(train_flops=1e18)).draws.params)
+    best = t2.optimum(draws, t2.Budget(train_flops=1e18)).draws
+    assert best is not None
+    size = np.asarray(best.params)
     assert np.quantile(size, 0.95) > 1.001 * np.quantile(size, 0.05)
     again = dataclasses.replace(runs, loss=np.asarray(runs.loss) * 2.0)
     assert t2.fit(again, "additive").nuisance["sigma"] == pytest.approx(

@@ -93,7 +93,9 @@ def test_a_draw_is_one_member_as_often_as_its_weight_says(tmp_path):
     made.save(tmp_path / "draws.npz")
     assert Ensemble.load(tmp_path / "draws.npz").predict(**at) == pytest.approx(whole)
     budget = t2.Budget(train_flops=1e19)
-    sizes = np.asarray(t2.optimum(made, budget, progress=False).draws.params)
+    best = t2.optimum(made, budget, progress=False).draws
+    assert best is not None
+    sizes = np.asarray(best.params)
     first = int(np.flatnonzero(np.asarray(drawn.weights[1]))[0])
     alone = jax.tree.map(lambda x: float(np.asarray(x)[first]), drawn.members[1])
     assert sizes[first] == pytest.approx(float(t2.optimum(alone, budget).params), rel=1e-4)
@@ -115,6 +117,7 @@ def test_a_table_of_losses_is_planned_with_all_forms_that_it_does_not_refute(tmp
     assert "additive" not in law.names()
     assert sum(law.weights) == pytest.approx(1.0)
     plan.save(tmp_path)
-    assert t2.Plan.load(tmp_path).fit.law == law
+    again: Any = t2.load(tmp_path)
+    assert again.fit.law == law
     with pytest.raises(t2.Refusal, match=r"t2jax\.bootstrap"):
         t2.posterior(plan.fit)

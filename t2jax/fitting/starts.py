@@ -54,8 +54,8 @@ def _grid(problem: Problem, data: Data) -> tuple[list[str], Array]:
         # A grid centred on a slope is shifted in `_solve_grid`, where the slope is known; one
         # centred by a function starts where that shift is none.
         if isinstance(card.centre, tuple) and card.centre[0] is None:
-            shift = card.shift({}, data.centre)
-            axes.append([float(card.from_free(jnp.asarray(value + shift))) for value in card.grid])
+            shift = jnp.asarray(card.shift({}, data.centre))
+            axes.append([float(card.from_free(value + shift)) for value in card.grid])
         else:
             axes.append([units[card.grid_unit] * value for value in card.grid])
     return [card.name for card in cards], jnp.asarray(list(itertools.product(*axes)))
