@@ -9,7 +9,8 @@ NOT_ANALYSIS := tests/trainer t2jax/trainer tests/test_architecture.py tests/tes
 	tests/test_readme.py tests/test_page.py tests/test_page_solver.py tests/test_cli_fuzz.py \
 	tests/test_cli_shell.py tests/test_read_fuzz.py tests/test_read_traps.py \
 	tests/test_figures.py tests/test_figures_of_draws.py tests/test_html.py \
-	tests/test_quickstart.py
+	tests/test_quickstart.py tests/test_importers.py tests/test_importers_fuzz.py \
+	tests/test_importers_losses.py tests/test_tables_as_they_are.py
 
 # A file's tests stay on one worker, so that what they share is made once.
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --benchmark-disable -m "not slow"
