@@ -32,7 +32,7 @@ class Command(CheckpointOptions):
     ] = ""
     rates: Annotated[
         str, arg("learning rates over that of pretraining, the next where one fails", "SHARE,...")
-    ] = "0.15,0.04"
+    ] = "0.3,0.08"
     max_tokens: Annotated[float, arg("document tokens of the longest try", "COUNT")] = 300e3
     json: Annotated[bool, arg("print JSON instead of text")] = False
 

@@ -24,7 +24,16 @@ from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.trainer import checkpoint, count, evaluate, ladder
 from t2jax.trainer.corpus import Corpus
-from t2jax.trainer.ladder import LadderPlan, Size, plan_ladder, preset, presets, run_ladder, worker
+from t2jax.trainer.ladder import (
+    BuiltIn,
+    LadderPlan,
+    Size,
+    plan_ladder,
+    preset,
+    presets,
+    run_ladder,
+    worker,
+)
 
 # One size, so that a worker compiles once.
 TINY = dataclasses.replace(
@@ -159,7 +168,7 @@ def test_the_question_table_is_what_the_checkpoints_answer(whole: pathlib.Path):
     assert table.nll is not None
     run = str(table.run[3])
     config, params, card = checkpoint.load_params(whole / "points" / run / "params")
-    questions = worker.asked(TINY)
+    questions = BuiltIn(TINY.corpus).asked(TINY)
     exact = evaluate.likelihood(params, config, questions)
     where = {name: i for i, name in enumerate(questions.names.tolist())}
     order = [where[name] for name in table.question.tolist()]  # type: ignore[union-attr]

@@ -4,6 +4,9 @@
 """
 
 from t2jax.trainer.ladder.crew import Progress as Progress
+from t2jax.trainer.ladder.material import BuiltIn as BuiltIn
+from t2jax.trainer.ladder.material import OwnText as OwnText
+from t2jax.trainer.ladder.material import headline as headline
 from t2jax.trainer.ladder.plan import LadderPlan as LadderPlan
 from t2jax.trainer.ladder.plan import Point as Point
 from t2jax.trainer.ladder.plan import Trunk as Trunk
@@ -16,19 +19,20 @@ from t2jax.trainer.ladder.run import LadderResult as LadderResult
 from t2jax.trainer.ladder.run import chosen_workers as chosen_workers
 from t2jax.trainer.ladder.run import run_ladder as run_ladder
 from t2jax.trainer.ladder.table import write_tables as write_tables
-from t2jax.trainer.ladder.worker import asked as asked
 
 __all__ = [
     "PRESETS",
+    "BuiltIn",
     "LadderPlan",
     "LadderResult",
+    "OwnText",
     "Point",
     "Preset",
     "Progress",
     "Size",
     "Trunk",
-    "asked",
     "chosen_workers",
+    "headline",
     "plan_ladder",
     "preset",
     "run_ladder",

@@ -7,6 +7,7 @@ complete, so that whatever ends a run, the next one does what is missing and not
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -100,8 +101,8 @@ def run_ladder(
     failures: dict[str, str] = {}
     with crew.ended_as_interrupted():
         try:
-            for stage in ("base", "tuned") if finetune else ("base",):
-                jobs = _jobs(folder, plan, stage)
+            for stage, level in _waves(plan, workers, finetune):
+                jobs = _jobs(folder, plan, stage, level)
                 if not jobs:
                     continue
                 outcome = crew.spend(
@@ -109,7 +110,7 @@ def run_ladder(
                     plan,
                     jobs,
                     workers=workers,
-                    total=len(plan.points) * len(worker.STAGES[stage]),
+                    total=len(_up_to(plan, level)) * len(worker.STAGES[stage]),
                     deadline=deadline,
                     report=progress,
                 )
@@ -180,11 +181,27 @@ def _tidy(folder: pathlib.Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def _jobs(folder: pathlib.Path, plan: LadderPlan, stage: str) -> list[worker.Job]:
-    """What is missing of a stage, the longest first."""
+def _waves(plan: LadderPlan, workers: int, finetune: bool) -> list[tuple[str, float]]:
+    """What is done one after another: stages, and levels up to which they are done.
+
+    A worker alone goes level by level, so that whenever it is stopped what there is is a whole
+    ladder. Several take the longest trunks first, which ends soonest.
+    """
+    levels = sorted({point.flops for _, point in plan.points}) if workers == 1 else [math.inf]
+    stages = ("base", "tuned") if finetune else ("base",)
+    return [(stage, level) for stage in stages for level in levels]
+
+
+def _up_to(plan: LadderPlan, level: float) -> list[str]:
+    """Points of the plan up to a level."""
+    return [point.run for _, point in plan.points if point.flops <= level]
+
+
+def _jobs(folder: pathlib.Path, plan: LadderPlan, stage: str, level: float) -> list[worker.Job]:
+    """What is missing of a stage up to a level, the longest first."""
     jobs = []
     for trunk in plan.trunks:
-        runs = [point.run for point in trunk.points]
+        runs = [point.run for point in trunk.points if point.flops <= level]
         if stage != "base":
             runs = [run for run in runs if worker.has(folder, run, "base")]
         makes = worker.STAGES[stage]

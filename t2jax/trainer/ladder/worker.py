@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from t2jax.errors import InputError, T2Error
-from t2jax.trainer.batches import Questions
 from t2jax.trainer.corpus import Corpus
+from t2jax.trainer.ladder.material import Material, headline
 from t2jax.trainer.ladder.plan import LadderPlan, Point, Trunk
 from t2jax.trainer.ladder.presets import Preset
 
@@ -30,7 +30,6 @@ __all__ = [
     "Advance",
     "Finished",
     "Job",
-    "asked",
     "has",
     "point_folder",
     "serve",
@@ -90,43 +89,16 @@ def write_text(path: pathlib.Path, text: str) -> None:
     os.replace(partial, path)
 
 
-@functools.lru_cache(maxsize=2)
-def asked(preset: Preset) -> Questions:
-    """The questions that every point of a ladder answers, long ones as tasks of their own."""
-    corpus = Corpus(preset.corpus)
-    parts = [corpus.questions(preset.questions)]
-    if preset.long_questions:
-        long = corpus.questions(preset.long_questions, kind="long")
-        parts.append(long._replace(task=np.char.add("long-", long.task)))
-    return _joined(parts)
-
-
-def _joined(parts: list[Questions]) -> Questions:
-    """Several sets of questions as one."""
-
-    def stack(name: str) -> np.ndarray:
-        arrays = [getattr(part, name) for part in parts]
-        if arrays[0].ndim == 2:
-            width = max(a.shape[1] for a in arrays)
-            arrays = [np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in arrays]
-        return np.concatenate(arrays)
-
-    before = np.cumsum([0, *(len(part.task) for part in parts)])
-    owner = [part.owner + start for part, start in zip(parts, before, strict=False)]
-    rest = {name: stack(name) for name in Questions._fields if name != "owner"}
-    return Questions(**rest, owner=np.concatenate(owner).astype(np.int32))
-
-
 def check_rows(plan: LadderPlan) -> None:
     """Refuse to go on with other rows than those that were planned.
 
     Raises:
       InputError: the code that writes the corpus was changed since.
     """
-    if plan.source and Corpus(plan.preset.corpus).fingerprint() != plan.source:
+    if plan.source and plan.material.fingerprint() != plan.source:
         raise InputError(
-            f"the corpus '{plan.preset.corpus}' is not the one that the ladder was planned with",
-            remedy="use the version of t2jax that it was begun with, or begin another",
+            f"the text '{plan.material.name}' is not the one that the ladder was planned with",
+            remedy="use the text and the t2jax that it was begun with, or begin another",
         )
 
 
@@ -181,7 +153,7 @@ def _train(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:
 
     trunk, preset = job.trunk, plan.preset
     check_rows(plan)
-    source = Corpus(preset.corpus, seed=trunk.train.seed)
+    source = plan.material.source(trunk.train.seed)
     trainer = Trainer(trunk.train, source)
     warmup = schedule.warmup_steps(trunk.train, trainer.tokens_per_row)
     missing = [point for point in trunk.points if point.run in job.runs]
@@ -220,7 +192,8 @@ def _train(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:
             }
             write_point(out, plan, trunk, point, "base", end.params, card, facts)
             work.finish(point, time.monotonic() - begun)
-    shutil.rmtree(folder, ignore_errors=True)
+    if all(has(out, point.run, "base") for point in trunk.points):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stops(preset: Preset, trainer: Any, missing: list[Point], done: int) -> list[int]:
@@ -304,17 +277,14 @@ def write_point(
       card: from `checkpoint.make_card`.
       facts: what was counted while they were trained.
     """
-    from t2jax.trainer import checkpoint, count, evaluate
+    from t2jax.trainer import checkpoint, count
 
     model = trunk.train.model
-    questions = asked(plan.preset)
-    nll = evaluate.likelihood(params, model, questions)
     sizes = count.counts(model)
-    means = evaluate.task_means(questions, nll)
-    main = [mean for task, mean in means.items() if not task.startswith("long-")]
+    answers, losses = _measured(plan, model, params)
     row = {
         "run": point.run,
-        "trunk": trunk.name,
+        "trunk": trunk.family,
         "seed": trunk.train.seed,
         "variant": variant,
         "d_model": model.d_model,
@@ -331,8 +301,7 @@ def write_point(
         * facts["steps"]
         * (trunk.train.batch_rows or 0)
         * model.seq_len,
-        "nll_mean": float(np.mean(main)),
-        **{f"nll_{task}": mean for task, mean in means.items()},
+        **losses,
         "source": card["source"],
         "versions": " ".join(f"{name}-{v}" for name, v in sorted(card["versions"].items())),
     }
@@ -342,13 +311,45 @@ def write_point(
     checkpoint.save_params(
         partial / "params", params, {**card, **facts, "run": point.run, "variant": variant}
     )
-    np.savez(partial / "nll.npz", nll=nll.astype(np.float32))
+    if answers is not None:
+        np.savez(partial / "nll.npz", nll=answers.astype(np.float32))
     write_text(partial / "point.json", json.dumps(row, indent=1) + "\n")
     try:
         os.rename(partial, place)
     except OSError:
         # another process, which was thought dead, was faster: what it wrote is the same
         shutil.rmtree(partial)
+
+
+@functools.lru_cache(maxsize=1)
+def _exam(material: Material, preset: Preset, seq_len: int) -> Any:
+    """The questions, packed once for all points of a worker."""
+    from t2jax.trainer.exam import Exam
+
+    questions = material.asked(preset)
+    assert questions is not None
+    return Exam(questions, seq_len)
+
+
+def _measured(
+    plan: LadderPlan, model: Any, params: Any
+) -> tuple[np.ndarray | None, dict[str, float]]:
+    """NLL of every question, if there are any, and the columns that tell the losses.
+
+    `nll_mean` is the mean over the tasks of the headline; the others are beside it.
+    """
+    from t2jax.trainer import evaluate
+    from t2jax.trainer.exam import held_out_loss
+
+    held_out = plan.material.held_out(plan.preset.held_out_rows)
+    losses = {"held_out_loss": held_out_loss(params, model, held_out)}
+    questions = plan.material.asked(plan.preset)
+    if questions is None:
+        return None, losses
+    nll = _exam(plan.material, plan.preset, model.seq_len).likelihood(params, model)
+    means = {task: float(mean) for task, mean in evaluate.task_means(questions, nll).items()}
+    losses["nll_mean"] = float(np.mean([mean for task, mean in means.items() if headline(task)]))
+    return nll, losses | {f"nll_{task}": mean for task, mean in means.items()}
 
 
 def _tune(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:
