@@ -47,6 +47,7 @@ def _grid(d_model, ratios, pairs, **more):
     return [Recipe(d_model=d_model, batch=b, rate=r, ratios=ratios, **more) for b, r in pairs]
 
 
+RULE = 0.0  # as batch and rate: those that the trainer takes unless told otherwise
 SHORT, MIDDLE, LONG = (14.0,), (14.0, 50.0, 105.0), (14.0, 50.0, 100.0, 200.0, 400.0)
 _SQUARE = [(b, r) for b in (1.0, 0.5, 0.25) for r in (1.0, 0.6)]
 RECIPES = (
@@ -68,6 +69,18 @@ RECIPES = (
     *_grid(64, (56.0,), [(0.25, 0.6), (0.5, 0.6)]),
     *_grid(8, LONG, [(1.0, 1.0), (1.0, 0.6), (0.5, 0.6), (0.25, 0.6)], seed=1),
     *_grid(16, LONG, [(1.0, 1.0), (0.5, 0.6), (0.25, 0.6)], seed=1),
+    # what the rules of t2jax/trainer/config.py make of each length, which has a trunk of its own
+    *(
+        Recipe(d_model=d, batch=RULE, rate=RULE, ratios=(ratio,), seed=seed)
+        for d, ratios, seeds in (
+            (8, LONG, 2),
+            (16, LONG, 2),
+            (32, MIDDLE, 1),
+            (64, (14.0, 56.0), 1),
+        )
+        for seed in range(seeds)
+        for ratio in ratios
+    ),
 )
 """In the order in which they are trained: whenever the sweep ends, it says something."""
 
@@ -86,14 +99,18 @@ def train(recipe: Recipe):
     corpus = Corpus("small", seed=recipe.seed)
     per_row, chunk = corpus.tokens_per_row, 16
     tokens_a_step = 2048 * 160 * (model.params / 108e6) ** (2 / 3)
-    rows = max(1, round(recipe.batch * tokens_a_step / per_row))
+    ruled = TrainConfig(model=model, tokens=recipe.ratios[0] * model.params).filled(per_row)
+    rows, rate = ruled.batch_rows, ruled.learning_rate
+    if recipe.batch != RULE:
+        rows = max(1, round(recipe.batch * tokens_a_step / per_row))
+        rate = recipe.rate * min(OLD_RATE / model.d_model, 0.06)
     stops = [round(r * model.params / (rows * per_row * chunk)) * chunk for r in recipe.ratios]
     config = TrainConfig(
         model=model,
         seed=recipe.seed,
         tokens=recipe.ratios[-1] * model.params,
         batch_rows=rows,
-        learning_rate=recipe.rate * min(OLD_RATE / model.d_model, 0.06),
+        learning_rate=rate,
         warmup_tokens=min(
             default_warmup_tokens(model, float("inf")),
             recipe.warmup * recipe.ratios[0] * model.params,

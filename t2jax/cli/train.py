@@ -168,14 +168,12 @@ class Command:
 
     def _facts(self, result: Any) -> dict[str, Any]:
         """The result, ready for JSON."""
-        losses = result.history.loss
-        last = losses[-max(1, len(losses) // 20) :]
         return {
             "params": result.config.model.params,
             "tokens": result.tokens,
             "steps": result.step,
             "train_flops": 6 * result.config.model.params * result.tokens,
-            "loss": float(last.mean()) if len(last) else None,
+            "loss": result.loss,
             "out": self.out or None,
         }
 

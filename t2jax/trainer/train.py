@@ -235,6 +235,7 @@ class TrainResult:
       state: parameters, optimiser and step.
       tokens: loss tokens seen, those before a resumed checkpoint included: D.
       history: metrics of the steps that this call made.
+      loss: mean cross-entropy over the last twentieth of the steps, nats; on the first process.
       finished: False where a signal stopped it early; the checkpoint goes on from there.
     """
 
@@ -242,6 +243,7 @@ class TrainResult:
     state: TrainState
     tokens: int
     history: Metrics
+    loss: float | None
     finished: bool
 
     @property
@@ -346,6 +348,7 @@ def train(
         state=state,
         tokens=journal.tokens,
         history=_joined(pieces),
+        loss=journal.last_loss(),
         finished=done >= steps,
     )
 

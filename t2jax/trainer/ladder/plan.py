@@ -17,7 +17,15 @@ from t2jax.trainer.config import ModelConfig, TrainConfig, default_warmup_tokens
 from t2jax.trainer.ladder.material import BuiltIn, Material, OwnText
 from t2jax.trainer.ladder.presets import Preset, Size
 
-__all__ = ["LadderPlan", "Point", "Trunk", "plan_ladder", "tokens_per_second", "tuning_seconds"]
+__all__ = [
+    "LadderPlan",
+    "Point",
+    "Shard",
+    "Trunk",
+    "plan_ladder",
+    "tokens_per_second",
+    "tuning_seconds",
+]
 
 # Training tokens per second of one core, by N, without what a step costs besides: measured with
 # rows of 64 tokens.
@@ -143,6 +151,57 @@ class LadderPlan:
             more = sum(map(tuning_seconds, self.trunks))
             lines.append(f"finetuning every checkpoint in both ways: {more:,.0f} core-seconds more")
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of several equal shares of a ladder; shares of one plan have no trunk in common.
+
+    >>> Shard.read("3/16")
+    Shard(index=3, count=16)
+    """
+
+    index: int  # from 0, as job arrays count
+    count: int  # shares
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.count:
+            raise InputError(
+                f"there is no shard {self.index} of {self.count}",
+                remedy="count them from 0: 0/16 to 15/16",
+            )
+
+    @classmethod
+    def read(cls, text: str) -> "Shard":
+        """The shard that is written `3/16`.
+
+        Raises:
+          InputError: it is written otherwise.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.strip().isdecimal() and count.strip().isdecimal()):
+            raise InputError(f"--shard is '{text}'", remedy="write it as 3/16, counting from 0")
+        return cls(index=int(index), count=int(count))
+
+    @property
+    def number(self) -> str:
+        """Its name in names of files."""
+        return f"{self.index}of{self.count}"
+
+    def of(self, plan: LadderPlan) -> LadderPlan:
+        """The share: the longest trunk that is left goes to whoever has the least to do.
+
+        The same for everybody who has the plan.
+        """
+        loads = [0.0] * self.count
+        mine = set()
+        for trunk in sorted(plan.trunks, key=lambda trunk: (-trunk.seconds, trunk.name)):
+            place = loads.index(min(loads))
+            loads[place] += trunk.seconds
+            if place == self.index:
+                mine.add(trunk.name)
+        kept = tuple(trunk for trunk in plan.trunks if trunk.name in mine)
+        return dataclasses.replace(plan, trunks=kept)
 
 
 def plan_ladder(

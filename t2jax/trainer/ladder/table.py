@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import uuid
 
 import numpy as np
 
@@ -114,6 +115,6 @@ def _write_answers(
         for name in ("run", "trunk", "params", "tokens", "seed", "variant")
     }
     columns |= {"task": questions.task, "question": questions.names, "nll": nll}
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     _write.write(columns, PARAMS_DEFINITION, partial)
     os.replace(partial, path)

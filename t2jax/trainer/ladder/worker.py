@@ -12,8 +12,10 @@ import multiprocessing.connection
 import os
 import pathlib
 import shutil
+import socket
 import threading
 import time
+import uuid
 from typing import Any
 
 import numpy as np
@@ -84,7 +86,8 @@ def has(folder: pathlib.Path, run: str, variant: str) -> bool:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of different machines may have one number.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
@@ -102,15 +105,28 @@ def check_rows(plan: LadderPlan) -> None:
         )
 
 
-def serve(connection: Any, folder: str, plan: LadderPlan) -> None:
+def visible_devices() -> list[str]:
+    """NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    found = pathlib.Path("/proc/driver/nvidia/gpus")
+    return [str(place) for place, _ in enumerate(found.iterdir())] if found.is_dir() else []
+
+
+def serve(connection: Any, folder: str, plan: LadderPlan, place: int = 0) -> None:
     """Do the jobs that come through a connection until it is closed; a process's main function.
 
     Args:
       connection: of `multiprocessing.Pipe`.
       folder: of the ladder.
       plan: the whole plan.
+      place: among the workers; each has an accelerator of its own where there are several.
     """
     out = pathlib.Path(folder)
+    accelerators = visible_devices()
+    if len(accelerators) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = accelerators[place % len(accelerators)]
     # One thread each: workers would only fight for the cores, and a sum would depend on how many
     # threads made it. Read when JAX finds its devices, which has not happened yet.
     flags = os.environ.get("XLA_FLAGS", "")
@@ -120,7 +136,8 @@ def serve(connection: Any, folder: str, plan: LadderPlan) -> None:
     try:
         from t2jax.trainer import devices
 
-        devices.cache_compilation(out / "compiled")
+        # Programs of a CPU are made for that CPU: machines that share the folder do not share them.
+        devices.cache_compilation(out / "compiled" / socket.gethostname())
         while True:
             job = connection.recv()
             do = _train if job.stage == "base" else _tune
@@ -306,8 +323,7 @@ def write_point(
         "versions": " ".join(f"{name}-{v}" for name, v in sorted(card["versions"].items())),
     }
     place = point_folder(out, point.run, variant)
-    partial = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
     checkpoint.save_params(
         partial / "params", params, {**card, **facts, "run": point.run, "variant": variant}
     )
