@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +11,14 @@ from t2jax.cli._options import arg
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.trainer.ladder import LadderPlan, LadderResult, Progress, Shard
+    from t2jax.trainer.ladder import LadderPlan, LadderResult, OwnText, Progress, Shard
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Train a ladder of checkpoints and write the tables that `t2jax plan` reads.
+    """Train a ladder of checkpoints, on the corpus or your text, and write the tables of `plan`.
 
     Prints the plan and its cost first. Stopped or killed, it goes on with --resume.
 
@@ -33,6 +34,15 @@ class Command:
     ] = None
     finetune: Annotated[bool, arg("afterwards finetune every point, in both ways")] = False
     resume: Annotated[bool, arg("go on with a folder that was begun")] = False
+    data: Annotated[
+        str, arg("your text in place of the corpus: .jsonl, .txt, .npy, .bin or a folder", "PATH")
+    ] = ""
+    questions: Annotated[
+        str, arg("with --data: JSONL of prompts and answers that each checkpoint is asked", "FILE")
+    ] = ""
+    tokenizer: Annotated[str, arg("bytes, or a tokenizer.json; for --data", "NAME")] = "bytes"
+    seq_len: Annotated[int, arg("tokens of a row; for --data", "T")] = 256
+    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32", "NAME")] = "uint16"
     shard: Annotated[
         str, arg("train share I of N only, from 0, beside the others in one folder", "I/N")
     ] = ""
@@ -95,19 +105,40 @@ class Command:
     def _plan(self, workers: int) -> "LadderPlan":
         """The whole plan; several shards have workers in all."""
         from t2jax.trainer import ladder
-        from t2jax.trainer.corpus import Corpus
 
         preset = ladder.preset(self.preset)
-        corpus = Corpus(preset.corpus)
+        text = self._text()
         return ladder.plan_ladder(
             preset,
-            tokens_per_row=corpus.tokens_per_row,
-            seq_len=corpus.seq_len,
-            vocab_size=corpus.vocab_size,
+            **ladder.shape(text or ladder.BuiltIn(preset.corpus)),
             seeds=self.seeds,
             time_budget=self.time_budget,
             workers=workers,
-            source=corpus.fingerprint(),
+            text=text,
+        )
+
+    def _text(self) -> "OwnText | None":
+        from t2jax.trainer.ladder import OwnText
+
+        if not self.data:
+            for name in ("questions", "tokenizer", "seq_len"):
+                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                    flag = name.replace("_", "-")
+                    raise InputError(
+                        f"--{flag} says nothing without --data", remedy="give --data FILE as well"
+                    )
+            return None
+        if self.finetune:
+            raise InputError(
+                "--finetune needs the built-in corpus, whose questions have a pool of others",
+                remedy="leave it out, and finetune single checkpoints with t2jax finetune",
+            )
+        return OwnText(
+            path=str(pathlib.Path(self.data).absolute()),
+            tokenizer=self.tokenizer,
+            seq_len=self.seq_len,
+            token_dtype=self.token_dtype,
+            questions=str(pathlib.Path(self.questions).absolute()) if self.questions else "",
         )
 
     def _submit(self) -> None:

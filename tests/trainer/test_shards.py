@@ -218,8 +218,7 @@ def test_four_jobs_in_one_folder_one_of_them_killed_and_queued_again(tmp_path: p
 
 
 def _smoke_plan() -> LadderPlan:
-    from t2jax.trainer.ladder import BuiltIn
-    from t2jax.trainer.ladder.material import shape
+    from t2jax.trainer.ladder import BuiltIn, shape
 
     rule = dataclasses.replace(preset("smoke"))
     return plan_ladder(rule, **shape(BuiltIn(rule.corpus)), seeds=2)

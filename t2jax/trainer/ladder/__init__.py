@@ -7,6 +7,7 @@ from t2jax.trainer.ladder.crew import Progress as Progress
 from t2jax.trainer.ladder.material import BuiltIn as BuiltIn
 from t2jax.trainer.ladder.material import OwnText as OwnText
 from t2jax.trainer.ladder.material import headline as headline
+from t2jax.trainer.ladder.material import shape as shape
 from t2jax.trainer.ladder.plan import LadderPlan as LadderPlan
 from t2jax.trainer.ladder.plan import Point as Point
 from t2jax.trainer.ladder.plan import Shard as Shard
@@ -40,5 +41,6 @@ __all__ = [
     "plan_ladder",
     "preset",
     "run_ladder",
+    "shape",
     "write_tables",
 ]

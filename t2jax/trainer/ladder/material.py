@@ -13,7 +13,7 @@ from t2jax.trainer.ladder.presets import Preset
 from t2jax.trainer.tasks import TASKS
 from t2jax.trainer.text import TextSource, open_text
 
-__all__ = ["HELD_OUT_SEED", "BuiltIn", "Material", "OwnText", "headline"]
+__all__ = ["HELD_OUT_SEED", "BuiltIn", "Material", "OwnText", "headline", "shape"]
 
 HELD_OUT_SEED = 1_000_003
 """Of the rows of the built-in corpus that no model trains on."""
@@ -56,6 +56,11 @@ class Material(Protocol):
         """Mean NLL of a guesser who has not read the question, by task, where it is known."""
         ...
 
+    @property
+    def unique_tokens(self) -> int | None:
+        """Loss tokens after which rows repeat; None where they never do."""
+        ...
+
     def fingerprint(self) -> str:
         """Changes with the rows and the questions."""
         ...
@@ -70,6 +75,7 @@ class BuiltIn:
     """
 
     name: str
+    unique_tokens = None
 
     def source(self, seed: int) -> Corpus:
         """The corpus of a seed."""
@@ -169,17 +175,16 @@ class OwnText:
         """Nobody knows how a guesser would do."""
         return {}
 
+    @property
+    def unique_tokens(self) -> int:
+        """Those of an epoch of the rows that are not held out."""
+        source = _opened(self)
+        return round(source.rows_per_epoch * source.tokens_per_row)
+
     def fingerprint(self) -> str:
         """Of the rows and of the questions."""
-        asked = self.asked_digest()
-        return _opened(self).fingerprint() + (f"-{asked}" if asked else "")
-
-    def asked_digest(self) -> str:
-        """Changes with the file of questions."""
-        if not self.questions:
-            return ""
-        source = _questions_source(self)
-        return source.fingerprint()
+        asked = f"-{_questions_source(self).fingerprint()}" if self.questions else ""
+        return _opened(self).fingerprint() + asked
 
 
 @functools.lru_cache(maxsize=2)
@@ -205,6 +210,7 @@ def _questions_source(text: OwnText) -> TextSource:
     return source
 
 
+@functools.lru_cache(maxsize=2)
 def _own_questions(text: OwnText) -> Questions:
     return _questions_source(text).questions()
 

@@ -112,7 +112,8 @@ def _write_answers(
     """A question table: one line per checkpoint and question."""
     columns: dict[str, np.ndarray] = {
         name: np.array([row[name] for row in rows])
-        for name in ("run", "trunk", "params", "tokens", "seed", "variant")
+        for name in ("run", "trunk", "params", "tokens", "unique_tokens", "seed", "variant")
+        if name in rows[0]
     }
     columns |= {"task": questions.task, "question": questions.names, "nll": nll}
     partial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")

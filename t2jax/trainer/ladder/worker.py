@@ -299,6 +299,7 @@ def write_point(
     model = trunk.train.model
     sizes = count.counts(model)
     answers, losses = _measured(plan, model, params)
+    unique = plan.material.unique_tokens
     row = {
         "run": point.run,
         "trunk": trunk.family,
@@ -312,6 +313,7 @@ def write_point(
         "batch_rows": trunk.train.batch_rows,
         "learning_rate": trunk.train.learning_rate,
         **facts,
+        **({} if unique is None else {"unique_tokens": unique}),
         "level_flops": point.flops,
         "train_flops": 6 * sizes.params * facts["tokens"],
         "train_flops_exact": count.train_flops(model)
