@@ -52,7 +52,7 @@ class Trainer:
       config: the run.
       source: where rows come from.
       mesh: devices to use; made from the config unless given.
-      rows_on_device: whether the compiled program makes the rows, or NumPy does, in a second
+      rows_on_device: whether a compiled program makes the rows, or NumPy does, in a second
         thread; by default accelerators do where the source can be traced, and CPUs do not.
 
     Attributes:
@@ -162,10 +162,13 @@ class Trainer:
                 collect()
         return state, _joined(seen)
 
-    def _rows_ahead(self, pool: Any, starts: range, stop: int) -> Callable[[int], Batch | None]:
+    def _rows_ahead(self, pool: Any, starts: range, stop: int) -> Callable[[int], Batch]:
         """A function that hands out the rows of a chunk and has the next one made meanwhile."""
-        if not self._ships_rows or not starts:
-            return lambda start: None
+        make = self._programs.rows
+        if make is not None:
+            return lambda start: make(np.uint32(start))
+        if not starts:
+            return lambda start: self._rows(start, 0)  # which nobody asks for
         size = self.config.chunk
         future = pool.submit(self._rows, starts[0], min(size, stop - starts[0]))
 
