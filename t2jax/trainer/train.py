@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from t2jax._arguments import local_folder
 from t2jax.errors import InputError, Refusal
 from t2jax.trainer import checkpoint, devices, model, schedule
 from t2jax.trainer.batches import Batch, Source, loss_mask
@@ -300,7 +300,7 @@ def train(
     >>> bool(result.history.loss[-1] < result.history.loss[0])
     True
     """
-    folder = None if out is None else pathlib.Path(out).absolute()
+    folder = None if out is None else local_folder(out)
     saved = None if folder is None else checkpoint.latest(folder / "checkpoints")
     if saved is not None and not resume:
         raise InputError(

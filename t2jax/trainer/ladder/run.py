@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from t2jax._arguments import local_folder
 from t2jax.errors import InputError, Refusal
 from t2jax.trainer.ladder import claims, crew, table, worker
 from t2jax.trainer.ladder.plan import LadderPlan, Shard, tuning_seconds
@@ -101,7 +102,7 @@ def run_ladder(
       KeyboardInterrupt: Ctrl-C or SIGTERM; no worker is left, and the tables hold all points that
         were finished.
     """
-    folder = pathlib.Path(out).absolute()
+    folder = local_folder(out)
     workers = chosen_workers(workers)
     _begin(folder, plan, resume or shard is not None)
     part = plan if shard is None else shard.of(plan)
@@ -172,7 +173,7 @@ def merge(plan: LadderPlan, out: str | os.PathLike[str], *, finetune: bool = Fal
     Raises:
       InputError: the folder holds no ladder, or another one.
     """
-    folder = pathlib.Path(out).absolute()
+    folder = local_folder(out)
     if not (folder / "ladder.json").exists():
         raise InputError("holds no ladder", source=str(folder), remedy="name the --out of a shard")
     _begin(folder, plan, resume=True)
