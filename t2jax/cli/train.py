@@ -50,6 +50,7 @@ class Command:
     weight_decay: Annotated[float, arg("on matrices and head", "DECAY")] = 1e-4
     clip: Annotated[float, arg("norm to which a larger gradient is cut", "NORM")] = 1.0
     accumulate: Annotated[int, arg("parts of a batch, one after another", "PARTS")] = 1
+    remat: Annotated[bool, arg("compute blocks again for the gradient: less memory")] = False
     chunk: Annotated[int, arg("steps of one call of the program", "STEPS")] = 16
     answers_only: Annotated[bool, arg("count the loss on answers only")] = False
     seed: Annotated[int, arg("of the parameters and the order of the data", "SEED")] = 0

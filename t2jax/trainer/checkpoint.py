@@ -40,7 +40,7 @@ SMALL = 16 * 2**20
 """Bytes up to which one process writes a NumPy archive."""
 
 _CARD, _ARCHIVE, _SHARDS = "card.json", "arrays.npz", "arrays"
-_FREE = ("chunk", "data", "fsdp")  # fields that leave the numbers as they are
+_FREE = ("chunk", "data", "fsdp", "remat")  # fields that leave the numbers as they are
 
 PathLike = str | os.PathLike[str]
 

@@ -149,6 +149,7 @@ class TrainConfig:
     beta2: float = 0.95  # memory of the gradient's square
     clip: float = 1.0  # norm to which a larger gradient is cut
     z_loss: float = 1e-4  # weight of the squared log normaliser
+    remat: bool = False  # blocks are computed again for the gradient: less memory, more work
     accumulate: int = 1  # parts of a batch whose gradients are added one after another
     chunk: int = 16  # steps of one call of the compiled program
     answers_only: bool = False  # count loss on answers only (SFT)

@@ -107,7 +107,12 @@ def one_step(config: TrainConfig) -> Callable[..., tuple[TrainState, Metrics]]:
     """One step of training, `(state, batch, peak, plan) -> state, metrics`; pure, not compiled."""
     gradient = jax.value_and_grad(
         lambda params, batch: model.loss(
-            params, config.model, batch, answers_only=config.answers_only, z_loss=config.z_loss
+            params,
+            config.model,
+            batch,
+            answers_only=config.answers_only,
+            z_loss=config.z_loss,
+            remat=config.remat,
         ),
         has_aux=True,
     )
