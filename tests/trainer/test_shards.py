@@ -204,8 +204,10 @@ def test_four_jobs_in_one_folder_one_of_them_killed_and_queued_again(tmp_path: p
     for job in jobs[1:]:
         job.result()
     assert not (four / "runs.csv").exists()
-    again = executor.submit_array([ShardJob(words[0])])
-    again[0].result()
+    jobs += executor.submit_array([ShardJob(words[0])])
+    jobs[-1].result()
+    for job in jobs:
+        job._process.wait()
     for name in TABLES:
         assert (four / name).read_bytes() == (one / name).read_bytes()
     trained = [
