@@ -1,12 +1,14 @@
-"""Checks of plain arguments (floor 0): counts, seeds and levels, refused in one line."""
+"""Checks of plain arguments (floor 0): counts, seeds, levels, folders, refused in one line."""
 
 import math
 import numbers
+import os
+import pathlib
 from typing import Any
 
 from t2jax.errors import InputError
 
-__all__ = ["check_level", "check_seed", "check_whole"]
+__all__ = ["check_level", "check_seed", "check_whole", "local_folder"]
 
 
 def check_whole(name: str, value: Any, *, least: int = 1, usual: int) -> None:
@@ -53,3 +55,25 @@ def check_level(level: Any) -> None:
     real = isinstance(level, numbers.Real) and math.isfinite(float(level))
     if not real or not 0 <= float(level) < 1:
         raise InputError(f"level = {level!r} is no share of one", remedy="use level=0.9 for 90%")
+
+
+def local_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """A folder of the file system, as an absolute path.
+
+    Args:
+      folder: where results go, or are.
+
+    Raises:
+      InputError: it is the address of a bucket, of which a path would make a local folder `gs:`.
+
+    >>> local_folder("/tmp/run").name
+    'run'
+    """
+    text = os.fspath(folder)
+    if "://" in text:
+        raise InputError(
+            "is an address, and results are kept in folders",
+            source=text,
+            remedy="mount the bucket, with gcsfuse or mount-s3, and name the folder",
+        )
+    return pathlib.Path(text).absolute()

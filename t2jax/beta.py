@@ -19,7 +19,6 @@ from t2jax._typing import ArrayLike, Floats
 
 __all__ = [
     "as_floats",
-    "beta_binomial_log_pmf",
     "decay_mean",
     "expected_tries",
     "log_beta_ratio",
@@ -332,46 +331,6 @@ def _mean_neg_log_pass(a, b, k):
     )
     first, third = -s1, 3 * s1 * s2 - s1**3 - s3
     return total + ratios[..., -2] / _TERMS * (third / 720 - first / 12)
-
-
-def _lift(base, x, count):
-    """Log of Gamma(base+x+count) Gamma(base+1) / (Gamma(base+x) Gamma(base+1+count))."""
-    below = x < 1
-    low = base + jnp.where(below, x, 1)
-    lift = _corner(0, low, count, jnp.where(below, 1 - x, x - 1))
-    return jnp.where(below, -lift, lift)
-
-
-def beta_binomial_log_pmf(
-    successes: ArrayLike, trials: ArrayLike, a: ArrayLike, b: ArrayLike
-) -> Floats:
-    """Log-probability of a count of successes when p follows Beta(a, b).
-
-    `log C(n, c) + log B(a+c, b+n-c) - log B(a, b)`
-
-    Args:
-      successes: correct samples c, whole numbers in 0..trials.
-      trials: samples drawn n; broadcasts with `successes`.
-      a: first Beta parameter, positive; broadcasts with both.
-      b: second Beta parameter, positive; broadcasts with all.
-
-    Returns:
-      Array of the common shape, nats, binomial coefficient included; differentiable twice in
-      `a` and `b`. Undefined where `successes` is outside 0..trials.
-
-    >>> print(f"{beta_binomial_log_pmf(3, 9, 1.0, 1.0):.4f}")  # uniform p: -log(n+1)
-    -2.3026
-
-    Source: the beta-binomial law, written as its zero-success term times ratios of Gamma
-    functions with nearby arguments.
-    """
-    successes, trials, a, b = as_floats(successes, trials, a, b)
-    failures = trials - successes
-    # Count the rarer outcome: a question that is nearly always right is as exact as its mirror.
-    swap = successes > failures
-    count, rest = jnp.where(swap, failures, successes), jnp.where(swap, successes, failures)
-    a, b = jnp.where(swap, b, a), jnp.where(swap, a, b)
-    return _lift(0.0, a, count) - _lift(rest, b, count) - _corner(0, b, a, trials)
 
 
 def expected_tries(a: ArrayLike, b: ArrayLike, k: ArrayLike) -> Floats:

@@ -80,6 +80,7 @@ ROOMS = {
         ours=(*UP_TO_PLANNER, "reporting", "trainer", "front door"),
         third_party=("tyro",),
         lazily=("numpy", "jax"),
+        only_in=(("submitit", "submit"),),
         lazy_ours=True,
     ),
 }

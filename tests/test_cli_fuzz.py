@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from malformed import malformed_files
 
 import t2jax as t2
+import t2jax.planner
 from t2jax.cli import main
 from t2jax.errors import Refusal
 
 
-def refuse(runs, **_):
+def refuse(runs, *_, **__):
     """Stands for the fit: a table that could be read is as good as refused."""
     assert runs.describe()
     raise Refusal("the table was read", remedy="none is needed")
@@ -36,7 +38,8 @@ def test_a_malformed_file_is_one_line_and_no_traceback(file, drop, plan, tmp_pat
     words += ["--drop-incomplete"] * drop
     printed, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(t2, "fit", refuse)
+        for room in (t2, sys.modules["t2jax.planner.driver"]):
+            patch.setattr(room, "fit", refuse)
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
             code = main(words)
     assert code in (2, 3)

@@ -98,6 +98,11 @@ def fitted(own_law, table):
     return t2.fit(table, own_law)
 
 
+@pytest.fixture(scope="module")
+def draws(fitted):
+    return t2.bootstrap(fitted, n_draws=30, seed=0, progress=False)
+
+
 def test_a_fit_finds_it_by_class_and_by_name(own_law, table, fitted):
     assert fitted.success
     assert isinstance(fitted.law, own_law)
@@ -106,15 +111,14 @@ def test_a_fit_finds_it_by_class_and_by_name(own_law, table, fitted):
     assert fitted.law.having(laws.Role.EXPONENT) == {"alpha": fitted.law.alpha}
 
 
-def test_json_brings_it_back(fitted, tmp_path):
+def test_json_brings_it_back(fitted, draws, tmp_path):
     fitted.save(tmp_path / "fit.json")
     assert t2.FitResult.load(tmp_path / "fit.json").law == fitted.law
-    t2.bootstrap(fitted, n_draws=4, progress=False).save(tmp_path / "draws.npz")
+    draws.save(tmp_path / "draws.npz")
     assert type(t2.Ensemble.load(tmp_path / "draws.npz").point) is type(fitted.law)
 
 
-def test_bootstrap_and_optimum_take_it(fitted):
-    draws = t2.bootstrap(fitted, n_draws=30, seed=0, progress=False)
+def test_bootstrap_and_optimum_take_it(fitted, draws):
     assert draws.diagnostics["converged"] == 1.0
     best = t2.optimum(draws, BUDGET)
     assert best.draws is not None

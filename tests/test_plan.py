@@ -84,6 +84,32 @@ def test_a_path_is_read_and_its_plan_is_the_tables(made, losses, tmp_path):
                      "finding the optimum", "weighing what is not known"]  # fmt: skip
 
 
+def test_counts_of_answers_are_planned_for_and_read_back(tmp_path):
+    loss = t2.laws.Additive(E=1.0, A=60.0, B=200.0, alpha=0.3, beta=0.3)
+    law = t2.laws.BetaMonotone(loss=loss, a0=1.5, a1=0.6, b0=-2.0, b1=1.2)
+    params = np.repeat(np.geomspace(1e6, 1e8, 4), 3)
+    place = {"params": params, "tokens": params * np.tile([5.0, 40.0, 300.0], 4)}
+    rng = np.random.default_rng(0)
+    a, b = (np.asarray(shape)[:, None] for shape in law.spread(**place))
+    right = rng.binomial(16, rng.beta(a, b, (12, 20)))
+    asked = {"question": np.arange(20).astype(str), "task": np.full(20, "all")}
+    table = t2.Observations(
+        kind="counts", run=np.arange(12).astype(str), **place, successes=right,
+        trials=np.full(right.shape, 16), **asked,
+    )  # fmt: skip
+    table.write(tmp_path / "counts.csv")
+    plan = t2.plan(tmp_path / "counts.csv", n_draws=10, progress=False, uncertified=True)
+    assert plan.fit.law.name == "beta_monotone"
+    assert 0 < float(plan.optimum.value) < 1
+    assert float(plan.optimum.kkt_residual) < 1e-6
+    assert float(plan.optimum.samples) >= 1
+    assert "mean pass@k" in plan.summary()
+    plan.save(tmp_path / "report")
+    again = t2.load(tmp_path / "report")
+    assert isinstance(again, t2.Plan)
+    assert again.summary() == plan.summary()
+
+
 def test_its_frame_has_a_row_a_quantity_with_intervals(made):
     frame = made.to_frame(level=0.5)
     assert list(frame.index[:5]) == ["params", "tokens", "samples", "tokens_per_param", "value"]

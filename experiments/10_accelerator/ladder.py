@@ -26,14 +26,12 @@ from t2jax.trainer import checkpoint, count, evaluate, schedule
 from t2jax.trainer.config import (
     ModelConfig,
     TrainConfig,
-    default_batch_tokens,
-    default_learning_rate,
     default_warmup_tokens,
 )
 from t2jax.trainer.corpus import Corpus
 from t2jax.trainer.exam import Exam, held_out_loss
 from t2jax.trainer.fleet import Fleet, member
-from t2jax.trainer.ladder import asked, preset
+from t2jax.trainer.ladder import BuiltIn, preset
 
 HELD_OUT_SEED = 1_000_003  # of the rows that no model trains on
 COOLDOWN = 0.2  # share of a run over which its rate falls to 0
@@ -46,8 +44,8 @@ class Rung:
     d_model: int
     n_layers: int
     head_dim: int
-    batch: float  # share of the batch that `default_batch_tokens` says
-    rate: float = 0.6  # share of the rate that `default_learning_rate` says
+    batch: float  # over 2048 * 160 * (N / 108e6)^(2/3) tokens
+    rate: float = 0.6  # over .7 / d_model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,7 +124,8 @@ class Column:
             compute_dtype="bfloat16",
         )
         per_row = corpus.tokens_per_row
-        rows = max(1, round(rung.batch * default_batch_tokens(shape) / per_row))
+        tokens_a_step = rung.batch * 2048 * 160 * (shape.params / 108e6) ** (2 / 3)
+        rows = max(1, round(tokens_a_step / per_row))
         self.points: list[Point] = []
         for flops in scale.levels:
             tokens = flops / (6 * shape.params)
@@ -144,7 +143,7 @@ class Column:
             model=shape,
             tokens=self.points[-1].stop * rows * per_row,
             batch_rows=rows,
-            learning_rate=rung.rate * default_learning_rate(shape),
+            learning_rate=rung.rate * min(0.7 / shape.d_model, 0.06),
             warmup_tokens=default_warmup_tokens(shape, shortest),
             chunk=scale.chunk,
         )
@@ -214,7 +213,7 @@ class Tables:
         asking = dataclasses.replace(
             preset("full"), questions=scale.questions, long_questions=scale.long_questions
         )
-        self.questions = asked(asking)
+        self.questions = BuiltIn("small").asked(asking)
         self.exam = Exam(self.questions, corpus.seq_len)
         held_out = Corpus(corpus.preset, seed=HELD_OUT_SEED, seq_len=corpus.seq_len)
         self.held_out = held_out.rows(0, scale.held_out_rows)

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import pathlib
 from typing import Annotated, Any
 
 from t2jax import _text
+from t2jax._arguments import local_folder
 from t2jax._progress import track
 from t2jax.cli import _terminal
 from t2jax.cli._flags import numbers
@@ -32,7 +32,7 @@ class Command(CheckpointOptions):
     ] = ""
     rates: Annotated[
         str, arg("learning rates over that of pretraining, the next where one fails", "SHARE,...")
-    ] = "0.15,0.04"
+    ] = "0.3,0.08"
     max_tokens: Annotated[float, arg("document tokens of the longest try", "COUNT")] = 300e3
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
@@ -40,6 +40,7 @@ class Command(CheckpointOptions):
         """Load, finetune, write, print."""
         if not self.out:
             raise InputError("--out is missing", remedy="name a folder for the results")
+        out = local_folder(self.out)
         from t2jax.trainer import checkpoint, finetune
 
         rates = numbers(self.rates, "--rates") or []
@@ -56,7 +57,7 @@ class Command(CheckpointOptions):
             name = folder.parent.name if folder.name == "params" else folder.absolute().name
             result = self._tune(params, shape, recipe)
             variant = {"variant": self.mode, "finetune": result.card()}
-            target = pathlib.Path(self.out) / f"{name}-{self.mode}"
+            target = out / f"{name}-{self.mode}"
             checkpoint.save_params(target, result.params, {**card, **variant, "model": shape})
             rows.append(
                 {

@@ -2,21 +2,23 @@
 
 import dataclasses
 import json
+import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from t2jax.cli import _terminal
 from t2jax.cli._options import arg
+from t2jax.errors import InputError
 
 if TYPE_CHECKING:
-    from t2jax.trainer.ladder import LadderPlan, LadderResult, Progress
+    from t2jax.trainer.ladder import LadderPlan, LadderResult, OwnText, Progress, Shard
 
 __all__ = ["Command"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Train a ladder of checkpoints and write the tables that `t2jax plan` reads.
+    """Train a ladder of checkpoints, on the corpus or your text, and write the tables of `plan`.
 
     Prints the plan and its cost first. Stopped or killed, it goes on with --resume.
 
@@ -32,42 +34,127 @@ class Command:
     ] = None
     finetune: Annotated[bool, arg("afterwards finetune every point, in both ways")] = False
     resume: Annotated[bool, arg("go on with a folder that was begun")] = False
+    data: Annotated[
+        str, arg("your text in place of the corpus: .jsonl, .txt, .npy, .bin or a folder", "PATH")
+    ] = ""
+    questions: Annotated[
+        str, arg("with --data: JSONL of prompts and answers that each checkpoint is asked", "FILE")
+    ] = ""
+    tokenizer: Annotated[str, arg("bytes, or a tokenizer.json; for --data", "NAME")] = "bytes"
+    seq_len: Annotated[int, arg("tokens of a row; for --data", "T")] = 256
+    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32", "NAME")] = "uint16"
+    shard: Annotated[
+        str, arg("train share I of N only, from 0, beside the others in one folder", "I/N")
+    ] = ""
+    merge: Annotated[bool, arg("write the tables of what the shards have finished")] = False
+    submit: Annotated[
+        str, arg("hand the shards to a scheduler: slurm, or local to try it", "CLUSTER")
+    ] = ""
+    shards: Annotated[int, arg("jobs that --submit makes", "N")] = 1
+    job: Annotated[
+        str, arg("options of each job: slurm_partition=gpu,timeout_min=240", "NAME=VALUE,...")
+    ] = ""
     dry_run: Annotated[bool, arg("print the plan and stop")] = False
     json: Annotated[bool, arg("print one JSON object instead of text")] = False
 
     def run(self) -> None:
         """Plan, say what it costs, train, say where the tables are."""
         from t2jax.trainer import ladder
-        from t2jax.trainer.corpus import Corpus
+
+        shard = self._shard()
+        workers = ladder.chosen_workers(self.workers)
+        plan = self._plan(workers * (shard.count if shard else self.shards))
+        share = shard.of(plan) if shard else plan
+        if not self.json and share.trunks:
+            _terminal.say(share.summary(workers, finetune=self.finetune))
+        if self.dry_run:
+            if self.json:
+                _terminal.say(json.dumps(_told(share, workers)))
+            return
+        sys.stdout.flush()
+        if self.submit:
+            self._submit()
+            return
+        try:
+            result = self._train(plan, workers, shard)
+        except KeyboardInterrupt:
+            _terminal.complain(
+                f"interrupted; finished checkpoints and their tables are in {self.out}, and "
+                f"{self._again} does the rest"
+            )
+            raise SystemExit(130) from None
+        self._report(result, workers)
+
+    @property
+    def _again(self) -> str:
+        """What goes on."""
+        return "the same command" if self.shard else "the same command with --resume"
+
+    def _shard(self) -> "Shard | None":
+        from t2jax.trainer.ladder import Shard
+
+        if bool(self.shard) + self.merge + bool(self.submit) > 1:
+            raise InputError(
+                "--shard, --merge and --submit are three ways to go on",
+                remedy="give one of them",
+            )
+        if self.shards != 1 and not self.submit:
+            raise InputError("--shards says nothing without --submit", remedy="give --shard I/N")
+        return Shard.read(self.shard) if self.shard else None
+
+    def _plan(self, workers: int) -> "LadderPlan":
+        """The whole plan; several shards have workers in all."""
+        from t2jax.trainer import ladder
 
         preset = ladder.preset(self.preset)
-        workers = ladder.chosen_workers(self.workers)
-        corpus = Corpus(preset.corpus)
-        plan = ladder.plan_ladder(
+        text = self._text()
+        return ladder.plan_ladder(
             preset,
-            tokens_per_row=corpus.tokens_per_row,
-            seq_len=corpus.seq_len,
-            vocab_size=corpus.vocab_size,
+            **ladder.shape(text or ladder.BuiltIn(preset.corpus)),
             seeds=self.seeds,
             time_budget=self.time_budget,
             workers=workers,
-            source=corpus.fingerprint(),
+            text=text,
         )
-        if not self.json:
-            _terminal.say(plan.summary(workers, finetune=self.finetune))
-        if self.dry_run:
-            if self.json:
-                _terminal.say(json.dumps(_told(plan, workers)))
-            return
-        sys.stdout.flush()
-        try:
-            result = self._train(plan, workers)
-        except KeyboardInterrupt:
-            _terminal.complain(
-                f"interrupted; finished checkpoints and their tables are in {self.out}, and the "
-                "same command with --resume does the rest"
+
+    def _text(self) -> "OwnText | None":
+        from t2jax.trainer.ladder import OwnText
+
+        if not self.data:
+            for name in ("questions", "tokenizer", "seq_len"):
+                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                    flag = name.replace("_", "-")
+                    raise InputError(
+                        f"--{flag} says nothing without --data", remedy="give --data FILE as well"
+                    )
+            return None
+        if self.finetune:
+            raise InputError(
+                "--finetune needs the built-in corpus, whose questions have a pool of others",
+                remedy="leave it out, and finetune single checkpoints with t2jax finetune",
             )
-            raise SystemExit(130) from None
+        return OwnText(
+            path=str(pathlib.Path(self.data).absolute()),
+            tokenizer=self.tokenizer,
+            seq_len=self.seq_len,
+            token_dtype=self.token_dtype,
+            questions=str(pathlib.Path(self.questions).absolute()) if self.questions else "",
+        )
+
+    def _submit(self) -> None:
+        """Make the shards jobs of a scheduler."""
+        from t2jax.cli import _submit
+
+        words = ["ladder"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("submit", "shards", "job", "resume") or value == field.default:
+                continue
+            flag = "--" + field.name.replace("_", "-")
+            words += [flag] if value is True else [flag, str(value)]
+        _submit.submit(words, self.submit, self.shards, self.job, self.out)
+
+    def _report(self, result: "LadderResult", workers: int) -> None:
         if self.json:
             done = {
                 "folder": str(result.folder),
@@ -75,17 +162,21 @@ class Command:
                 "total": result.total,
                 "tables": [str(path) for path in result.tables],
             }
-            _terminal.say(json.dumps(_told(plan, workers) | done))
+            _terminal.say(json.dumps(_told(result.plan, workers) | done))
             return
         _terminal.say(f"{result.done} of {result.total} checkpoints in {self.out}")
         for path in result.tables:
             _terminal.say(f"  {path.name}")
-        if not result.complete:
-            _terminal.say("the time was up; the same command with --resume does the rest")
+        if self.shard and result.complete and not result.tables:
+            _terminal.say("other shards are not done; the last of them writes the tables")
+        if not result.complete and not self.merge:
+            _terminal.say(f"the time was up; {self._again} does the rest")
 
-    def _train(self, plan: "LadderPlan", workers: int) -> "LadderResult":
+    def _train(self, plan: "LadderPlan", workers: int, shard: "Shard | None") -> "LadderResult":
         from t2jax.trainer import ladder
 
+        if self.merge:
+            return ladder.merge(plan, self.out, finetune=self.finetune)
         try:
             return ladder.run_ladder(
                 plan,
@@ -94,6 +185,7 @@ class Command:
                 resume=self.resume,
                 finetune=self.finetune,
                 stop_after=self.time_budget,
+                shard=shard,
                 progress=_draw,
             )
         finally:

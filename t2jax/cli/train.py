@@ -50,6 +50,7 @@ class Command:
     weight_decay: Annotated[float, arg("on matrices and head", "DECAY")] = 1e-4
     clip: Annotated[float, arg("norm to which a larger gradient is cut", "NORM")] = 1.0
     accumulate: Annotated[int, arg("parts of a batch, one after another", "PARTS")] = 1
+    remat: Annotated[bool, arg("compute blocks again for the gradient: less memory")] = False
     chunk: Annotated[int, arg("steps of one call of the program", "STEPS")] = 16
     answers_only: Annotated[bool, arg("count the loss on answers only")] = False
     seed: Annotated[int, arg("of the parameters and the order of the data", "SEED")] = 0
@@ -168,14 +169,12 @@ class Command:
 
     def _facts(self, result: Any) -> dict[str, Any]:
         """The result, ready for JSON."""
-        losses = result.history.loss
-        last = losses[-max(1, len(losses) // 20) :]
         return {
             "params": result.config.model.params,
             "tokens": result.tokens,
             "steps": result.step,
             "train_flops": 6 * result.config.model.params * result.tokens,
-            "loss": float(last.mean()) if len(last) else None,
+            "loss": result.loss,
             "out": self.out or None,
         }
 

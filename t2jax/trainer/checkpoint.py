@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from t2jax._arguments import local_folder
 from t2jax.errors import InputError
 from t2jax.trainer import devices, model
 from t2jax.trainer.batches import Source
@@ -39,7 +40,7 @@ SMALL = 16 * 2**20
 """Bytes up to which one process writes a NumPy archive."""
 
 _CARD, _ARCHIVE, _SHARDS = "card.json", "arrays.npz", "arrays"
-_FREE = ("chunk", "data", "fsdp")  # fields that leave the numbers as they are
+_FREE = ("chunk", "data", "fsdp", "remat")  # fields that leave the numbers as they are
 
 PathLike = str | os.PathLike[str]
 
@@ -92,7 +93,7 @@ class Saver:
     """
 
     def __init__(self, folder: PathLike, *, keep: int = 2):
-        self.folder, self.keep = pathlib.Path(folder).absolute(), keep
+        self.folder, self.keep = local_folder(folder), keep
         self._pending: tuple[Any, pathlib.Path, dict[str, Any]] | None = None
 
     def save(self, step: int, state: Any, card: dict[str, Any]) -> None:
@@ -145,7 +146,7 @@ def save(folder: PathLike, step: int, state: Any, card: dict[str, Any], *, keep:
 
 def latest(folder: PathLike) -> int | None:
     """Step of the newest whole checkpoint of a folder, or None."""
-    steps = _steps(pathlib.Path(folder))
+    steps = _steps(local_folder(folder))
     return steps[-1] if steps else None
 
 
@@ -183,7 +184,7 @@ def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
       params: the parameters.
       card: says what they are; `card["model"]` is the `ModelConfig`, as such or as a dictionary.
     """
-    place = pathlib.Path(folder).absolute()
+    place = local_folder(folder)
     shape = card["model"]
     shape = dataclasses.asdict(shape) if isinstance(shape, ModelConfig) else shape
     card = {**card, "model": shape}
@@ -206,7 +207,7 @@ def load_params(folder: PathLike) -> tuple[ModelConfig, Params, dict[str, Any]]:
     Raises:
       InputError: the folder holds no parameters.
     """
-    place = pathlib.Path(folder).absolute()
+    place = local_folder(folder)
     card = _read_card(place)
     shape = _model_of(card, place)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -223,7 +224,7 @@ def _place(folder: PathLike, step: int | None) -> pathlib.Path:
         raise InputError(
             "holds no checkpoint", source=str(folder), remedy="name a folder that training wrote"
         )
-    return pathlib.Path(folder).absolute() / str(step)
+    return local_folder(folder) / str(step)
 
 
 def _steps(folder: pathlib.Path) -> list[int]:

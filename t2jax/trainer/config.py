@@ -10,6 +10,7 @@ import math
 from t2jax.errors import InputError
 
 __all__ = [
+    "LEAST_STEPS",
     "ModelConfig",
     "TrainConfig",
     "default_batch_tokens",
@@ -78,25 +79,37 @@ class ModelConfig:
         return self.n_layers * block + self.d_model * self.vocab_size
 
 
+LEAST_STEPS = 2000
+"""Steps of the shortest run below which the batch is made smaller."""
+
+
 def default_learning_rate(model: ModelConfig) -> float:
-    """Peak learning rate of AdamW: `min(0.7 / d_model, 0.06)`.
+    """Peak learning rate of AdamW: `min(0.35 / d_model, 0.03)`.
 
     >>> default_learning_rate(ModelConfig(d_model=32))
-    0.021875
+    0.0109375
     """
-    return min(0.7 / model.d_model, 0.06)
+    return min(0.35 / model.d_model, 0.03)
 
 
-def default_batch_tokens(model: ModelConfig) -> float:
-    """Loss tokens of a step: `2048 * 160 * (N / 108e6)^(2/3)`.
+def default_batch_tokens(model: ModelConfig, shortest: float = math.inf) -> float:
+    """Loss tokens of a step: `min(max(512 * 160 * (N / 108e6)^(2/3), 256), shortest / 2000)`.
 
-    A larger batch at few tokens makes large models look worse, and overtraining better, than
-    they are.
+    The best batch grows with the length of training, not with the model alone. A larger one at
+    few tokens makes large models look worse, and overtraining better, than they are: see
+    `experiments/11_rules`.
+
+    Args:
+      model: shape of the model.
+      shortest: tokens of the shortest run that shares this batch.
 
     >>> round(default_batch_tokens(ModelConfig(d_model=32)))
-    1354
+    338
+    >>> default_batch_tokens(ModelConfig(d_model=32), shortest=200_000)
+    100.0
     """
-    return 2048 * 160 * (model.params / 108e6) ** (2 / 3)
+    by_size = 512 * 160 * (model.params / 108e6) ** (2 / 3)
+    return min(max(by_size, 256.0), shortest / LEAST_STEPS)
 
 
 def default_warmup_tokens(model: ModelConfig, shortest: float) -> float:
@@ -136,6 +149,7 @@ class TrainConfig:
     beta2: float = 0.95  # memory of the gradient's square
     clip: float = 1.0  # norm to which a larger gradient is cut
     z_loss: float = 1e-4  # weight of the squared log normaliser
+    remat: bool = False  # blocks are computed again for the gradient: less memory, more work
     accumulate: int = 1  # parts of a batch whose gradients are added one after another
     chunk: int = 16  # steps of one call of the compiled program
     answers_only: bool = False  # count loss on answers only (SFT)
@@ -199,7 +213,8 @@ class TrainConfig:
           tokens_per_row: mean loss tokens of a row of the source.
         """
         parts = self.accumulate * self.devices
-        ruled = parts * max(1, round(default_batch_tokens(self.model) / tokens_per_row / parts))
+        tokens = default_batch_tokens(self.model, self.target_tokens)
+        ruled = parts * max(1, round(tokens / tokens_per_row / parts))
         rate, warmup = self.learning_rate, self.warmup_tokens
         return dataclasses.replace(
             self,

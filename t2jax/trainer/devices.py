@@ -3,9 +3,15 @@
 XLA moves the data; nothing here communicates by itself.
 """
 
+import atexit
+import contextlib
 import logging
+import os
 import pathlib
+import re
+import subprocess
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +23,7 @@ from t2jax.errors import InputError
 __all__ = [
     "ROWS",
     "batch_sharding",
+    "by_slice",
     "cache_compilation",
     "initialise_processes",
     "is_first",
@@ -26,6 +33,7 @@ __all__ = [
     "peak_flops",
     "replicated",
     "shard_params",
+    "slurm_devices",
 ]
 
 ROWS = PartitionSpec(None, ("data", "fsdp"))
@@ -39,9 +47,13 @@ _JOINING = (
     "and see that the port is open"
 )
 
-# Dense bfloat16 FLOPs per second and chip, by the makers' data sheets.
+# Dense bfloat16 FLOPs per second and chip, by the makers' data sheets; the first name that fits.
 _PEAKS = {
+    "GB200": 2500e12,
+    "B200": 2250e12,
     "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
     "H100": 989e12,
     "A100": 312e12,
     "TPU v4": 275e12,
@@ -50,6 +62,7 @@ _PEAKS = {
     "TPU v5p": 459e12,
     "TPU v5": 459e12,
     "TPU v6": 918e12,
+    "TPU7x": 2307e12,
 }
 
 
@@ -78,8 +91,36 @@ def make_mesh(data: int = 1, fsdp: int = 1, *, devices: Any = None) -> Mesh:
             f"{jax.process_count()} processes",
             remedy="use all of them",
         )
-    shape, names = (data, fsdp), ("data", "fsdp")
-    return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2, devices=found[:wanted])
+    shape, names, kinds = (data, fsdp), ("data", "fsdp"), (AxisType.Auto,) * 2
+    if len({getattr(device, "slice_index", 0) for device in found[:wanted]}) > 1:
+        grid = np.array(by_slice(found[:wanted], fsdp), object).reshape(shape)
+        return Mesh(grid, names, axis_types=kinds)
+    return jax.make_mesh(shape, names, axis_types=kinds, devices=found[:wanted])
+
+
+def by_slice(devices: Sequence[Any], fsdp: int) -> list[Any]:
+    """Devices of several slices, in an order that keeps a group of `fsdp` within one slice.
+
+    Inside a slice links are fast, so there the state is gathered every step; between slices goes
+    one sum of gradients a step.
+
+    Args:
+      devices: with a `slice_index`, as TPU slices have it.
+      fsdp: devices that share one state.
+
+    Raises:
+      InputError: a slice does not divide into such groups.
+    """
+    slices: dict[int, list[Any]] = {}
+    for device in devices:
+        slices.setdefault(device.slice_index, []).append(device)
+    for number, members in sorted(slices.items()):
+        if len(members) % fsdp:
+            raise InputError(
+                f"slice {number} has {len(members)} devices, which fsdp={fsdp} does not divide",
+                remedy="use an fsdp that divides the devices of a slice, and data for the rest",
+            )
+    return [device for _, members in sorted(slices.items()) for device in members]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -123,10 +164,11 @@ def longest_axis(shape: tuple[int, ...], parts: int) -> int | None:
     return max(axes, key=lambda axis: shape[axis], default=None)
 
 
-def peak_flops(compute_dtype: str = "bfloat16") -> float | None:
-    """Peak FLOPs per second of all devices of the run; None where it is not known.
+def peak_flops(devices: int, compute_dtype: str = "bfloat16") -> float | None:
+    """Peak FLOPs per second of the devices of a run; None where it is not known.
 
     Args:
+      devices: that the run uses, of those there are.
       compute_dtype: type of the matrix products; only bfloat16 has a peak that makers state
         alike.
     """
@@ -134,7 +176,7 @@ def peak_flops(compute_dtype: str = "bfloat16") -> float | None:
         return None
     kind = jax.devices()[0].device_kind
     peak = next((value for name, value in _PEAKS.items() if name in kind), None)
-    return None if peak is None else peak * jax.device_count()
+    return None if peak is None else peak * devices
 
 
 def cache_compilation(folder: str | pathlib.Path) -> None:
@@ -168,6 +210,7 @@ def initialise_processes(
       InputError: the environment or the arguments do not describe a run. Where the others do not
         come in time, JAX itself ends the process; before that, this says what to check.
     """
+    _leave_last_words()
     # Past the timeout JAX ends the process without raising, so the advice comes before that.
     advice = threading.Timer(
         min(_PATIENCE, timeout / 2),
@@ -186,6 +229,7 @@ def initialise_processes(
             coordinator_address=coordinator,
             num_processes=num_processes,
             process_id=process_id,
+            local_device_ids=slurm_devices(os.environ) if coordinator is None else None,
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=heartbeat,
             # One that failed waits this long for the others, which wait for it: no longer.
@@ -202,6 +246,65 @@ def initialise_processes(
     log.info(
         "process %d of %d, %d devices", jax.process_index(), jax.process_count(), jax.device_count()
     )
+
+
+def slurm_devices(environ: Mapping[str, str]) -> list[int] | None:
+    """GPUs of this process among those that it sees, under SLURM; None elsewhere.
+
+    Unless it is told, JAX gives each process of a SLURM job one GPU, also where one process is to
+    drive all GPUs of its node.
+
+    Args:
+      environ: of the process.
+
+    >>> slurm_devices({"SLURM_GPUS_ON_NODE": "8", "SLURM_LOCALID": "1",
+    ...                "SLURM_STEP_TASKS_PER_NODE": "2(x4)"})
+    [4, 5, 6, 7]
+    """
+    place, on_node = environ.get("SLURM_LOCALID"), environ.get("SLURM_GPUS_ON_NODE", "")
+    if place is None or not on_node.isdecimal() or not int(on_node):
+        return None
+    seen = int(on_node)
+    named = environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        seen = len([name for name in named.split(",") if name.strip()])
+    if seen < int(on_node):  # SLURM has bound this process to its own
+        return list(range(seen))
+    spread = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_TASKS_PER_NODE", "1")
+    first = re.match(r"\d+", spread)
+    each = max(1, seen // int(first.group() if first else 1))
+    start = int(place) * each
+    return list(range(start, min(start + each, seen)))
+
+
+_LAST_WORDS = (
+    "read done || echo 't2jax: this process of the run was ended from outside, as a rule because "
+    "another one died: the same command on all hosts goes on from the last checkpoint' >&2"
+)
+
+
+def _leave_last_words() -> None:
+    """Have one sentence said where JAX ends this process because another one died.
+
+    It does so by an abort that Python does not see, with a stack of C++ on the console. A shell
+    that waits for a word from here outlives that.
+    """
+    if os.name != "posix":
+        return
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", _LAST_WORDS], stdin=subprocess.PIPE, start_new_session=True
+    )
+    assert shell.stdin is not None
+    voice = shell.stdin
+
+    def done() -> None:
+        with contextlib.suppress(OSError):
+            voice.write(b"done\n")
+            voice.close()
+        shell.wait()
+
+    # Before JAX registers its own, so that it comes after: leaving the others may fail too.
+    atexit.register(done)
 
 
 def is_first() -> bool:

@@ -36,7 +36,7 @@ class FinetuneConfig:
     """The recipe, the same for every checkpoint of a ladder."""
 
     mode: str = "sft"  # ft: loss on whole documents; sft: on answers only
-    rates: tuple[float, ...] = (0.15, 0.04)  # over that of pretraining; the next where one fails
+    rates: tuple[float, ...] = (0.3, 0.08)  # over that of pretraining; the next where one fails
     batch_tokens: float = 900.0  # document tokens of a step, whatever the size of the model
     warmup_steps: int = 16  # of the linear rise: the moments start from zero
     first_chunks: int = 2  # chunks at constant rate of the first length tried

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import jax
 import numpy as np
@@ -78,11 +78,14 @@ class Journal:
         first = devices.is_first()
         self.tokens, self._steps, self._begun = tokens, steps, step
         self._report = report if first else None
-        self._file = _reopened(folder, step) if folder is not None and first else None
+        self._lines: list[dict[str, float]] = []
+        self._file = None
+        if folder is not None and first:
+            self._lines, self._file = _reopened(folder, step)
         assert config.batch_rows is not None
         places = config.batch_rows * config.model.seq_len
         self._step_flops = places * count.train_flops(config.model, causal=True)
-        self._peak = devices.peak_flops(config.model.compute_dtype)
+        self._peak = devices.peak_flops(config.devices, config.model.compute_dtype)
         self._start = self._marked = time.monotonic()
         self._mark = (step, tokens, 0.0)  # steps, tokens and summed loss at the last report
         self._summed = 0.0
@@ -94,19 +97,35 @@ class Journal:
         summed = float(weights @ metrics.loss)
         self.tokens += seen
         self._summed += summed
+        line = {
+            "step": step,
+            "tokens": self.tokens,
+            "loss": summed / max(seen, 1),
+            "grad_norm": float(metrics.grad_norm.mean()),
+            "learning_rate": float(metrics.learning_rate[-1]),
+        }
+        self._lines.append(line)
         if self._file is not None:
-            line = {
-                "step": step,
-                "tokens": self.tokens,
-                "loss": summed / max(seen, 1),
-                "grad_norm": float(metrics.grad_norm.mean()),
-                "learning_rate": float(metrics.learning_rate[-1]),
-            }
             self._file.write(json.dumps(line) + "\n")
         now = time.monotonic()
         if self._report and (now - self._marked > _REPORT_SECONDS or step >= self._steps):
             self._report(self._progress(step, now))
             self._marked, self._mark = now, (step, self.tokens, self._summed)
+
+    def last_loss(self) -> float | None:
+        """Mean loss per token over the last twentieth of the steps done, in whole chunks.
+
+        Of the run, not of this process: interruptions leave it as it is.
+        """
+        if not self._lines:
+            return None
+        start = 0.95 * self._lines[-1]["step"]
+        ended = [line["step"] for line in self._lines]
+        first = next(place for place, step in enumerate(ended) if step > start)
+        before = self._lines[first - 1]["tokens"] if first else 0
+        tokens = np.diff([before, *(line["tokens"] for line in self._lines[first:])])
+        losses = np.array([line["loss"] for line in self._lines[first:]])
+        return float(losses @ tokens / max(tokens.sum(), 1))
 
     def flush(self) -> None:
         """Bring the file up to date, before a checkpoint counts on it."""
@@ -136,8 +155,8 @@ class Journal:
         )
 
 
-def _reopened(folder: pathlib.Path, step: int):
-    """`metrics.jsonl`, cut behind a step, ready for the lines that follow."""
+def _reopened(folder: pathlib.Path, step: int) -> tuple[list[dict[str, float]], TextIO]:
+    """The lines of `metrics.jsonl` up to a step, and the file, ready for those that follow."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.jsonl"
     kept = []
@@ -150,7 +169,7 @@ def _reopened(folder: pathlib.Path, step: int):
     partial = folder / f".metrics.{os.getpid()}"
     partial.write_text("".join(kept), encoding="utf-8")
     os.replace(partial, path)
-    return path.open("a", encoding="utf-8")
+    return [json.loads(line) for line in kept], path.open("a", encoding="utf-8")
 
 
 @contextmanager

@@ -41,6 +41,12 @@ MATRICES = ("qkv", "out", "up", "down")
 MAX_UNROLLED, MAX_UNROLLED_ACCELERATOR = 4, 8
 """Deeper models loop over their layers: compilation stays short, and costs a CPU nothing."""
 
+FUSED_FROM = 1024
+"""Places of a row from which attention is one fused operation, where the device has one.
+
+Scores of shorter rows are small, and cheaper to write down than to compute twice.
+"""
+
 MAX_ONE_HOT = 512
 """Up to this vocabulary the embedding's gradient is a matrix product on accelerators.
 
@@ -136,6 +142,8 @@ def apply(
     config: ModelConfig,
     tokens: Int[Array, "rows seq_len"],
     segments: Int[Array, "rows seq_len"] | None = None,
+    *,
+    remat: bool = False,
 ) -> Float[Array, "rows seq_len vocab"]:
     """Logits of the token after each place.
 
@@ -147,11 +155,13 @@ def apply(
       config: shape of the model; static under `jax.jit`.
       tokens: token of each place.
       segments: document of each place; None where a row is one document.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
 
     Returns:
       Logits, float32.
     """
-    return project(params, config, features(params, config, tokens, segments))
+    x = embed(params, config, tokens)
+    return project(params, config, run_blocks(params, config, x, segments, remat=remat)[0])
 
 
 def loss(
@@ -161,6 +171,7 @@ def loss(
     *,
     answers_only: bool = False,
     z_loss: float = 1e-4,
+    remat: bool = False,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Mean cross-entropy of the next token, with a pull of the normaliser towards 1.
 
@@ -172,6 +183,7 @@ def loss(
       batch: packed rows.
       answers_only: count tokens of answers only.
       z_loss: weight of the pull, arXiv:2204.02311; 0 leaves it out.
+      remat: see `apply`.
 
     Returns:
       What training minimises, and `loss`, the mean cross-entropy alone in nats, and `tokens`, the
@@ -182,7 +194,7 @@ def loss(
     # weight 0: one place short of a round length costs more than it saves.
     targets = jnp.roll(tokens, -1, axis=1)
     mask = jnp.pad(loss_mask(batch, answers_only=answers_only), ((0, 0), (0, 1)))
-    logits = apply(params, config, tokens, jnp.asarray(batch.segments))
+    logits = apply(params, config, tokens, jnp.asarray(batch.segments), remat=remat)
     count = mask.sum(dtype=jnp.int32)
     weights = mask / jnp.maximum(count, 1).astype(jnp.float32)
     normaliser = jax.nn.logsumexp(logits, axis=-1)
@@ -265,16 +277,6 @@ def finish(x: Float[Array, "*n d"], mixed: Float[Array, "*n d"], block: Params) 
     return x + linear(jnp.square(jax.nn.relu(inner)), block["down"])
 
 
-def features(
-    params: Params,
-    config: ModelConfig,
-    tokens: Int[Array, "rows seq_len"],
-    segments: Int[Array, "rows seq_len"] | None = None,
-) -> Float[Array, "rows seq_len d"]:
-    """The stream behind the last block."""
-    return run_blocks(params, config, embed(params, config, tokens), segments)[0]
-
-
 def run_blocks(
     params: Params,
     config: ModelConfig,
@@ -282,6 +284,7 @@ def run_blocks(
     segments: Int[Array, "rows seq_len"] | None = None,
     *,
     keep: bool = False,
+    remat: bool = False,
 ) -> tuple[Float[Array, "rows seq_len d"], tuple[Array, Array] | None]:
     """The stream behind the last block, from embedded tokens.
 
@@ -291,6 +294,7 @@ def run_blocks(
       x: embedded tokens.
       segments: document of each place; None where a row is one document.
       keep: whether to hand back the keys and values, `[layers, rows, seq_len, heads, h]` each.
+      remat: see `apply`.
     """
     length = x.shape[1]
     places = jnp.arange(length)
@@ -299,16 +303,35 @@ def run_blocks(
     visible = (places[:, None] >= places)[None]
     if segments is not None:
         visible = visible & (segments[:, :, None] == segments[:, None, :])
-    bias = jnp.where(visible, 0.0, -jnp.inf)[:, None]
+    mix = _mix_fused if length >= FUSED_FROM else _mix
 
     def step(x: Array, block: Params) -> tuple[Array, tuple[Array, Array] | None]:
         query, key, value = heads(x, block, config, turn)
-        scores = jnp.einsum("rqnh,rknh->rnqk", query, key, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(scores + bias, axis=-1).astype(x.dtype)
-        mixed = jnp.einsum("rnqk,rknh->rqnh", weights, value)
+        mixed = mix(query, key, value, visible)
         return finish(x, mixed.reshape(x.shape), block), (key, value) if keep else None
 
-    return loop(step, x, params["blocks"], config)
+    return loop(jax.checkpoint(step) if remat else step, x, params["blocks"], config)
+
+
+def _mix(query: Array, key: Array, value: Array, visible: Array) -> Array:
+    """What the heads gather, by way of all scores."""
+    bias = jnp.where(visible, 0.0, -jnp.inf)[:, None]
+    scores = jnp.einsum("rqnh,rknh->rnqk", query, key, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(scores + bias, axis=-1).astype(value.dtype)
+    return jnp.einsum("rnqk,rknh->rqnh", weights, value)
+
+
+def _mix_fused(query: Array, key: Array, value: Array, visible: Array) -> Array:
+    """The same in one operation that keeps no scores, where there is one: cuDNN has it for halves.
+
+    Queries carry their scale already.
+    """
+    halves = value.dtype == jnp.bfloat16 and value.shape[-1] % 8 == 0
+    fused = "cudnn" if halves and jax.default_backend() == "gpu" else None
+    visible = jnp.broadcast_to(visible, (query.shape[0], *visible.shape[1:]))
+    return jax.nn.dot_product_attention(
+        query, key, value, mask=visible[:, None], scale=1.0, implementation=fused
+    )
 
 
 def loop(step: Any, carry: Any, blocks: Params, config: ModelConfig) -> tuple[Any, Any]:

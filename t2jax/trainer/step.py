@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from t2jax.trainer import devices, model, optimiser, schedule
@@ -64,11 +64,13 @@ class Programs(NamedTuple):
 
     Attributes:
       init: `(seed, params or None) -> state`.
-      run: `(state, batches or None, steps, peak, plan) -> state, metrics`, up to `chunk` steps.
+      rows: `first step -> batches` of a chunk, made on the devices; None where they are shipped.
+      run: `(state, batches, steps, peak, plan) -> state, metrics`, up to `chunk` steps.
       abstract: shapes, types and shardings of a state.
     """
 
     init: Callable[[int, model.Params | None], TrainState]
+    rows: Callable[[Any], Batch] | None
     run: Callable[..., tuple[TrainState, Metrics]]
     abstract: TrainState
 
@@ -79,7 +81,7 @@ def compile_steps(config: TrainConfig, mesh: Mesh, source: Source | None) -> Pro
     Args:
       config: the run, filled.
       mesh: devices to use.
-      source: where the program makes its own rows; None where they are handed to it.
+      source: whose rows are made on the devices; None where they are shipped to them.
     """
     return _compile(_essence(config), mesh, source)
 
@@ -105,7 +107,12 @@ def one_step(config: TrainConfig) -> Callable[..., tuple[TrainState, Metrics]]:
     """One step of training, `(state, batch, peak, plan) -> state, metrics`; pure, not compiled."""
     gradient = jax.value_and_grad(
         lambda params, batch: model.loss(
-            params, config.model, batch, answers_only=config.answers_only, z_loss=config.z_loss
+            params,
+            config.model,
+            batch,
+            answers_only=config.answers_only,
+            z_loss=config.z_loss,
+            remat=config.remat,
         ),
         has_aux=True,
     )
@@ -129,7 +136,7 @@ def one_step(config: TrainConfig) -> Callable[..., tuple[TrainState, Metrics]]:
 
 @functools.lru_cache(maxsize=64)
 def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs:
-    """The programs of a recipe on a mesh; `source` where they make their own rows."""
+    """The programs of a recipe on a mesh; `source` where rows are made there."""
     everywhere = devices.replicated(mesh)
     places = devices.batch_sharding(mesh)
 
@@ -150,21 +157,23 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
 
     step = one_step(config)
 
-    def make(step: Array) -> Batch:
+    def make(first: Array) -> Batch:
+        """Rows of a chunk, by a program of their own: in the step they would double its kernels."""
         rows = config.batch_rows
         assert source is not None
         assert rows is not None
-        batch = source.rows(step.astype(jnp.uint32) * np.uint32(rows), rows, xp=jnp)
-        spread = NamedSharding(mesh, PartitionSpec(*devices.ROWS[1:]))
-        return jax.lax.with_sharding_constraint(batch, spread)
+        start = first.astype(jnp.uint32) * np.uint32(rows)
+        batch = source.rows(start, config.chunk * rows, xp=jnp)
+        return jax.tree.map(lambda x: x.reshape(config.chunk, rows, *x.shape[1:]), batch)
 
-    def run(
-        state: TrainState, batches: Batch | None, count: Array, peak: Array, plan: Plan
+    def some(
+        state: TrainState, batches: Batch, count: Array, peak: Array, plan: Plan
     ) -> tuple[TrainState, Metrics]:
+        """A number of steps that is known when it runs only."""
+
         def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, record = carry
-            batch = make(state.step) if batches is None else jax.tree.map(lambda x: x[i], batches)
-            state, seen = step(state, batch, peak, plan)
+            state, seen = step(state, jax.tree.map(lambda x: x[i], batches), peak, plan)
             return state, jax.tree.map(lambda r, x: r.at[i].set(x), record, seen)
 
         blank: list[Any] = [
@@ -172,16 +181,39 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
         ]
         return jax.lax.fori_loop(0, count, body, (state, Metrics(*blank)))
 
+    def whole(
+        state: TrainState, batches: Batch, peak: Array, plan: Plan
+    ) -> tuple[TrainState, Metrics]:
+        """A whole chunk, whose length is known when compiling."""
+        return jax.lax.scan(lambda s, batch: step(s, batch, peak, plan), state, batches)
+
     compiled = jax.jit(
-        run,
+        some,
         donate_argnums=0,
-        in_shardings=(homes, None if source else places, everywhere, everywhere, everywhere),
+        in_shardings=(homes, places, everywhere, everywhere, everywhere),
         out_shardings=(homes, everywhere),
     )
+    if source is None:
+        rows, run = None, compiled
+    else:
+        # Where the devices make their rows, none of them asks the host how many steps are left.
+        rows = jax.jit(make, out_shardings=places)
+        fixed = jax.jit(
+            whole,
+            donate_argnums=0,
+            in_shardings=(homes, places, everywhere, everywhere),
+            out_shardings=(homes, everywhere),
+        )
+
+        def run(state: TrainState, batches: Batch, count: Any, peak: Array, plan: Plan) -> Any:
+            if count == config.chunk:
+                return fixed(state, batches, peak, plan)
+            return compiled(state, batches, count, peak, plan)
+
     struct = jax.tree.map(
         lambda x, home: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=home), shapes, homes
     )
-    return Programs(init, compiled, struct)
+    return Programs(init, rows, run, struct)
 
 
 def _accumulate(

@@ -4,6 +4,7 @@ Every epoch is a keyed permutation of the rows, so that row i is a function of (
 Token arrays stay on disk: they are mapped into memory and read where they are needed.
 """
 
+import copy
 import functools
 import hashlib
 import json
@@ -15,7 +16,7 @@ from jaxtyping import Int
 
 from t2jax.errors import InputError
 from t2jax.trainer.batches import Batch, Questions
-from t2jax.trainer.hashing import fold
+from t2jax.trainer.hashing import fold, permute
 from t2jax.trainer.packing import loss_tokens, pack_documents, pad, shuffled
 from t2jax.trainer.tokens import BOS, EOS, Tokenizer, load_tokenizer
 
@@ -23,8 +24,10 @@ __all__ = ["TextSource", "open_text"]
 
 _DTYPES = ("uint16", "uint32", "int32")
 _BLOCK = 1 << 24  # tokens looked at in one go
-_ORDER = 5  # sets the order of text apart from the keys of the corpus
+_ORDER, _HELD = 5, 6  # set the order of text apart from the keys of the corpus
+_ARRAYS, _LINES = (".npy", ".bin"), (".jsonl", ".ndjson")
 _Document = tuple[list[int], list[int]]
+_Name = tuple[str, str]  # task and question
 
 
 class TextSource:
@@ -40,7 +43,12 @@ class TextSource:
       seq_len: tokens of a row.
       seed: of the order of rows.
       end: token that ends a document of the stream, or None when no token does.
+      names: task and name of each question, in the order of `documents`.
       name: of the file, as error messages and questions show it.
+      held_out: rows that are not trained on, at most a tenth; the same ones for every seed.
+
+    Raises:
+      InputError: a row or a seed out of range, or a text too short to hold any of it out.
     """
 
     traceable = False
@@ -54,7 +62,9 @@ class TextSource:
         seed: int = 0,
         documents: list[_Document] | None = None,
         end: int | None = EOS,
+        names: list[_Name] | None = None,
         name: str = "text",
+        held_out: int = 0,
     ):
         if seq_len < 2:
             raise InputError(f"seq_len is {seq_len}", remedy="use 2 or more")
@@ -62,17 +72,41 @@ class TextSource:
             raise InputError(f"the seed is {seed}", remedy="use 0 or more")
         self.vocab_size, self.seq_len, self.seed, self.name = vocab_size, seq_len, seed, name
         self._end, self._documents = end, documents or []
+        self._names = names or [("text", f"text-{i}") for i in range(len(self._documents))]
         self._stream, self._packed = tokens, None
         if tokens is None:
             self._packed = pack_documents(self._documents, seq_len)
-            self.rows_per_epoch = len(self._packed.tokens)
+            self._rows = len(self._packed.tokens)
         else:
-            self.rows_per_epoch = -(-len(tokens) // seq_len)
+            self._rows = -(-len(tokens) // seq_len)
+        self._held = min(held_out, self._rows // 10)
+        if held_out and not self._held:
+            raise InputError(
+                f"a text of {self._rows} rows is too short to hold one out",
+                source=name,
+                remedy="give at least 10 rows of text, or shorten the rows",
+            )
+        self.rows_per_epoch = self._rows - self._held
 
     def rows(self, first: Any, count: int, *, xp: Any = np) -> Batch:
         """Training rows `first` to `first + count - 1`; `first` is a Python integer."""
         picked = shuffled(int(first), count, self.rows_per_epoch, key=fold(_ORDER, self.seed))
-        return Batch(*(xp.asarray(part) for part in self._take(picked)))
+        return Batch(*(xp.asarray(part) for part in self._take(self._placed(picked + self._held))))
+
+    def held_out(self) -> Batch:
+        """The rows that no seed trains on."""
+        return self._take(self._placed(np.arange(self._held)))
+
+    def _placed(self, number: Int[np.ndarray, " count"]) -> Int[np.ndarray, " count"]:
+        """Where rows stand in the file: those held out, which come first, are from all over it."""
+        return permute(fold(_HELD), number, self._rows) if self._held else number
+
+    def with_seed(self, seed: int) -> "TextSource":
+        """The same rows in the order of another seed, for no more memory."""
+        other = copy.copy(self)
+        other.seed = seed
+        other.__dict__.pop("_digest", None)
+        return other
 
     def _take(self, picked: Int[np.ndarray, " count"]) -> Batch:
         """Rows by their place in the file."""
@@ -97,11 +131,12 @@ class TextSource:
 
     @functools.cached_property
     def _tokens_per_row(self) -> float:
-        return loss_tokens(self._take(np.arange(min(self.rows_per_epoch, 2048))))
+        return loss_tokens(self._take(np.arange(min(self._rows, 2048))))
 
     @functools.cached_property
     def _digest(self) -> str:
-        digest = hashlib.sha256(f"text {self.seq_len} {self.seed} {self._end}".encode())
+        held = f" {self._held}" if self._held else ""
+        digest = hashlib.sha256(f"text {self.seq_len} {self.seed} {self._end}{held}".encode())
         if self._packed is not None:
             for part in self._packed:
                 digest.update(np.ascontiguousarray(part).tobytes())
@@ -132,19 +167,20 @@ class TextSource:
                 remedy="give a JSONL file whose lines have 'prompt' and 'answer'",
             )
         lengths = np.asarray([len(answer) for _, answer in asked], np.int32)
+        tasks, names = zip(*self._names[: len(asked)], strict=True)
         return Questions(
-            task=np.full(len(asked), "text"),
+            task=np.asarray(tasks),
             difficulty=lengths,
             prompts=pad([prompt for prompt, _ in asked]),
             prompt_lengths=np.asarray([len(prompt) for prompt, _ in asked], np.int32),
             answers=pad([answer for _, answer in asked]),
             answer_lengths=lengths,
             owner=np.arange(len(asked), dtype=np.int32),
-            names=np.asarray([f"text-{place}" for place in range(len(asked))]),
+            names=np.asarray(names),
         )
 
     def check(self, task: str, prompt: Any, answer: Any) -> bool:
-        """Whether an answer, eos included, is that of the file; `task` is `text`."""
+        """Whether an answer, eos included, is that of the file, whatever the task."""
         words = [int(token) for token in answer]
         if EOS not in words:
             return False
@@ -165,20 +201,23 @@ def open_text(
     dtype: str = "uint16",
     vocab_size: int | None = None,
     end: int | None = None,
+    held_out: int = 0,
 ) -> TextSource:
-    """Rows of a file of text or tokens.
+    """Rows of a file of text or tokens, or of all such files in a folder.
 
-    `.jsonl`: a line is an object with `text`, or with `prompt` and `answer`. `.npy`, `.bin`: a
+    `.jsonl`: a line is an object with `text`, or with `prompt` and `answer`, and perhaps the
+    question's own `task` and `id`; without an id it is named after its words. `.npy`, `.bin`: a
     flat array of tokens, taken as they are. Any other name: UTF-8 text, one document.
 
     Args:
-      path: the file.
+      path: the file, or a folder whose files of one kind are read in the order of their names.
       tokenizer: `bytes`, a `tokenizer.json`, or an object that encodes; not for token arrays.
       seq_len: tokens of a row.
       seed: of the order of rows.
       dtype: of a `.bin` file: uint16, uint32 or int32.
       vocab_size: of a token array; its largest token + 1 by default.
       end: token that ends a document of a token array; without it rows are not split.
+      held_out: rows that are not trained on, at most a tenth.
 
     Returns:
       A source, with `questions()` when the file has prompts and answers.
@@ -186,35 +225,62 @@ def open_text(
     Raises:
       InputError: the file is missing, empty or malformed: says where and what to do.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError("there is no such file", source=str(path), remedy="check the path")
-    if path.suffix in (".npy", ".bin"):
-        stream = _read_array(path, dtype)
-        vocab_size = _check_range(path, stream, vocab_size)
-        return TextSource(
-            stream, vocab_size=vocab_size, seq_len=seq_len, seed=seed, end=end, name=str(path)
-        )
+    files = _files(pathlib.Path(path))
+    more: dict[str, Any] = {"seq_len": seq_len, "seed": seed, "name": str(path)}
+    if files[0].suffix in _ARRAYS:
+        streams = [_read_array(file, dtype) for file in files]
+        sizes = [_check_range(file, s, vocab_size) for file, s in zip(files, streams, strict=True)]
+        # One file stays on disk; several are read.
+        stream = streams[0] if len(files) == 1 else np.concatenate(streams)
+        return TextSource(stream, vocab_size=max(sizes), end=end, held_out=held_out, **more)
     encoder = load_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
-    if path.suffix in (".jsonl", ".ndjson"):
-        texts, documents = _read_json(path, encoder, seq_len)
-    else:
-        text = _read_utf8(path)
-        if not text.strip():
-            raise InputError("the file is empty", source=str(path), remedy="give a text")
-        texts, documents = [encoder.encode(text)], None
+    texts: list[list[int]] = []
+    documents: list[_Document] = []
+    names: list[_Name] = []
+    for file in files:
+        if file.suffix in _LINES:
+            found, solved, named = _read_json(file, encoder, seq_len)
+            texts += found
+            documents += solved or []
+            names += named
+        else:
+            text = _read_utf8(file)
+            if not text.strip():
+                raise InputError("the file is empty", source=str(file), remedy="give a text")
+            texts.append(encoder.encode(text))
+    if texts and documents:
+        raise InputError(
+            "texts and questions are mixed", source=str(path), remedy="put them in two folders"
+        )
     stream = None
-    if documents is None:
+    if not documents:
         words = [token for text in texts for token in (BOS, *text, EOS)]
         stream = np.asarray(words, np.int32)
     return TextSource(
         stream,
         vocab_size=encoder.vocab_size,
-        seq_len=seq_len,
-        seed=seed,
-        documents=documents,
-        name=str(path),
+        documents=documents or None,
+        names=names or None,
+        held_out=held_out,
+        **more,
     )
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    """A file, or the files of a folder, which must be of one kind."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError("there is no such file", source=str(path), remedy="check the path")
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    kinds = {p.suffix if p.suffix in _ARRAYS else "text" for p in files}
+    if len(kinds) != 1:
+        raise InputError(
+            "the folder is empty" if not files else "token arrays and text are mixed",
+            source=str(path),
+            remedy="give a folder of files of one kind",
+        )
+    return files
 
 
 def _read_utf8(path: pathlib.Path) -> str:
@@ -233,10 +299,11 @@ def _read_utf8(path: pathlib.Path) -> str:
 
 def _read_json(
     path: pathlib.Path, encoder: Tokenizer, seq_len: int
-) -> tuple[list[list[int]], list[_Document] | None]:
-    """Texts, or questions and answers, of a JSONL file."""
+) -> tuple[list[list[int]], list[_Document] | None, list[_Name]]:
+    """Texts, or questions and answers with their names, of a JSONL file."""
     texts: list[list[int]] = []
     documents: list[_Document] = []
+    names: dict[_Name, int] = {}
     for row, line in enumerate(_read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -281,9 +348,33 @@ def _read_json(
                 remedy=f"a row has {seq_len}: raise seq_len or shorten the text",
             )
         documents.append((prompt, answer))
+        named = _name_of(found, place)
+        if named in names:
+            raise InputError(
+                f"question '{named[1]}' of '{named[0]}' stands in row {names[named]} already",
+                **place,
+                remedy="leave one out, or give each an 'id' of its own",
+            )
+        names[named] = row
     if not texts and not documents:
         raise InputError("the file has no lines", source=str(path), remedy="give it some text")
-    return texts, documents or None
+    return texts, documents or None, list(names)
+
+
+def _name_of(found: dict[str, Any], place: dict[str, Any]) -> _Name:
+    """Task and name of a question: the file's own, or a name made of its words.
+
+    A name by position would be another question's in a file of another order, and tables of the
+    two would join without an error.
+    """
+    told = {"task": found.get("task", "text"), "id": found.get("id", found.get("question"))}
+    if told["id"] is None:
+        words = f"{found['prompt']}\0{found['answer']}".encode()
+        told["id"] = f"text-{hashlib.sha256(words).hexdigest()[:12]}"
+    for field, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise InputError(f"'{field}' is no name", **place, remedy="give a text or a number")
+    return str(told["task"]), str(told["id"])
 
 
 def _read_array(path: pathlib.Path, dtype: str) -> np.ndarray:

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from t2jax._arguments import local_folder
 from t2jax.errors import InputError, Refusal
 from t2jax.trainer import checkpoint, devices, model, schedule
 from t2jax.trainer.batches import Batch, Source, loss_mask
@@ -52,7 +52,7 @@ class Trainer:
       config: the run.
       source: where rows come from.
       mesh: devices to use; made from the config unless given.
-      rows_on_device: whether the compiled program makes the rows, or NumPy does, in a second
+      rows_on_device: whether a compiled program makes the rows, or NumPy does, in a second
         thread; by default accelerators do where the source can be traced, and CPUs do not.
 
     Attributes:
@@ -162,10 +162,13 @@ class Trainer:
                 collect()
         return state, _joined(seen)
 
-    def _rows_ahead(self, pool: Any, starts: range, stop: int) -> Callable[[int], Batch | None]:
+    def _rows_ahead(self, pool: Any, starts: range, stop: int) -> Callable[[int], Batch]:
         """A function that hands out the rows of a chunk and has the next one made meanwhile."""
-        if not self._ships_rows or not starts:
-            return lambda start: None
+        make = self._programs.rows
+        if make is not None:
+            return lambda start: make(np.uint32(start))
+        if not starts:
+            return lambda start: self._rows(start, 0)  # which nobody asks for
         size = self.config.chunk
         future = pool.submit(self._rows, starts[0], min(size, stop - starts[0]))
 
@@ -235,6 +238,7 @@ class TrainResult:
       state: parameters, optimiser and step.
       tokens: loss tokens seen, those before a resumed checkpoint included: D.
       history: metrics of the steps that this call made.
+      loss: mean cross-entropy over the last twentieth of the steps, nats; on the first process.
       finished: False where a signal stopped it early; the checkpoint goes on from there.
     """
 
@@ -242,6 +246,7 @@ class TrainResult:
     state: TrainState
     tokens: int
     history: Metrics
+    loss: float | None
     finished: bool
 
     @property
@@ -295,7 +300,7 @@ def train(
     >>> bool(result.history.loss[-1] < result.history.loss[0])
     True
     """
-    folder = None if out is None else pathlib.Path(out).absolute()
+    folder = None if out is None else local_folder(out)
     saved = None if folder is None else checkpoint.latest(folder / "checkpoints")
     if saved is not None and not resume:
         raise InputError(
@@ -346,6 +351,7 @@ def train(
         state=state,
         tokens=journal.tokens,
         history=_joined(pieces),
+        loss=journal.last_loss(),
         finished=done >= steps,
     )
 

@@ -1,6 +1,6 @@
 """One process of a run on several devices; `test_devices.py` starts it and compares.
 
-Usage: spread_run.py FOLDER DATAxFSDP,... [COORDINATOR PROCESSES PROCESS [STEPS]]
+Usage: spread_run.py FOLDER DATAxFSDP,... [COORDINATOR PROCESSES PROCESS [STEPS] | slices]
 
 Every mesh trains from the start and writes parameters and losses; what the first mesh saved on its
 way is restored on each and goes on to the same end.
@@ -8,11 +8,13 @@ way is restored on each and goes on to the same end.
 
 import pathlib
 import sys
+import types
 
 import jax
 import numpy as np
 from counted_rows import CountedRows, small_config
 from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh
 
 from t2jax.trainer import checkpoint, devices
 from t2jax.trainer.train import Trainer, copy_state
@@ -33,8 +35,21 @@ def share(state) -> float:
     return held / whole
 
 
+def mesh_of_slices(data: int, fsdp: int) -> Mesh:
+    """Every second simulated device lies in another slice."""
+    found = [
+        types.SimpleNamespace(slice_index=place % 2, device=device)
+        for place, device in enumerate(jax.devices())
+    ]
+    placed = [one.device for one in devices.by_slice(found, fsdp)]
+    assert placed != jax.devices()
+    grid = np.array(placed, object).reshape(data, fsdp)
+    return Mesh(grid, ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+
+
 def main(folder: str, meshes: str, *processes: str) -> None:
-    if processes:
+    sliced = processes == ("slices",)
+    if len(processes) > 1:
         coordinator, count, process = processes[:3]
         devices.initialise_processes(
             coordinator, int(count), int(process), timeout=60, heartbeat=10
@@ -45,7 +60,7 @@ def main(folder: str, meshes: str, *processes: str) -> None:
     for number, mesh in enumerate(meshes.split(",")):
         data, fsdp = map(int, mesh.split("x"))
         config = small_config(data=data, fsdp=fsdp, tokens=steps * 8 * 12)
-        trainer = Trainer(config, CountedRows())
+        trainer = Trainer(config, CountedRows(), mesh_of_slices(data, fsdp) if sliced else None)
         state, seen = trainer.run(trainer.init(), 12, trainer.plan())
         if number == 0:
             card = checkpoint.make_card(trainer.config, CountedRows())

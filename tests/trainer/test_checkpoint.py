@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from counted_rows import CountedRows, small_config
 
+from t2jax.cli import main
 from t2jax.errors import InputError
 from t2jax.trainer import checkpoint, model
 from t2jax.trainer.config import ModelConfig
@@ -175,3 +176,14 @@ def test_a_damaged_archive_is_named(tmp_path):
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.load_params(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["train", "ladder --preset smoke", "finetune run"])
+def test_a_bucket_is_no_folder(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="mount the bucket"):
+        checkpoint.Saver("gs://bucket/run")
+    assert main([*command.split(), "--out", "gs://bucket/run"]) == 2
+    assert "gs://bucket/run: is an address" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

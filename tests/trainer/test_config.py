@@ -6,6 +6,7 @@ import pytest
 
 from t2jax.errors import InputError
 from t2jax.trainer.config import (
+    LEAST_STEPS,
     ModelConfig,
     TrainConfig,
     default_batch_tokens,
@@ -74,17 +75,25 @@ def test_a_batch_divides_among_devices_and_parts():
 
 def test_the_rate_falls_with_width_and_is_capped():
     rates = [default_learning_rate(ModelConfig(d_model=d)) for d in (4, 8, 16, 32, 64)]
-    assert rates[:2] == [0.06, 0.06]
-    assert rates[2:] == [0.7 / 16, 0.7 / 32, 0.7 / 64]
+    assert rates[:2] == [0.03, 0.03]
+    assert rates[2:] == [0.35 / 16, 0.35 / 32, 0.35 / 64]
 
 
 def test_the_batch_grows_as_the_two_thirds_power_of_the_size():
-    small, large = ModelConfig(d_model=16), ModelConfig(d_model=64)
+    small, large = ModelConfig(d_model=32), ModelConfig(d_model=128)
     growth = default_batch_tokens(large) / default_batch_tokens(small)
     assert growth == pytest.approx((large.params / small.params) ** (2 / 3))
-    # 2,048 rows of 160 tokens at 108M parameters
+    # 512 rows of 160 tokens at 108M parameters
     reference = default_batch_tokens(small) * (108e6 / small.params) ** (2 / 3)
-    assert reference == pytest.approx(2048 * 160)
+    assert reference == pytest.approx(512 * 160)
+    assert default_batch_tokens(ModelConfig(d_model=8)) == 256
+
+
+def test_a_short_run_has_a_small_batch_and_steps_enough():
+    assert default_batch_tokens(MODEL, 1e5) * LEAST_STEPS == pytest.approx(1e5)
+    run = TrainConfig(model=MODEL, tokens=1e6)
+    assert run.steps(5.0) == pytest.approx(1e6 / default_batch_tokens(MODEL), rel=0.02)
+    assert dataclasses.replace(run, tokens=1e5).steps(5.0) == LEAST_STEPS
 
 
 def test_warmup_never_eats_a_short_run():

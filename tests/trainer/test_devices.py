@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Sequence
 
 import jax
@@ -29,7 +30,7 @@ SCRIPT = pathlib.Path(__file__).with_name("spread_run.py")
 def start(folder: pathlib.Path, meshes: str, *, count: int, processes: Sequence[str] = ()):
     """A process of a spread run, with `count` simulated devices."""
     folder.mkdir(exist_ok=True)
-    log = (folder / f"log{processes[2] if processes else ''}").open("w", encoding="utf-8")
+    log = (folder / f"log{processes[2] if len(processes) > 2 else ''}").open("w", encoding="utf-8")
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -123,6 +124,7 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
             process.wait()
     said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
     assert "another task died" in said
+    assert said.count("t2jax: this process of the run was ended from outside") == 1
 
 
 @pytest.mark.slow
@@ -169,4 +171,91 @@ def test_one_device_holds_the_whole_and_makes_all_rows():
 
 
 def test_nobody_knows_the_peak_of_a_cpu():
-    assert devices.peak_flops("bfloat16") is None
+    assert devices.peak_flops(1, "bfloat16") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak"),
+    [
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA GB200", 2500e12),
+        ("NVIDIA B200", 2250e12),
+        ("TPU v6 lite", 918e12),
+        ("TPU7x", 2307e12),
+    ],
+)
+def test_the_peak_is_that_of_the_devices_in_use(kind, peak, monkeypatch):
+    there = [types.SimpleNamespace(device_kind=kind)] * 8
+    monkeypatch.setattr(jax, "devices", lambda: there)
+    assert devices.peak_flops(1) == peak
+    assert devices.peak_flops(4) == 4 * peak
+    assert devices.peak_flops(4, "float32") is None
+
+
+def slurm(nodes: int, tasks: int, gpus: int, **more: str) -> list[dict[str, str]]:
+    """Environments of all processes of a job."""
+    common = {"SLURM_GPUS_ON_NODE": str(gpus), "SLURM_STEP_TASKS_PER_NODE": f"{tasks}(x{nodes})"}
+    return [
+        common | {"SLURM_NODEID": str(node), "SLURM_LOCALID": str(task)} | more
+        for node in range(nodes)
+        for task in range(tasks)
+    ]
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 4, 8])
+def test_the_processes_of_a_node_share_its_gpus(tasks):
+    taken: dict[str, list[int]] = {}
+    for environ in slurm(4, tasks, 8):
+        ids = devices.slurm_devices(environ)
+        assert ids is not None
+        assert len(ids) == 8 // tasks
+        taken.setdefault(environ["SLURM_NODEID"], []).extend(ids)
+    assert list(taken.values()) == [list(range(8))] * 4
+
+
+def test_gpus_that_slurm_has_bound_are_taken_as_they_are():
+    for environ in slurm(2, 4, 8, CUDA_VISIBLE_DEVICES="2,3"):
+        assert devices.slurm_devices(environ) == [0, 1]
+    (whole,) = slurm(1, 1, 8, CUDA_VISIBLE_DEVICES="0,1,2,3,4,5,6,7")
+    assert devices.slurm_devices(whole) == list(range(8))
+    assert devices.slurm_devices({}) is None
+    assert devices.slurm_devices({"SLURM_LOCALID": "0"}) is None  # a job without GPUs
+
+
+def test_slurm_is_asked_for_the_devices_only_where_it_is_asked_for_the_rest(monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **words: asked.append(words))
+    monkeypatch.setattr(devices, "_leave_last_words", lambda: None)
+    for name, value in slurm(4, 1, 8)[2].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices.initialise_processes(None, None, None)
+    devices.initialise_processes("host:1", 4, 2)
+    assert [words["local_device_ids"] for words in asked] == [list(range(8)), None]
+
+
+def slices(*sizes: int) -> list[types.SimpleNamespace]:
+    """Devices of several slices, in no order."""
+    found = [
+        types.SimpleNamespace(slice_index=number, id=(number, place))
+        for place in range(max(sizes))
+        for number, size in enumerate(sizes)
+        if place < size
+    ]
+    return found
+
+
+def test_a_group_of_devices_lies_within_one_slice():
+    placed = devices.by_slice(slices(8, 8), 4)
+    groups = [{device.slice_index for device in placed[i : i + 4]} for i in range(0, 16, 4)]
+    assert groups == [{0}, {0}, {1}, {1}]
+    assert len({device.id for device in placed}) == 16
+    with pytest.raises(InputError, match="slice 1 has 6 devices, which fsdp=4 does not divide"):
+        devices.by_slice(slices(8, 6), 4)
+
+
+def test_a_mesh_of_slices_trains_as_any_other(tmp_path, alone):
+    process = start(tmp_path, "2x4", count=8, processes=("slices",))
+    assert process.wait(timeout=300) == 0, logs(tmp_path)
+    assert_same(tmp_path, "2x4", alone)

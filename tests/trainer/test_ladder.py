@@ -22,9 +22,21 @@ import pytest
 from t2jax import observations
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
-from t2jax.trainer import checkpoint, count, evaluate, ladder
+from t2jax.trainer import checkpoint, count, evaluate, exam, ladder
 from t2jax.trainer.corpus import Corpus
-from t2jax.trainer.ladder import LadderPlan, Size, plan_ladder, preset, presets, run_ladder, worker
+from t2jax.trainer.ladder import (
+    BuiltIn,
+    LadderPlan,
+    Shard,
+    Size,
+    headline,
+    merge,
+    plan_ladder,
+    preset,
+    presets,
+    run_ladder,
+    worker,
+)
 
 # One size, so that a worker compiles once.
 TINY = dataclasses.replace(
@@ -36,7 +48,8 @@ TINY = dataclasses.replace(
     questions=6,
     finetune_questions=64,
 )
-TABLES = ("runs.csv", "questions.parquet", "questions.csv")
+TABLES = ("runs.csv", "questions.parquet", "questions-apart.parquet", "questions.csv")
+WRITTEN = ("questions.csv", "runs.csv", "questions.parquet", "questions-apart.parquet")
 
 # run by itself, so that it can be killed with its workers
 RUNNER = """
@@ -92,8 +105,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     assert code == 0, errors
     total = len(tiny_plan().points)
     assert out.startswith(tiny_plan().summary())
-    assert out.splitlines()[-4:] == [f"{total} of {total} checkpoints in {folder}"] + [
-        f"  {name}" for name in ("questions.csv", "runs.csv", "questions.parquet")
+    assert out.splitlines()[-5:] == [
+        f"{total} of {total} checkpoints in {folder}",
+        *(f"  {name}" for name in WRITTEN),
     ]
     names = [line.split()[1].rstrip(",") for line in errors.splitlines()]
     assert sorted(names) == sorted(point.run for _, point in tiny_plan().points)
@@ -120,7 +134,7 @@ def test_json_says_what_is_planned_and_what_was_done(whole: pathlib.Path):
         "folder": str(whole),
         "done": len(points),
         "total": len(points),
-        "tables": [str(whole / n) for n in ("questions.csv", "runs.csv", "questions.parquet")],
+        "tables": [str(whole / name) for name in WRITTEN],
     }
 
 
@@ -159,13 +173,36 @@ def test_the_question_table_is_what_the_checkpoints_answer(whole: pathlib.Path):
     assert table.nll is not None
     run = str(table.run[3])
     config, params, card = checkpoint.load_params(whole / "points" / run / "params")
-    questions = worker.asked(TINY)
+    questions = BuiltIn(TINY.corpus).asked(TINY)
     exact = evaluate.likelihood(params, config, questions)
+    assert set(table.task.tolist()) == {"knowledge", "causal", "spatial"}  # type: ignore[union-attr]
     where = {name: i for i, name in enumerate(questions.names.tolist())}
     order = [where[name] for name in table.question.tolist()]  # type: ignore[union-attr]
     np.testing.assert_allclose(table.nll[3], exact[order], rtol=1e-5)
     assert card["run"] == run
     assert card["tokens"] == table.tokens[3]
+
+
+def test_tasks_that_are_learnt_in_a_step_are_told_apart(whole: pathlib.Path):
+    apart = observations.read(whole / "questions-apart.parquet")
+    assert apart.task is not None
+    assert {"arithmetic", "pairs", "long-knowledge"} <= set(apart.task.tolist())
+    assert not any(headline(task) for task in apart.task.tolist())
+    for row in rows(whole):
+        means = [float(row[f"nll_{task}"]) for task in ("knowledge", "causal", "spatial")]
+        assert float(row["nll_mean"]) == pytest.approx(np.mean(means))
+
+
+def test_the_held_out_loss_is_that_of_rows_nobody_trains_on(whole: pathlib.Path):
+    row = rows(whole)[-1]
+    config, params, _ = checkpoint.load_params(whole / "points" / row["run"] / "params")
+    held_out = BuiltIn(TINY.corpus).held_out(TINY.held_out_rows)
+    assert float(row["held_out_loss"]) == pytest.approx(
+        exam.held_out_loss(params, config, held_out)
+    )
+    assert abs(float(row["held_out_loss"]) - float(row["train_loss"])) < 0.3
+    trained = {tuple(tokens) for tokens in Corpus(TINY.corpus).rows(0, 2048).tokens.tolist()}
+    assert not trained & {tuple(tokens) for tokens in held_out.tokens.tolist()}
 
 
 def test_long_answers_are_tasks_of_their_own(whole: pathlib.Path):
@@ -317,6 +354,25 @@ def test_killed_twenty_times_it_writes_the_same_bytes(whole: pathlib.Path, warm:
         if kill < 20:
             kill_while_writing(warm, draw.uniform(0, 1), workers=1 + kill % 2)
     print(f"killed 20 times; {ladders} ladders, all of them the same bytes")
+
+
+def test_shards_one_after_another_write_the_tables_of_one_process(
+    whole: pathlib.Path, warm: pathlib.Path
+):
+    first, second = (Shard(index=index, count=2) for index in range(2))
+    result = run_ladder(tiny_plan(), warm, workers=1, shard=first)
+    assert result.complete
+    assert not result.tables
+    assert not (warm / "runs.csv").exists()
+    partial = merge(tiny_plan(), warm)
+    assert partial.done == result.done < partial.total
+    assert len(rows(warm)) == partial.done
+    assert run_ladder(tiny_plan(), warm, workers=1, shard=second).complete
+    assert digests(warm) == digests(whole)
+    noted = [warm / f"timing-{shard.number}.jsonl" for shard in (first, second)]
+    lines = [line for path in noted for line in path.read_text("utf-8").splitlines()]
+    trained = [json.loads(line)["run"] for line in lines]
+    assert sorted(trained) == sorted(point.run for _, point in tiny_plan().points)
 
 
 def test_a_folder_belongs_to_one_ladder(whole: pathlib.Path):

@@ -7,6 +7,7 @@ import pytest
 
 from t2jax.cli import main
 from t2jax.errors import InputError
+from t2jax.trainer.config import LEAST_STEPS, default_batch_tokens
 from t2jax.trainer.ladder import PRESETS, LadderPlan, plan_ladder, preset
 
 ROW = {"tokens_per_row": 55.0, "seq_len": 64, "vocab_size": 128}
@@ -18,31 +19,56 @@ def full() -> LadderPlan:
 
 
 def test_the_full_ladder_has_the_promised_sizes(full: LadderPlan):
-    assert len(full.points) >= 100
-    assert full.decades >= 3
-    assert full.overtrained(200) >= 30
-    # one core-second is what a laptop core does in a second: an hour on two of them
-    assert full.seconds < 6000
+    assert len(full.points) >= 200
+    assert full.decades >= 2.7
+    assert full.overtrained(200) >= 100
+    assert max(point.tokens for _, point in full.points) > 40e6
+    assert {trunk.train.model.n_layers for trunk in full.trunks} == {2, 4}
+    # one core-second is what a laptop core does in a second: two hours on two of them
+    assert full.seconds < 1.1 * 14_400
 
 
-def test_small_sizes_have_three_seeds(full: LadderPlan):
+def test_all_sizes_but_the_largest_two_have_five_seeds(full: LadderPlan):
     seeds: dict[int, set[int]] = {}
     for trunk in full.trunks:
         seeds.setdefault(trunk.params, set()).add(trunk.train.seed)
-    assert all(len(found) == 3 for n, found in seeds.items() if n < 20_000)
+    by_size = [len(seeds[n]) for n in sorted(seeds)]
+    assert by_size == [5] * (len(seeds) - 2) + [3, 3]
     assert min(seeds) < 1_000
-    assert max(seeds) > 400_000
+    assert max(seeds) > 200_000
+
+
+def test_every_run_has_steps_enough_and_long_ones_no_needlessly_small_batch(full: LadderPlan):
+    for trunk, point in full.points:
+        rows = trunk.train.batch_rows
+        assert rows is not None
+        assert point.stop > 0.75 * LEAST_STEPS
+        wanted = default_batch_tokens(trunk.train.model, point.tokens) / ROW["tokens_per_row"]
+        assert rows <= wanted + 1
+        shortest = trunk.points[0]
+        assert rows > wanted / 2 or point.tokens < 8.5 * shortest.tokens
+
+
+def test_a_size_whose_short_runs_want_a_smaller_batch_has_two_trunks(full: LadderPlan):
+    split = {trunk.family for trunk in full.trunks if trunk.name.endswith("-long")}
+    assert split
+    for family in split:
+        short, long = (trunk for trunk in full.trunks if trunk.family == family)
+        assert (long.train.batch_rows or 0) >= 2 * (short.train.batch_rows or 1)
+        assert long.points[0].tokens > short.points[-1].tokens
+        assert long.train.seed == short.train.seed
 
 
 def test_every_level_brackets_the_expected_optima(full: LadderPlan):
     levels: dict[float, list[int]] = {}
     for trunk, point in full.points:
         levels.setdefault(point.flops, []).append(trunk.params)
-    assert len(levels) == 11
+    assert len(levels) == 10
     for flops, sizes in levels.items():
         chinchilla = math.sqrt(flops / (6 * 90))
         assert min(sizes) < chinchilla / 3.3
-        assert max(sizes) > 2.3 * chinchilla
+        # at most half the tokens per parameter of the best single-pass size, which is near 50
+        assert flops / (6 * max(sizes) ** 2) < 26
         assert len(set(sizes)) >= 4
 
 
@@ -78,9 +104,10 @@ def test_runs_have_names_of_their_own(full: LadderPlan):
 
 def test_seeds_differ_in_nothing_but_seed_and_length():
     plan = plan_ladder(preset("laptop"), **ROW, seeds=2)
-    by_size: dict[int, list] = {}
+    by_size: dict[tuple, list] = {}
     for trunk in plan.trunks:
-        by_size.setdefault(trunk.params, []).append(trunk.train)
+        size = (trunk.params, trunk.name.endswith("-long"))
+        by_size.setdefault(size, []).append(trunk.train)
     assert all(len(found) == 2 for found in by_size.values())
     for first, second in by_size.values():
         assert dataclasses.replace(second, seed=0, tokens=first.tokens) == first

@@ -181,3 +181,20 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 
     assert product(9, 4) == pytest.approx(product(25, 20), abs=1e-5)
     assert product(9, 4) != pytest.approx(product(9, 5), abs=1e-3)
+
+
+@pytest.mark.parametrize("way", ["remat", "fused"])
+def test_other_ways_to_compute_are_the_same_model(params, way, monkeypatch):
+    batch = packed(rows=4)
+
+    def gradient(remat: bool):
+        function = jax.value_and_grad(lambda p: model.loss(p, CONFIG, batch, remat=remat)[0])
+        return jax.jit(function)(params)
+
+    value, plain = gradient(False)
+    if way == "fused":
+        monkeypatch.setattr(model, "FUSED_FROM", 1)
+    again, other = gradient(way == "remat")
+    assert float(again) == pytest.approx(float(value), rel=1e-5)
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

@@ -257,6 +257,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, whole):
 
     again = train.train(config, SOURCE, out=tmp_path / "cut")
     assert len(again.history.loss) == 0
+    # the loss that is printed is that of the run, however often it was interrupted
+    assert straight.loss == second.loss == again.loss
+    assert straight.loss == pytest.approx(lines[-1]["loss"])
     assert equal(again.state, end)
     with pytest.raises(InputError, match=r"learning_rate 0\.02 -> 0\.03"):
         train.train(dataclasses.replace(config, learning_rate=0.03), SOURCE, out=tmp_path / "cut")

@@ -54,6 +54,7 @@ def spend(
     total: int,
     deadline: float | None = None,
     report: Callable[[Progress], None] | None = None,
+    journal: str = "timing.jsonl",
 ) -> Outcome:
     """Have the jobs done, in their order, by some processes.
 
@@ -65,6 +66,7 @@ def spend(
       total: points of the stage, of which the jobs make the missing ones.
       deadline: on the clock of `time.monotonic`; no worker is left after it.
       report: called when something was done.
+      journal: file of the folder in which times are noted.
 
     Returns:
       What failed, and whether there was time for everything.
@@ -72,6 +74,7 @@ def spend(
     watch = _Watch(total=total, jobs=jobs, report=report)
     queue = collections.deque(jobs)
     crew: dict[Any, Any] = {}  # a process by its connection
+    places: dict[Any, int] = {}
     busy: dict[Any, worker.Job] = {}
     failures: dict[str, str] = {}
 
@@ -80,14 +83,14 @@ def spend(
             busy[connection] = queue.popleft()
             connection.send(busy[connection])
 
-    def hire() -> None:
-        connection, process = _start(folder, plan)
-        crew[connection] = process
+    def hire(place: int) -> None:
+        connection, process = _start(folder, plan, place)
+        crew[connection], places[connection] = process, place
         give(connection)
 
     try:
-        for _ in range(min(workers, len(jobs))):
-            hire()
+        for place in range(min(workers, len(jobs))):
+            hire(place)
         while busy:
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = multiprocessing.connection.wait(list(busy), wait)
@@ -99,7 +102,7 @@ def spend(
                 if isinstance(message, worker.Advance):
                     watch.advance(job, message)
                     if message.run:
-                        _note_time(folder, message)
+                        _note_time(folder / journal, message)
                     continue
                 if message.error:
                     _log.error("%s: %s", job.trunk.name, message.error)
@@ -110,7 +113,7 @@ def spend(
                 else:
                     del crew[connection]
                     if queue:
-                        hire()
+                        hire(places[connection])
         return Outcome(failures=failures, in_time=True)
     finally:
         for connection, process in crew.items():
@@ -120,11 +123,13 @@ def spend(
             process.join()
 
 
-def _start(folder: pathlib.Path, plan: LadderPlan) -> tuple[Any, Any]:
+def _start(folder: pathlib.Path, plan: LadderPlan, place: int) -> tuple[Any, Any]:
     """A worker that waits for jobs: our end of its connection, and the process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=worker.serve, args=(there, str(folder), plan), daemon=True)
+    process = context.Process(
+        target=worker.serve, args=(there, str(folder), plan, place), daemon=True
+    )
     with _interrupts_held():
         process.start()
     there.close()
@@ -177,7 +182,7 @@ def ended_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _note_time(folder: pathlib.Path, message: worker.Advance) -> None:
+def _note_time(path: pathlib.Path, message: worker.Advance) -> None:
     """Wall-clock facts have a file of their own: the tables hold nothing that may vary."""
     facts = {
         "run": message.run,
@@ -186,7 +191,7 @@ def _note_time(folder: pathlib.Path, message: worker.Advance) -> None:
         "cpu_seconds": round(message.cpu_seconds, 3),
         "tokens": message.tokens,
     }
-    with (folder / "timing.jsonl").open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")
 
 

@@ -1,8 +1,8 @@
 """What a ladder will train and what it will cost, before anything is spent.
 
-A trunk is one size and seed trained at a constant rate. From each of its branch steps a copy of
-the state is cooled down to a point: the checkpoint of one token budget. Trunk and branches
-cost 1.2 D_max where separate runs would cost the sum of all D.
+A trunk is one size and seed trained at a constant rate and batch. From each of its branch steps
+a copy of the state is cooled down to a point: the checkpoint of one token budget. Trunk and
+branches cost 1.2 D_max where separate runs would cost the sum of all D.
 """
 
 import dataclasses
@@ -14,11 +14,21 @@ import numpy as np
 
 from t2jax.errors import InputError
 from t2jax.trainer.config import ModelConfig, TrainConfig, default_warmup_tokens
+from t2jax.trainer.ladder.material import BuiltIn, Material, OwnText
 from t2jax.trainer.ladder.presets import Preset, Size
 
-__all__ = ["LadderPlan", "Point", "Trunk", "plan_ladder", "tokens_per_second", "tuning_seconds"]
+__all__ = [
+    "LadderPlan",
+    "Point",
+    "Shard",
+    "Trunk",
+    "plan_ladder",
+    "tokens_per_second",
+    "tuning_seconds",
+]
 
-# Training tokens per second of one core, by N: measured with rows of 64 tokens.
+# Training tokens per second of one core, by N, without what a step costs besides: measured with
+# rows of 64 tokens.
 _TOKENS_PER_SECOND = (
     (900.0, 300e3),
     (2560.0, 240e3),
@@ -28,6 +38,7 @@ _TOKENS_PER_SECOND = (
     (233472.0, 18e3),
     (455e3, 12e3),
 )
+_SECONDS_PER_STEP = 4e-4  # whatever the batch
 _SECONDS_PER_POINT = 2.0  # evaluation and writing
 _SECONDS_PER_TRUNK = 6.0  # compilation
 
@@ -45,9 +56,10 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trunk:
-    """One size and seed, and the points that branch off it."""
+    """One size, seed and batch, and the points that branch off it."""
 
-    name: str  # its name, shared by its points in the tables
+    name: str  # its name
+    family: str  # size and seed, as the tables call the trunk: its batches share data and start
     train: TrainConfig  # of the longest point
     points: tuple[Point, ...]  # ascending in tokens
     seconds: float  # expected on one core
@@ -65,6 +77,12 @@ class LadderPlan:
     preset: Preset
     trunks: tuple[Trunk, ...]
     source: str = ""  # fingerprint of the rows
+    text: OwnText | None = None  # trained on in place of the preset's corpus
+
+    @property
+    def material(self) -> Material:
+        """What is trained on and asked."""
+        return BuiltIn(self.preset.corpus) if self.text is None else self.text
 
     @property
     def points(self) -> tuple[tuple[Trunk, Point], ...]:
@@ -98,7 +116,8 @@ class LadderPlan:
         settled = {
             "trunks": [dataclasses.asdict(t) | {"seconds": None} for t in self.trunks],
             "questions": [self.preset.questions, self.preset.long_questions],
-            "corpus": self.preset.corpus,
+            "held_out": self.preset.held_out_rows,
+            "corpus": self.material.name,
             "source": self.source,
         }
         text = json.dumps(settled, sort_keys=True, default=str)
@@ -134,6 +153,57 @@ class LadderPlan:
         return "\n".join(lines)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of several equal shares of a ladder; shares of one plan have no trunk in common.
+
+    >>> Shard.read("3/16")
+    Shard(index=3, count=16)
+    """
+
+    index: int  # from 0, as job arrays count
+    count: int  # shares
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.count:
+            raise InputError(
+                f"there is no shard {self.index} of {self.count}",
+                remedy="count them from 0: 0/16 to 15/16",
+            )
+
+    @classmethod
+    def read(cls, text: str) -> "Shard":
+        """The shard that is written `3/16`.
+
+        Raises:
+          InputError: it is written otherwise.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.strip().isdecimal() and count.strip().isdecimal()):
+            raise InputError(f"--shard is '{text}'", remedy="write it as 3/16, counting from 0")
+        return cls(index=int(index), count=int(count))
+
+    @property
+    def number(self) -> str:
+        """Its name in names of files."""
+        return f"{self.index}of{self.count}"
+
+    def of(self, plan: LadderPlan) -> LadderPlan:
+        """The share: the longest trunk that is left goes to whoever has the least to do.
+
+        The same for everybody who has the plan.
+        """
+        loads = [0.0] * self.count
+        mine = set()
+        for trunk in sorted(plan.trunks, key=lambda trunk: (-trunk.seconds, trunk.name)):
+            place = loads.index(min(loads))
+            loads[place] += trunk.seconds
+            if place == self.index:
+                mine.add(trunk.name)
+        kept = tuple(trunk for trunk in plan.trunks if trunk.name in mine)
+        return dataclasses.replace(plan, trunks=kept)
+
+
 def plan_ladder(
     preset: Preset,
     *,
@@ -144,6 +214,7 @@ def plan_ladder(
     time_budget: float | None = None,
     workers: int = 1,
     source: str = "",
+    text: OwnText | None = None,
 ) -> LadderPlan:
     """The trunks and points of a preset.
 
@@ -159,6 +230,7 @@ def plan_ladder(
       time_budget: seconds; the dearest levels are left out until the rest fits.
       workers: processes that share them.
       source: fingerprint of the rows.
+      text: what is trained on in place of the preset's corpus.
 
     Returns:
       The plan, sizes ascending and seeds within them.
@@ -175,7 +247,7 @@ def plan_ladder(
             for size in preset.sizes
             for trunk in _trunks(preset, size, levels, tokens_per_row, seq_len, vocab_size, seeds)
         ]
-        plan = LadderPlan(preset=preset, trunks=tuple(trunks), source=source)
+        plan = LadderPlan(preset=preset, trunks=tuple(trunks), source=source, text=text)
         if trunks and (time_budget is None or plan.wall_seconds(workers) <= time_budget):
             return plan
         levels = levels[:-1]
@@ -205,44 +277,70 @@ def _trunks(
     )
     trunks = []
     for seed in range(preset.seeds_of(model.params) if seeds is None else seeds):
-        cap = preset.repeat_tokens if seed else preset.max_tokens
-        trunk = _trunk(preset, model, seed, levels, cap, tokens_per_row)
-        if trunk is not None:
-            trunks.append(trunk)
+        cap = min(preset.max_tokens, preset.repeat_tokens if seed else math.inf)
+        wanted = [level for level in levels if _suits(preset, model.params, level, cap)]
+        for place, group in enumerate(_groups(model, wanted, tokens_per_row)):
+            trunk = _trunk(preset, model, seed, group, tokens_per_row, "-long" * place)
+            if trunk is not None:
+                trunks.append(trunk)
     return trunks
+
+
+def _suits(preset: Preset, params: int, flops: float, cap: float) -> bool:
+    """Whether a size is wanted at a level."""
+    relative = params / math.sqrt(flops / (6 * preset.ratio))
+    return 1 / preset.below <= relative <= preset.above and flops / (6 * params) <= cap
+
+
+def _rows(model: ModelConfig, flops: float, tokens_per_row: float) -> int:
+    """Rows of a step that suit the shortest point of a trunk."""
+    run = TrainConfig(model=model, tokens=flops / (6 * model.params)).filled(tokens_per_row)
+    assert run.batch_rows is not None
+    return run.batch_rows
+
+
+def _groups(model: ModelConfig, levels: list[float], tokens_per_row: float) -> list[list[float]]:
+    """Levels of one size that share a trunk.
+
+    A short run wants a small batch, with which a long one would be slow and no better. So one
+    eight times as long begins another trunk where the rule gives it twice the batch, which costs
+    little: the first trunk ends there.
+    """
+    groups: list[list[float]] = []
+    for flops in levels:
+        if groups:
+            shortest = groups[-1][0]
+            rows, before = (_rows(model, c, tokens_per_row) for c in (flops, shortest))
+            if flops < 8 * shortest or rows < 2 * before or len(groups) == 2:
+                groups[-1].append(flops)
+                continue
+        groups.append([flops])
+    return groups
 
 
 def _trunk(
     preset: Preset,
     model: ModelConfig,
     seed: int,
-    levels: tuple[float, ...],
-    cap: float,
+    levels: list[float],
     tokens_per_row: float,
+    suffix: str,
 ) -> Trunk | None:
-    """One size and seed, or None where no level wants it."""
+    """One trunk with a point for each level, or None where every level is too short."""
     n = model.params
-    name = f"d{model.d_model}x{model.n_layers}-s{seed}"
-    wanted = [
-        flops
-        for flops in levels
-        if 1 / preset.below <= n / math.sqrt(flops / (6 * preset.ratio)) <= preset.above
-        and flops / (6 * n) <= cap
-    ]
-    if not wanted:
-        return None
-    rough = TrainConfig(model=model, tokens=wanted[-1] / (6 * n)).filled(tokens_per_row)
-    assert rough.batch_rows is not None
-    per_chunk = rough.batch_rows * tokens_per_row * preset.chunk
+    family = f"d{model.d_model}x{model.n_layers}-s{seed}"
+    # One batch for all points of a trunk, so small that the shortest has steps enough.
+    rows = _rows(model, levels[0], tokens_per_row)
+    per_chunk = rows * tokens_per_row * preset.chunk
     points = []
-    for flops in wanted:
+    for flops in levels:
         chunks = round(flops / (6 * n) / per_chunk)
         if chunks < preset.min_chunks:
             continue
         cooling = max(1, round(preset.cooldown * chunks))
         points.append(
             Point(
-                run=f"{name}-{flops:.2e}".replace("e+", "e"),
+                run=f"{family}-{flops:.2e}".replace("e+", "e"),
                 flops=flops,
                 branch=(chunks - cooling) * preset.chunk,
                 stop=chunks * preset.chunk,
@@ -255,6 +353,7 @@ def _trunk(
         model=model,
         seed=seed,
         tokens=points[-1].tokens,
+        batch_rows=rows,
         # of the shortest point: a longer rise would leave it undertrained
         warmup_tokens=default_warmup_tokens(model, points[0].tokens),
         cooldown=preset.cooldown,
@@ -262,8 +361,10 @@ def _trunk(
     ).filled(tokens_per_row)
     trained = sum((p.stop - p.branch) for p in points) + points[-1].branch
     seconds = trained / preset.chunk * per_chunk / tokens_per_second(n)
+    seconds += trained * _SECONDS_PER_STEP
     return Trunk(
-        name=name,
+        name=family + suffix,
+        family=family,
         train=train,
         points=tuple(points),
         seconds=seconds + _SECONDS_PER_POINT * len(points) + _SECONDS_PER_TRUNK,

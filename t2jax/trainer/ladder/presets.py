@@ -36,7 +36,7 @@ class Preset:
     above: float = 5.0  # sizes up to the expected choice times this
     max_tokens: float = math.inf  # cap on D
     repeat_tokens: float = math.inf  # cap on D of every seed after the first
-    min_chunks: int = 5  # compiled chunks that the shortest run must have
+    min_chunks: int = 5  # compiled chunks that the shortest run must have, at a row a step
     seeds: tuple[tuple[float, int], ...] = ((math.inf, 1),)  # (up to this N, seeds), ascending
     chunk: int = 16  # steps of a compiled chunk
     cooldown: float = 0.2  # last part of every run, over which the rate falls
@@ -44,6 +44,7 @@ class Preset:
     compute_dtype: str = "float32"  # of activations
     questions: int = 150  # questions of each task
     long_questions: int = 50  # long-answer questions of each task that has them
+    held_out_rows: int = 1024  # rows that no model trains on, for the loss of each checkpoint
     finetune_questions: int = 2048  # pool of questions and answers for finetuning
 
     def seeds_of(self, params: float) -> int:
@@ -79,6 +80,7 @@ _ALL = (
         chunk=4,
         questions=8,
         long_questions=2,
+        held_out_rows=32,
         finetune_questions=64,
     ),
     Preset(
@@ -104,13 +106,16 @@ _ALL = (
     ),
     Preset(
         name="full",
-        about="the built-in ladder: 11 sizes over three decades, three seeds where small",
-        sizes=_sizes(4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128),
-        levels=_doublings(5e9, 11),
-        max_tokens=55e6,
-        repeat_tokens=16e6,
-        seeds=((20e3, 3), (70e3, 2), (math.inf, 1)),
-        save_tokens=4e6,
+        about="the built-in ladder: 11 sizes over 2.7 decades, five seeds, three where large",
+        sizes=(*_sizes(4, 8, 12, 16, 24, 32), *_sizes(32, n_layers=4), *_sizes(48, 64, 80, 96)),
+        levels=_doublings(1e10, 10),
+        below=8.0,
+        above=3.4,
+        max_tokens=51e6,
+        seeds=((110e3, 5), (math.inf, 3)),
+        save_tokens=2e6,
+        questions=300,
+        long_questions=100,
     ),
     Preset(
         name="pod",
@@ -144,7 +149,7 @@ def preset(name: str) -> Preset:
       InputError: there is none.
 
     >>> preset("full").levels[-1] / preset("full").levels[0]
-    1024.0
+    512.0
     """
     if name not in PRESETS:
         raise InputError(f"no ladder preset '{name}'", remedy=f"use one of {', '.join(PRESETS)}")

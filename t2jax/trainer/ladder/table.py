@@ -9,11 +9,14 @@ import io
 import json
 import os
 import pathlib
+import uuid
 
 import numpy as np
 
 from t2jax.observations import _write
+from t2jax.trainer.batches import Questions
 from t2jax.trainer.ladder import worker
+from t2jax.trainer.ladder.material import headline
 from t2jax.trainer.ladder.plan import LadderPlan
 
 __all__ = ["write_tables"]
@@ -25,9 +28,10 @@ PARAMS_DEFINITION = "matrices+head"
 def write_tables(folder: pathlib.Path, plan: LadderPlan) -> tuple[pathlib.Path, ...]:
     """Write `runs.csv` and `questions.parquet`, and the same for finetuned points.
 
-    A law is fitted to one variant at a time, so each has its own pair of files: those of
-    finetuned points are called `runs-ft.csv`, `questions-sft.parquet` and so on. What the
-    questions are, and how hard, is in `questions.csv`.
+    A law is fitted to one variant at a time, so each has its own files: those of finetuned points
+    are called `runs-ft.csv`, `questions-sft.parquet` and so on. `questions.parquet` holds the
+    tasks of the headline; those that no power law fits, and the long answers, are in
+    `questions-apart.parquet`. What the questions are, and how hard, is in `questions.csv`.
 
     Args:
       folder: of the ladder.
@@ -36,7 +40,10 @@ def write_tables(folder: pathlib.Path, plan: LadderPlan) -> tuple[pathlib.Path, 
     Returns:
       The files.
     """
-    written = [_write_questions(folder, plan)]
+    from t2jax.trainer import evaluate
+
+    questions = plan.material.asked(plan.preset)
+    written = [] if questions is None else [_write_questions(folder, plan, questions)]
     for variant in worker.VARIANTS:
         found = [
             (point.run, worker.point_folder(folder, point.run, variant))
@@ -47,10 +54,18 @@ def write_tables(folder: pathlib.Path, plan: LadderPlan) -> tuple[pathlib.Path, 
             continue
         suffix = "" if variant == "base" else f"-{variant}"
         rows = [json.loads((place / "point.json").read_text("utf-8")) for _, place in found]
-        matrix = np.stack([_nll(place) for _, place in found])
         runs = folder / f"runs{suffix}.csv"
         worker.write_text(runs, _csv(rows))
-        written += [runs, _write_answers(folder, plan, suffix, rows, matrix)]
+        written.append(runs)
+        if questions is None:
+            continue
+        matrix = np.stack([_nll(place) for _, place in found])
+        main = np.array([headline(task) for task in questions.task.tolist()])
+        for mask, name in ((main, f"questions{suffix}"), (~main, f"questions-apart{suffix}")):
+            if mask.any():
+                path = folder / f"{name}.parquet"
+                _write_answers(path, rows, evaluate.select(questions, mask), matrix[:, mask])
+                written.append(path)
     return tuple(written)
 
 
@@ -67,21 +82,16 @@ def _csv(rows: list[dict]) -> str:
     return text.getvalue()
 
 
-def _write_questions(folder: pathlib.Path, plan: LadderPlan) -> pathlib.Path:
+def _write_questions(folder: pathlib.Path, plan: LadderPlan, questions: Questions) -> pathlib.Path:
     """The questions with their difficulty and the chance level of their task."""
-    questions = worker.asked(plan.preset)
-    corpus = worker.Corpus(plan.preset.corpus)
-    chance = dict(corpus.chance(corpus.questions(plan.preset.questions)))
-    if plan.preset.long_questions:
-        long = corpus.questions(plan.preset.long_questions, kind="long")
-        chance |= {f"long-{task}": value for task, value in corpus.chance(long).items()}
+    chance = plan.material.guesses(plan.preset)
     rows = [
         {
             "task": task,
             "question": name,
             "difficulty": hard,
             "accepted": accepted,
-            "nll_chance_task": round(chance[task], 4),
+            "nll_chance_task": round(chance[task], 4) if task in chance else "",
         }
         for task, name, hard, accepted in zip(
             questions.task.tolist(),
@@ -97,17 +107,15 @@ def _write_questions(folder: pathlib.Path, plan: LadderPlan) -> pathlib.Path:
 
 
 def _write_answers(
-    folder: pathlib.Path, plan: LadderPlan, suffix: str, rows: list[dict], nll: np.ndarray
-) -> pathlib.Path:
-    """The question table: one line per checkpoint and question."""
-    questions = worker.asked(plan.preset)
+    path: pathlib.Path, rows: list[dict], questions: Questions, nll: np.ndarray
+) -> None:
+    """A question table: one line per checkpoint and question."""
     columns: dict[str, np.ndarray] = {
         name: np.array([row[name] for row in rows])
-        for name in ("run", "trunk", "params", "tokens", "seed", "variant")
+        for name in ("run", "trunk", "params", "tokens", "unique_tokens", "seed", "variant")
+        if name in rows[0]
     }
     columns |= {"task": questions.task, "question": questions.names, "nll": nll}
-    path = folder / f"questions{suffix}.parquet"
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     _write.write(columns, PARAMS_DEFINITION, partial)
     os.replace(partial, path)
-    return path

@@ -12,15 +12,17 @@ import multiprocessing.connection
 import os
 import pathlib
 import shutil
+import socket
 import threading
 import time
+import uuid
 from typing import Any
 
 import numpy as np
 
 from t2jax.errors import InputError, T2Error
-from t2jax.trainer.batches import Questions
 from t2jax.trainer.corpus import Corpus
+from t2jax.trainer.ladder.material import Material, headline
 from t2jax.trainer.ladder.plan import LadderPlan, Point, Trunk
 from t2jax.trainer.ladder.presets import Preset
 
@@ -30,7 +32,6 @@ __all__ = [
     "Advance",
     "Finished",
     "Job",
-    "asked",
     "has",
     "point_folder",
     "serve",
@@ -85,36 +86,10 @@ def has(folder: pathlib.Path, run: str, variant: str) -> bool:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of different machines may have one number.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
-
-
-@functools.lru_cache(maxsize=2)
-def asked(preset: Preset) -> Questions:
-    """The questions that every point of a ladder answers, long ones as tasks of their own."""
-    corpus = Corpus(preset.corpus)
-    parts = [corpus.questions(preset.questions)]
-    if preset.long_questions:
-        long = corpus.questions(preset.long_questions, kind="long")
-        parts.append(long._replace(task=np.char.add("long-", long.task)))
-    return _joined(parts)
-
-
-def _joined(parts: list[Questions]) -> Questions:
-    """Several sets of questions as one."""
-
-    def stack(name: str) -> np.ndarray:
-        arrays = [getattr(part, name) for part in parts]
-        if arrays[0].ndim == 2:
-            width = max(a.shape[1] for a in arrays)
-            arrays = [np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in arrays]
-        return np.concatenate(arrays)
-
-    before = np.cumsum([0, *(len(part.task) for part in parts)])
-    owner = [part.owner + start for part, start in zip(parts, before, strict=False)]
-    rest = {name: stack(name) for name in Questions._fields if name != "owner"}
-    return Questions(**rest, owner=np.concatenate(owner).astype(np.int32))
 
 
 def check_rows(plan: LadderPlan) -> None:
@@ -123,22 +98,35 @@ def check_rows(plan: LadderPlan) -> None:
     Raises:
       InputError: the code that writes the corpus was changed since.
     """
-    if plan.source and Corpus(plan.preset.corpus).fingerprint() != plan.source:
+    if plan.source and plan.material.fingerprint() != plan.source:
         raise InputError(
-            f"the corpus '{plan.preset.corpus}' is not the one that the ladder was planned with",
-            remedy="use the version of t2jax that it was begun with, or begin another",
+            f"the text '{plan.material.name}' is not the one that the ladder was planned with",
+            remedy="use the text and the t2jax that it was begun with, or begin another",
         )
 
 
-def serve(connection: Any, folder: str, plan: LadderPlan) -> None:
+def visible_devices() -> list[str]:
+    """NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    found = pathlib.Path("/proc/driver/nvidia/gpus")
+    return [str(place) for place, _ in enumerate(found.iterdir())] if found.is_dir() else []
+
+
+def serve(connection: Any, folder: str, plan: LadderPlan, place: int = 0) -> None:
     """Do the jobs that come through a connection until it is closed; a process's main function.
 
     Args:
       connection: of `multiprocessing.Pipe`.
       folder: of the ladder.
       plan: the whole plan.
+      place: among the workers; each has an accelerator of its own where there are several.
     """
     out = pathlib.Path(folder)
+    accelerators = visible_devices()
+    if len(accelerators) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = accelerators[place % len(accelerators)]
     # One thread each: workers would only fight for the cores, and a sum would depend on how many
     # threads made it. Read when JAX finds its devices, which has not happened yet.
     flags = os.environ.get("XLA_FLAGS", "")
@@ -148,7 +136,8 @@ def serve(connection: Any, folder: str, plan: LadderPlan) -> None:
     try:
         from t2jax.trainer import devices
 
-        devices.cache_compilation(out / "compiled")
+        # Programs of a CPU are made for that CPU: machines that share the folder do not share them.
+        devices.cache_compilation(out / "compiled" / socket.gethostname())
         while True:
             job = connection.recv()
             do = _train if job.stage == "base" else _tune
@@ -181,7 +170,7 @@ def _train(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:
 
     trunk, preset = job.trunk, plan.preset
     check_rows(plan)
-    source = Corpus(preset.corpus, seed=trunk.train.seed)
+    source = plan.material.source(trunk.train.seed)
     trainer = Trainer(trunk.train, source)
     warmup = schedule.warmup_steps(trunk.train, trainer.tokens_per_row)
     missing = [point for point in trunk.points if point.run in job.runs]
@@ -220,7 +209,8 @@ def _train(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:
             }
             write_point(out, plan, trunk, point, "base", end.params, card, facts)
             work.finish(point, time.monotonic() - begun)
-    shutil.rmtree(folder, ignore_errors=True)
+    if all(has(out, point.run, "base") for point in trunk.points):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stops(preset: Preset, trainer: Any, missing: list[Point], done: int) -> list[int]:
@@ -304,17 +294,15 @@ def write_point(
       card: from `checkpoint.make_card`.
       facts: what was counted while they were trained.
     """
-    from t2jax.trainer import checkpoint, count, evaluate
+    from t2jax.trainer import checkpoint, count
 
     model = trunk.train.model
-    questions = asked(plan.preset)
-    nll = evaluate.likelihood(params, model, questions)
     sizes = count.counts(model)
-    means = evaluate.task_means(questions, nll)
-    main = [mean for task, mean in means.items() if not task.startswith("long-")]
+    answers, losses = _measured(plan, model, params)
+    unique = plan.material.unique_tokens
     row = {
         "run": point.run,
-        "trunk": trunk.name,
+        "trunk": trunk.family,
         "seed": trunk.train.seed,
         "variant": variant,
         "d_model": model.d_model,
@@ -325,30 +313,61 @@ def write_point(
         "batch_rows": trunk.train.batch_rows,
         "learning_rate": trunk.train.learning_rate,
         **facts,
+        **({} if unique is None else {"unique_tokens": unique}),
         "level_flops": point.flops,
         "train_flops": 6 * sizes.params * facts["tokens"],
         "train_flops_exact": count.train_flops(model)
         * facts["steps"]
         * (trunk.train.batch_rows or 0)
         * model.seq_len,
-        "nll_mean": float(np.mean(main)),
-        **{f"nll_{task}": mean for task, mean in means.items()},
+        **losses,
         "source": card["source"],
         "versions": " ".join(f"{name}-{v}" for name, v in sorted(card["versions"].items())),
     }
     place = point_folder(out, point.run, variant)
-    partial = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
     checkpoint.save_params(
         partial / "params", params, {**card, **facts, "run": point.run, "variant": variant}
     )
-    np.savez(partial / "nll.npz", nll=nll.astype(np.float32))
+    if answers is not None:
+        np.savez(partial / "nll.npz", nll=answers.astype(np.float32))
     write_text(partial / "point.json", json.dumps(row, indent=1) + "\n")
     try:
         os.rename(partial, place)
     except OSError:
         # another process, which was thought dead, was faster: what it wrote is the same
         shutil.rmtree(partial)
+
+
+@functools.lru_cache(maxsize=1)
+def _exam(material: Material, preset: Preset, seq_len: int) -> Any:
+    """The questions, packed once for all points of a worker."""
+    from t2jax.trainer.exam import Exam
+
+    questions = material.asked(preset)
+    assert questions is not None
+    return Exam(questions, seq_len)
+
+
+def _measured(
+    plan: LadderPlan, model: Any, params: Any
+) -> tuple[np.ndarray | None, dict[str, float]]:
+    """NLL of every question, if there are any, and the columns that tell the losses.
+
+    `nll_mean` is the mean over the tasks of the headline; the others are beside it.
+    """
+    from t2jax.trainer import evaluate
+    from t2jax.trainer.exam import held_out_loss
+
+    held_out = plan.material.held_out(plan.preset.held_out_rows)
+    losses = {"held_out_loss": held_out_loss(params, model, held_out)}
+    questions = plan.material.asked(plan.preset)
+    if questions is None:
+        return None, losses
+    nll = _exam(plan.material, plan.preset, model.seq_len).likelihood(params, model)
+    means = {task: float(mean) for task, mean in evaluate.task_means(questions, nll).items()}
+    losses["nll_mean"] = float(np.mean([mean for task, mean in means.items() if headline(task)]))
+    return nll, losses | {f"nll_{task}": mean for task, mean in means.items()}
 
 
 def _tune(out: pathlib.Path, plan: LadderPlan, job: Job, report: Any) -> None:

@@ -38,6 +38,7 @@ class Task(abc.ABC):
     """
 
     name: ClassVar[str]  # what users type; also the prefix of question names
+    smooth: ClassVar[bool] = True  # whether its NLL falls as a power law of N and D, not in steps
     world: int = 0  # names the facts that training and evaluation share
 
     @abc.abstractmethod

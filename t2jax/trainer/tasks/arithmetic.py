@@ -31,6 +31,7 @@ class Arithmetic(Task):
     """
 
     name: ClassVar[str] = "arithmetic"
+    smooth: ClassVar[bool] = False  # sums are learnt in a step
     operators: tuple[float, ...] = (0.45, 0.3, 0.15, 0.1)  # probability of 1, 2, ... operators
     digits: int = 3  # of operands
     exponent: float = 1.3  # of the law of operands: how much commoner small ones are

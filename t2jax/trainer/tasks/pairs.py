@@ -31,6 +31,7 @@ class Pairs(Task):
     """
 
     name: ClassVar[str] = "pairs"
+    smooth: ClassVar[bool] = False  # when it is learnt is luck of the seed
     digits: int = 3  # of the total
     spread: int = 15  # there are at most spread + 1 right answers
 
