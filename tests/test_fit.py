@@ -222,7 +222,7 @@ SLOW = (
 LOSS_LAWS = [
     pytest.param(form, marks=[pytest.mark.slow] if form in SLOW else [])
     for form in CASES
-    if "(" not in form and form not in ("t2_accuracy", "beta_monotone")
+    if "(" not in form and form not in ("t2_accuracy", "beta_monotone", "size")
 ]
 
 
@@ -369,7 +369,7 @@ def test_the_summary_shows_every_coefficient_and_the_certificate(noisy_fits):
         text = result.summary()
         for name, value in result.law.coefficients().items():
             assert any(line.split()[:1] == [name] for line in text.splitlines())
-            assert f"{value:.4g}"[:4] in text
+            assert f"{value:.6g}" in text
         for word in ("240 rows", "positive definite", "starts agree", result.objective):
             assert word in text
 
