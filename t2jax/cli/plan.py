@@ -28,6 +28,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
     draws: Annotated[int, arg("bootstrap refits", "COUNT")] = 1000
     unit: Annotated[str, arg("what is resampled: run, trunk or row", "UNIT")] = ""
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
+    discrepancy: Annotated[bool, arg("intervals carry the misfit of the law")] = True
     out: Annotated[str, arg("folder of the report", "FOLDER", "-o")] = "report/"
     json: Annotated[bool, arg("print one JSON object instead of text")] = False
     quiet: Annotated[bool, arg("print nothing but errors")] = False
@@ -45,6 +46,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
             n_draws=self.draws,
             unit=self.unit or None,
             seed=self.seed,
+            discrepancy=self.discrepancy,
             extrapolate=self.extrapolate,
             uncertified=self.uncertified,
             progress=not self.quiet,

@@ -35,7 +35,7 @@ def candidates(runs: Observations) -> tuple[str, ...]:
     ('additive', 'tied', 'coupled', 'ceiling', 'farseer')
     """
     if runs.one_token_count:
-        outer = {"counts": "beta_monotone({})", "nll": "softplus({})"}.get(runs.kind, "{}")
+        outer = {"counts": "beta_monotone({})", "nll": "linked({})"}.get(runs.kind, "{}")
         return (outer.format("size"),)
     if runs.kind == "counts":
         return ("beta_monotone", "t2_accuracy")

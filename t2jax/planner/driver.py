@@ -39,6 +39,7 @@ def plan(
     n_draws: int = 1000,
     unit: str | None = None,
     seed: int = 0,
+    discrepancy: bool = True,
     companion: str | None = "linked_accuracy",
     extrapolate: bool = False,
     uncertified: bool = True,
@@ -57,6 +58,7 @@ def plan(
       n_draws: bootstrap refits.
       unit: what is resampled: "run", "trunk" or "row"; by default what the table names.
       seed: of the resampling.
+      discrepancy: whether intervals carry the misfit of the law, as for `bootstrap`.
       companion: the accuracy law that tells pass@k beside a loss law of question likelihoods;
         None leaves it out. The default law tells it itself.
       extrapolate: answer budgets outside the table too.
@@ -88,8 +90,9 @@ def plan(
     hull = _hull(table, form, samples)
     budget, notes = budgets.choose(budget, form, hull, middling(table))
     budgets.beyond(budget, None, form, hull, extrapolate=extrapolate)
-    steps = _Steps(n_draws=n_draws, unit=unit, seed=seed, samples=samples, uncertified=uncertified,
-                   progress=progress, announce=announce or silent)  # fmt: skip
+    steps = _Steps(n_draws=n_draws, unit=unit, seed=seed, discrepancy=discrepancy,
+                   samples=samples, uncertified=uncertified, progress=progress,
+                   announce=announce or silent)  # fmt: skip
     found, draws = steps.resampled(table, law or default_law(table), objective)
     judge = None
     if not form.base.uses_tokens and companion:
@@ -114,6 +117,7 @@ class _Steps:
     n_draws: int
     unit: str | None
     seed: int
+    discrepancy: bool
     samples: Sequence[float] | None
     uncertified: bool
     progress: bool
@@ -130,8 +134,11 @@ class _Steps:
         if not self.uncertified:
             check_certified(found)
         self.announce(f"{self.n_draws} refits of law '{found.law.name}'")
-        return found, bootstrap(found, n_draws=self.n_draws, unit=self.unit, seed=self.seed,
-                                progress=self.progress)  # fmt: skip
+        draws = bootstrap(
+            found, n_draws=self.n_draws, unit=self.unit, seed=self.seed,
+            discrepancy=self.discrepancy, progress=self.progress,
+        )  # fmt: skip
+        return found, draws
 
 
 def check_certified(model: FitResult | Ensemble) -> None:

@@ -74,7 +74,7 @@ class _Rows(NamedTuple):
 def applies(fit: FitResult) -> bool:
     """Whether a fit is one of losses at one sample, whose misfit is a surface in N and D."""
     single = isinstance(fit.law, Link) or (fit.law.kind == "loss" and not fit.law.uses_samples)
-    return single and fit.observations is not None
+    return single and fit.law.base.uses_tokens
 
 
 def _rows(fit: FitResult, runs: Observations) -> _Rows:
