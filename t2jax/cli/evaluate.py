@@ -55,6 +55,9 @@ class Command(CheckpointOptions):
     Example: t2jax evaluate run/ --mode both --samples 64 --out answers.csv
     """
 
+    task: Annotated[
+        str, arg("a public task: arc-easy, sciq, openbookqa, lambada; its file is --data", "TASK")
+    ] = ""
     mode: Annotated[str, arg("likelihood, sample or both", "MODE")] = "likelihood"
     tasks: Annotated[str, arg("ask these tasks only", "TASK,...")] = ""
     questions: Annotated[int, arg("questions of each task", "COUNT")] = 150
@@ -73,15 +76,18 @@ class Command(CheckpointOptions):
         """Load, ask, write, print."""
         if self.mode not in _MODES:
             raise InputError(f"--mode is '{self.mode}'", remedy=f"use {', '.join(_MODES)}")
-        import jax
+        if self.mode != "sample" and self.top_p != 1:
+            raise InputError(
+                f"a likelihood under top-p {self.top_p:g} is not computed",
+                remedy="leave --top-p out, or use --mode sample",
+            )
         import numpy as np
 
         from t2jax.trainer import checkpoint, evaluate
 
         folders = find_checkpoints(self.checkpoints)
-        cards: list[dict[str, Any]] = []
         asked: dict[int, Questions] = {}
-        nll, successes = [], []
+        shapes, cards, nll, successes = [], [], [], []
         questions = None
         _terminal.announce(f"asking {len(folders)} checkpoints")
         for folder in track(folders, "asking"):
@@ -89,20 +95,14 @@ class Command(CheckpointOptions):
             if shape.seq_len not in asked:
                 asked[shape.seq_len] = self._questions(shape.seq_len)
             questions = asked[shape.seq_len]
-            cards.append(_named(card, folder, shape.params))
+            cards.append(card)
+            shapes.append(shape)
             if self.mode != "sample":
-                nll.append(evaluate.likelihood(params, shape, questions))
+                found = evaluate.likelihood(params, shape, questions, temperature=self.temperature)
+                nll.append(found)
             if self.mode != "likelihood":
-                found = evaluate.sampled(
-                    params,
-                    shape,
-                    questions,
-                    samples=self.samples,
-                    key=jax.random.key(self.seed),
-                    temperature=self.temperature,
-                    top_p=self.top_p,
-                )
-                successes.append(found)
+                successes.append(self._sampled(params, shape, questions))
+        cards = _named(cards, folders, [shape.params for shape in shapes])
         assert questions is not None
         tables = {}
         if nll:
@@ -117,7 +117,8 @@ class Command(CheckpointOptions):
                 path = pathlib.Path(self.out)
                 single = len(tables) == 1
                 path = path if single else path.with_name(f"{path.stem}.{name}{path.suffix}")
-                table.write(path)
+                sampling = {"temperature": self.temperature}
+                table.write(path, sampling if name == "nll" else {**sampling, "top_p": self.top_p})
         measured = {}
         if nll:
             measured["NLL"] = nll
@@ -136,10 +137,35 @@ class Command(CheckpointOptions):
         ]
         _terminal.say(json.dumps(rows) if self.json else _as_text(rows))
 
+    def _sampled(self, params: Any, shape: Any, questions: "Questions") -> Any:
+        """Successes of a checkpoint; nothing ends the answer of a public task."""
+        import jax
+
+        from t2jax.trainer import evaluate
+        from t2jax.trainer.tokens import EOS
+
+        return evaluate.sampled(
+            params,
+            shape,
+            questions,
+            samples=self.samples,
+            key=jax.random.key(self.seed),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=EOS if self.task else None,
+        )
+
     def _questions(self, seq_len: int) -> "Questions":
         from t2jax.trainer import evaluate
         from t2jax.trainer.corpus import Corpus
 
+        if self.task:
+            from t2jax.trainer.public_tasks import open_task
+            from t2jax.trainer.tokens import load_tokenizer
+
+            file = "" if self.data.startswith("corpus:") else self.data
+            encoder = load_tokenizer(self.tokenizer)
+            return open_task(self.task, encoder, file=file, count=self.questions)
         source = self.source(seq_len)
         if isinstance(source, Corpus):
             found = source.questions(self.questions, kind=self.kind, split=self.split)
@@ -172,19 +198,55 @@ def find_checkpoints(names: tuple[str, ...]) -> list[pathlib.Path]:
     return found
 
 
-def _named(card: dict[str, Any], folder: pathlib.Path, params: int) -> dict[str, Any]:
-    """Run, N and D of a checkpoint, as its card tells them."""
-    if "tokens" not in card:
-        raise InputError(
-            "does not say how many tokens it was trained on",
-            source=str(folder),
-            remedy="add 'tokens' to its card.json",
+def _named(
+    cards: list[dict[str, Any]], folders: list[pathlib.Path], sizes: list[int]
+) -> list[dict[str, Any]]:
+    """Run, N and D of checkpoints, as their cards tell them, each under a name of its own.
+
+    Raises:
+      InputError: a card says no tokens, or one checkpoint is named twice.
+    """
+    places = [_home(folder) for folder in folders]
+    names = []
+    for card, folder, place in zip(cards, folders, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError("is named twice", source=str(folder), remedy="name it once")
+        if "tokens" not in card:
+            raise InputError(
+                "does not say how many tokens it was trained on",
+                source=str(folder),
+                remedy="add 'tokens' to its card.json",
+            )
+        variant = card.get("variant", "base")
+        names.append(
+            str(card.get("run", place.name)) + ("" if variant == "base" else f"-{variant}")
         )
-    folder = folder.absolute()
-    name = folder.parent.name if folder.name == "params" else folder.name
-    variant = card.get("variant", "base")
-    run = str(card.get("run", name)) + ("" if variant == "base" else f"-{variant}")
-    return {**card, "run": run, "params": params}
+    checkpoints = [(name, card["tokens"]) for name, card in zip(names, cards, strict=True)]
+    for i, one in enumerate(checkpoints):
+        if checkpoints.count(one) > 1:
+            alike = [
+                place for place, other in zip(places, checkpoints, strict=True) if other == one
+            ]
+            names[i] = f"{_apart(places[i], alike)}/{names[i]}"
+    return [
+        {**card, "run": name, "params": size}
+        for card, name, size in zip(cards, names, sizes, strict=True)
+    ]
+
+
+def _home(folder: pathlib.Path) -> pathlib.Path:
+    """The folder of a checkpoint, whose parameters may stand in one of their own."""
+    place = folder.resolve()
+    return place.parent if place.name == "params" else place
+
+
+def _apart(place: pathlib.Path, alike: list[pathlib.Path]) -> str:
+    """The least part of the path in front of a folder that sets it apart from its namesakes."""
+    above = place.parts[:-1]
+    for depth in range(1, len(above)):
+        if sum(other.parts[:-1][-depth:] == above[-depth:] for other in alike) == 1:
+            return "/".join(above[-depth:])
+    return str(place)
 
 
 def mean_of_tasks(questions: "Questions", values: Any) -> dict[str, float]:

@@ -405,16 +405,17 @@ class Observations:
             raise self._error(f"samples is {samples}", "give numbers of at least 1")
         return grid
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, beside: Mapping[str, float] | None = None) -> None:
         """Write a tidy table that `read` reads back exactly.
 
         Args:
           path: file that ends in .csv, .tsv, .parquet or .jsonl.
+          beside: further columns of one number each, such as the temperature of samples.
 
         Raises:
           InputError: when the suffix is another or the folder does not exist.
         """
-        _write.write(dict(self.columns()), self.params_definition, path)
+        _write.write(dict(self.columns()), self.params_definition, path, beside or {})
 
 
 def read(

@@ -39,7 +39,12 @@ def _whole(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def write(columns: Mapping[str, np.ndarray], params_definition: str, path: str | Path) -> None:
+def write(
+    columns: Mapping[str, np.ndarray],
+    params_definition: str,
+    path: str | Path,
+    beside: Mapping[str, float],
+) -> None:
     """Write a table; see `Observations.write`."""
     import pyarrow as pa
     import pyarrow.csv
@@ -54,6 +59,7 @@ def write(columns: Mapping[str, np.ndarray], params_definition: str, path: str |
             remedy="end the name in .csv, .tsv, .parquet or .jsonl",
         )
     long = tidy(columns, params_definition)
+    long |= {name: np.full(len(long["run"]), float(value)) for name, value in beside.items()}
     try:
         if suffix == ".jsonl":
             target.write_text("".join(_objects(long)), encoding="utf-8")

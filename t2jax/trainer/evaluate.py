@@ -68,6 +68,7 @@ def sampled(
     temperature: float = 1.0,
     top_p: float = 1.0,
     max_new: int | None = None,
+    stop: int | None = None,
     check: Check | None = None,
 ) -> Int[np.ndarray, " questions"]:
     """Sample answers and count those that are accepted.
@@ -85,6 +86,7 @@ def sampled(
       top_p: sample from the smallest set of tokens that holds this probability.
       max_new: tokens after which a sample counts as wrong; the longest accepted answer unless
         given, beyond which no sample is accepted anyway.
+      stop: token that ends a sample; by default the one that ends every accepted answer.
       check: `check(task, prompt, answer) -> bool` instead of the accepted answers, for answers
         that cannot be listed; called once for each distinct answer, which has no padding and
         ends with the stop token unless it was cut at `max_new`.
@@ -100,7 +102,7 @@ def sampled(
     if samples < 1:
         raise InputError(f"samples is {samples}", remedy="give a whole number of at least 1")
     check_vocabulary(config, questions)
-    stop = _stop_token(questions)
+    end = _stop_token(questions) if stop is None else stop
     asked = np.arange(len(questions.task))
     successes = np.zeros(len(asked), np.int64)
     calls = -(-samples // _SAMPLES_HELD)
@@ -116,7 +118,7 @@ def sampled(
             key=jax.random.fold_in(key, call),
             temperature=temperature,
             top_p=top_p,
-            stop=stop,
+            stop=end,
         )
         # Calls are of one size, for which one program serves; what the last draws too many goes.
         wanted = min(per_call, samples - call * per_call)

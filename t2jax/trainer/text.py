@@ -25,6 +25,7 @@ _DTYPES = ("uint16", "uint32", "int32")
 _BLOCK = 1 << 24  # tokens looked at in one go
 _ORDER = 5  # sets the order of text apart from the keys of the corpus
 _Document = tuple[list[int], list[int]]
+_Name = tuple[str, str]  # task and question
 
 
 class TextSource:
@@ -40,6 +41,7 @@ class TextSource:
       seq_len: tokens of a row.
       seed: of the order of rows.
       end: token that ends a document of the stream, or None when no token does.
+      names: task and name of each question, in the order of `documents`.
       name: of the file, as error messages and questions show it.
     """
 
@@ -54,6 +56,7 @@ class TextSource:
         seed: int = 0,
         documents: list[_Document] | None = None,
         end: int | None = EOS,
+        names: list[_Name] | None = None,
         name: str = "text",
     ):
         if seq_len < 2:
@@ -62,6 +65,7 @@ class TextSource:
             raise InputError(f"the seed is {seed}", remedy="use 0 or more")
         self.vocab_size, self.seq_len, self.seed, self.name = vocab_size, seq_len, seed, name
         self._end, self._documents = end, documents or []
+        self._names = names or [("text", f"text-{i}") for i in range(len(self._documents))]
         self._stream, self._packed = tokens, None
         if tokens is None:
             self._packed = pack_documents(self._documents, seq_len)
@@ -132,19 +136,20 @@ class TextSource:
                 remedy="give a JSONL file whose lines have 'prompt' and 'answer'",
             )
         lengths = np.asarray([len(answer) for _, answer in asked], np.int32)
+        tasks, names = zip(*self._names[: len(asked)], strict=True)
         return Questions(
-            task=np.full(len(asked), "text"),
+            task=np.asarray(tasks),
             difficulty=lengths,
             prompts=pad([prompt for prompt, _ in asked]),
             prompt_lengths=np.asarray([len(prompt) for prompt, _ in asked], np.int32),
             answers=pad([answer for _, answer in asked]),
             answer_lengths=lengths,
             owner=np.arange(len(asked), dtype=np.int32),
-            names=np.asarray([f"text-{place}" for place in range(len(asked))]),
+            names=np.asarray(names),
         )
 
     def check(self, task: str, prompt: Any, answer: Any) -> bool:
-        """Whether an answer, eos included, is that of the file; `task` is `text`."""
+        """Whether an answer, eos included, is that of the file, whatever the task."""
         words = [int(token) for token in answer]
         if EOS not in words:
             return False
@@ -168,7 +173,8 @@ def open_text(
 ) -> TextSource:
     """Rows of a file of text or tokens.
 
-    `.jsonl`: a line is an object with `text`, or with `prompt` and `answer`. `.npy`, `.bin`: a
+    `.jsonl`: a line is an object with `text`, or with `prompt` and `answer`, and perhaps the
+    question's own `task` and `id`; without an id it is named after its words. `.npy`, `.bin`: a
     flat array of tokens, taken as they are. Any other name: UTF-8 text, one document.
 
     Args:
@@ -197,12 +203,12 @@ def open_text(
         )
     encoder = load_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
     if path.suffix in (".jsonl", ".ndjson"):
-        texts, documents = _read_json(path, encoder, seq_len)
+        texts, documents, names = _read_json(path, encoder, seq_len)
     else:
         text = _read_utf8(path)
         if not text.strip():
             raise InputError("the file is empty", source=str(path), remedy="give a text")
-        texts, documents = [encoder.encode(text)], None
+        texts, documents, names = [encoder.encode(text)], None, []
     stream = None
     if documents is None:
         words = [token for text in texts for token in (BOS, *text, EOS)]
@@ -213,6 +219,7 @@ def open_text(
         seq_len=seq_len,
         seed=seed,
         documents=documents,
+        names=names,
         name=str(path),
     )
 
@@ -233,10 +240,11 @@ def _read_utf8(path: pathlib.Path) -> str:
 
 def _read_json(
     path: pathlib.Path, encoder: Tokenizer, seq_len: int
-) -> tuple[list[list[int]], list[_Document] | None]:
-    """Texts, or questions and answers, of a JSONL file."""
+) -> tuple[list[list[int]], list[_Document] | None, list[_Name]]:
+    """Texts, or questions and answers with their names, of a JSONL file."""
     texts: list[list[int]] = []
     documents: list[_Document] = []
+    names: dict[_Name, int] = {}
     for row, line in enumerate(_read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -281,9 +289,33 @@ def _read_json(
                 remedy=f"a row has {seq_len}: raise seq_len or shorten the text",
             )
         documents.append((prompt, answer))
+        named = _name_of(found, place)
+        if named in names:
+            raise InputError(
+                f"question '{named[1]}' of '{named[0]}' stands in row {names[named]} already",
+                **place,
+                remedy="leave one out, or give each an 'id' of its own",
+            )
+        names[named] = row
     if not texts and not documents:
         raise InputError("the file has no lines", source=str(path), remedy="give it some text")
-    return texts, documents or None
+    return texts, documents or None, list(names)
+
+
+def _name_of(found: dict[str, Any], place: dict[str, Any]) -> _Name:
+    """Task and name of a question: the file's own, or a name made of its words.
+
+    A name by position would be another question's in a file of another order, and tables of the
+    two would join without an error.
+    """
+    told = {"task": found.get("task", "text"), "id": found.get("id", found.get("question"))}
+    if told["id"] is None:
+        words = f"{found['prompt']}\0{found['answer']}".encode()
+        told["id"] = f"text-{hashlib.sha256(words).hexdigest()[:12]}"
+    for field, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise InputError(f"'{field}' is no name", **place, remedy="give a text or a number")
+    return str(told["task"]), str(told["id"])
 
 
 def _read_array(path: pathlib.Path, dtype: str) -> np.ndarray:
