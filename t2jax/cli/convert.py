@@ -82,8 +82,7 @@ class Command:
 
     def _options(self, importer: Any) -> dict[str, Any]:
         """The flags that were given, refused where the tool has no use for one."""
-        from t2jax.importers._losses import LossOptions
-        from t2jax.importers._samples import Options
+        from t2jax.importers import LossOptions, Options
 
         named = inspect.signature(importer).parameters
         losses = TOOLS[self.tool] in ("wandb", "tensorboard", "maxtext", "levanter")

@@ -15,8 +15,10 @@ from t2jax.importers._helm import helm as helm
 from t2jax.importers._inspect import inspect as inspect
 from t2jax.importers._lighteval import lighteval as lighteval
 from t2jax.importers._lm_eval import lm_eval as lm_eval
+from t2jax.importers._losses import LossOptions as LossOptions
 from t2jax.importers._olmes import olmes as olmes
 from t2jax.importers._plain import plain_samples as plain_samples
+from t2jax.importers._samples import Options as Options
 from t2jax.importers._tensorboard import tensorboard as tensorboard
 from t2jax.importers._trainers import levanter as levanter
 from t2jax.importers._trainers import maxtext as maxtext

@@ -103,7 +103,7 @@ class Record:
     def whole(self, field: str) -> int:
         """A whole number of at least 0."""
         value = self.number(field)
-        if not value.is_integer() or value < 0:
+        if not value.is_integer() or not 0 <= value < 2**53:
             raise self._wrong(field, "a whole number")
         return int(value)
 
