@@ -7,6 +7,10 @@ import pathlib
 import zipfile
 from typing import Any
 
+import pytest
+
+from t2jax.errors import InputError
+
 RUNS = {"org/m-1": (1e6, 2e7), "org/m-2": (4e6, 8e7)}
 """Name of a model -> its params and tokens."""
 
@@ -38,6 +42,15 @@ def lines(path: pathlib.Path, records: list[Any]) -> pathlib.Path:
     else:
         path.write_text(text, encoding="utf-8")
     return path
+
+
+def refused(call, *words, kind=InputError, **options) -> str:
+    """The one line with which an importer says no."""
+    with pytest.raises(kind) as caught:
+        call(*words, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
 
 
 STAMP = "2025-06-01T10-00-00.123456"
