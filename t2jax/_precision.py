@@ -18,7 +18,7 @@ from jax.core import Tracer
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 
-__all__ = ["double", "floats", "log_parts", "to_numpy"]
+__all__ = ["double", "floats", "host_array", "log_parts", "to_numpy"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,3 +119,8 @@ def log_parts(value: ArrayLike) -> tuple[Floats, Floats]:
     if host.ndim:
         return jnp.asarray(log), jnp.asarray(factor)
     return jnp.asarray(float(log)), jnp.asarray(float(factor))
+
+
+def host_array(values: Any) -> np.ndarray:
+    """Numbers as a float64 array of the host, whatever the mode."""
+    return np.asarray(values, float)

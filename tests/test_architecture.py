@@ -60,7 +60,7 @@ ROOMS = {
     "uncertainty": Room(
         ours=(*LAWS_AND_DATA, "fitting"),
         third_party=JAX,
-        only_in=(("numpyro", "posterior"),),
+        only_in=(("numpyro", "posterior"), ("scipy", "discrepancy")),
     ),
     "planning": Room(ours=(*LAWS_AND_DATA, "uncertainty.ensemble"), third_party=(*JAX, "optax")),
     "validation": Room(ours=UP_TO_PLANNING, third_party=(*JAX, "scipy")),

@@ -75,9 +75,10 @@ def made() -> dict[str, Any]:
         "comparison": t2.Comparison(
             fits=(fitted(),), weights=np.ones(1), samples=None, failed={"tied": "a < b"},
             source=SOURCE,
-            held_out=(HeldOut(law_name="additive", quantity="relative error",
+            held_out=(HeldOut(law_name="additive", form="additive", quantity="relative error",
                               points=np.ones((2, 2)), point_error=np.asarray([0.01, 0.02]),
-                              point_density=np.ones(2), axis_error={"train_flops": 0.03},
+                              point_density=np.ones(2), axes=("train_flops",),
+                              error=np.asarray([[0.02, 0.04]]), rows=np.ones((1, 2)),
                               converged=0.9),)),
         "extrapolation": t2.Extrapolation(
             method="law", run=np.asarray(["<r1>"]), params=np.asarray([1e8]),

@@ -41,7 +41,9 @@ WORD = {"params": 1e7, "tokens": 1e9, "samples": 1.0}
 
 
 def test_the_suite_covers_the_registry():
-    assert {form.partition("(")[0] for form in CASES} == {*laws.REGISTRY, Ageing.name}
+    # Linked laws hold a spread that is measured, and have a file of their own.
+    searched = {name for name, law in laws.REGISTRY.items() if not issubclass(law, laws.Link)}
+    assert {form.partition("(")[0] for form in CASES} == {*searched, Ageing.name}
 
 
 @every_law

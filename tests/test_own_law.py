@@ -100,7 +100,7 @@ def fitted(own_law, table):
 
 @pytest.fixture(scope="module")
 def draws(fitted):
-    return t2.bootstrap(fitted, n_draws=30, seed=0, progress=False)
+    return t2.bootstrap(fitted, n_draws=30, seed=0, discrepancy=False, progress=False)
 
 
 def test_a_fit_finds_it_by_class_and_by_name(own_law, table, fitted):

@@ -235,7 +235,7 @@ def test_a_law_without_a_program_has_no_planner_and_is_told_why(chromium, tmp_pa
 def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
     draws = browser.ensemble("softplus", 1500, distinct=1500)
     data = page.planner_data(browser.plan_of(draws, t2.Budget.from_dict(browser.START)))
-    column = np.frombuffer(base64.b64decode(data["law"]["columns"]["alpha"]), "<f8")
+    column = np.frombuffer(base64.b64decode(data["law"]["columns"]["loss.alpha"]), "<f8")
     assert len(column) == page.MOST_DRAWS
     assert np.isin(column, np.asarray(draws.law.coefficients()["alpha"])).all()
     assert "1000 of 1500" in data["note"]

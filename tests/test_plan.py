@@ -126,7 +126,7 @@ def test_a_notebook_shows_its_words_and_tables(made):
     shown = made._repr_html_()
     assert shown.count("<table>") >= 3
     assert "<strong>The plan</strong>" in shown
-    assert repr(made) == "Plan(law 'additive': 16.1k parameters, 1.63M tokens, k = 1)"
+    assert repr(made) == "Plan(law 'additive': 16.2k parameters, 1.61M tokens, k = 1)"
     assert "90% interval" in made.summary()
     assert "50% interval" in made.summary(level=0.5)
 
@@ -200,7 +200,7 @@ ASKED = {
 def test_every_budget_that_optimum_takes_has_a_plan(made, kind):
     fields, words = ASKED[kind]
     plan = t2.Plan.of(made.fit, made.draws, fields, progress=False)
-    best = t2.optimum(made.fit, t2.Budget.from_dict(fields))
+    best = t2.optimum(made.draws.alone(), t2.Budget.from_dict(fields))
     assert float(plan.optimum.params) == pytest.approx(float(best.params), rel=1e-6)
     text = plan.summary()
     assert words in " ".join(text.split())

@@ -121,8 +121,8 @@ def test_the_density_is_that_of_scipy(fitted, table):
         total += term(np.log(c["A"]) - c["alpha"] * np.log(PARAMS).mean())
         total += term(np.log(c["B"]) - c["beta"] * np.log(TOKENS).mean())
         total += exponent(np.log(c["alpha"])) + exponent(np.log(c["beta"]))
-        # Sampled as log sigma and logit nu: the Jacobians.
-        total += stats.halfnorm.logpdf(sigma, scale=0.02) + np.log(sigma)
+        # Sampled as log sigma, whose prior is normal, and logit nu: the Jacobian.
+        total += stats.norm.logpdf(np.log(sigma), np.log(0.01), 0.75)
         inside = (nu - 1) / 199
         return total + stats.gamma.logpdf(nu, 2, scale=10) + np.log(inside * (1 - inside))
 

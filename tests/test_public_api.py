@@ -53,6 +53,7 @@ PUBLIC = [
     "pass_at_k",
     "plan",
     "posterior",
+    "predict",
     "profile",
     "read",
     "regret",

@@ -79,7 +79,7 @@ def test_a_draw_is_one_member_as_often_as_its_weight_says(tmp_path):
         return Ensemble(law=drawn, point=member.law, kind="bootstrap", diagnostics=notes)
 
     made = of_forms(Fit(law), 20, 0, draw)  # pyright: ignore
-    assert made.point is law
+    assert made.point == law
     drawn: Any = made.law
     assert np.sum(drawn.weights, axis=1).tolist() == [10.0, 10.0, 0.0]
     assert np.sum(drawn.weights, axis=0).tolist() == [1.0] * 20

@@ -66,7 +66,7 @@ def paired(paths: tuple[str, ...]) -> "list[tuple[FitResult, Ensemble]]":
     if len(fits) + len(many) < len(paths) or not 1 <= len(fits) <= 2:
         raise InputError("a report is made of fits (.json) and their draws (.npz)",
                          remedy="e.g. t2jax report fit.json draws.npz -o report/")  # fmt: skip
-    own = [[draws for draws in many if draws.point == fit.law] for fit in fits]
+    own = [[draws for draws in many if _is_of(draws, fit)] for fit in fits]
     if sum(map(bool, own)) < len(many):
         raise InputError("some draws belong to none of the fits",
                          remedy="name the fit that was resampled")  # fmt: skip
@@ -75,3 +75,9 @@ def paired(paths: tuple[str, ...]) -> "list[tuple[FitResult, Ensemble]]":
                          remedy="the second fit judges pass@k, e.g. beta_monotone")  # fmt: skip
     return [(fit, mine[0] if mine else as_ensemble(fit))
             for fit, mine in zip(fits, own, strict=True)]  # fmt: skip
+
+
+def _is_of(draws: "Ensemble", fit: "FitResult") -> bool:
+    """Whether draws are of that fit, whose law they may hold times a surface of misfit."""
+    same = draws.point.coefficients() == fit.law.coefficients()
+    return same and (draws.point.title, draws.point.kind) == (fit.law.title, fit.law.kind)

@@ -7,8 +7,7 @@ line here: `@final_law` makes it known by its name wherever its module has been 
 import difflib
 from typing import Any
 
-import numpy as np
-
+from t2jax._precision import host_array
 from t2jax.errors import InputError
 from t2jax.laws._law import DEFINED
 from t2jax.laws._law import Centre as Centre
@@ -118,7 +117,7 @@ def from_dict(description: dict[str, Any]) -> Law:
         values["weights"] = tuple(values["weights"])
     if isinstance(values.get("spread"), dict):
         values["spread"] = spread_from_dict(values["spread"])
-    arrays = {name: np.asarray(x, float) for name, x in values.items() if isinstance(x, list)}
+    arrays = {name: host_array(x) for name, x in values.items() if isinstance(x, list)}
     return cls(**values | arrays)
 
 

@@ -14,9 +14,8 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from t2jax._precision import floats, log_parts
+from t2jax._precision import floats, host_array, log_parts
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 from t2jax.laws._prior import Prior
@@ -194,6 +193,11 @@ class Law:
         raise TypeError(f"{type(self).__name__} does not say what its value is")
 
     @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.name
+
+    @property
     def base(self) -> "Law":
         """The loss in N and D that this law is built on: the law itself unless it has one."""
         return self
@@ -342,7 +346,7 @@ def with_leaves(law: Law, values: Mapping[str, Any]) -> Law:
 
 def on_host(law: Any) -> Any:
     """A law whose leaves are numbers of the host, and arrays of nodes."""
-    return jax.tree.map(lambda x: np.asarray(x, float) if np.ndim(x) else float(x), law)
+    return jax.tree.map(lambda x: host_array(x) if jnp.ndim(x) else float(x), law)
 
 
 def log_of(amplitude: ArrayLike) -> Floats:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 
+from t2jax._precision import host_array
 from t2jax._typing import ArrayLike
 from t2jax.laws._law import Law, final_law
 
@@ -61,6 +62,16 @@ class Warped(Law):
         surface = jnp.exp(jnp.sum(waves, axis=-1))
         return self.loss.formula(params, tokens, samples, unique_tokens) * surface
 
+    @property
+    def title(self) -> str:
+        """That of the law inside: the surface is part of its interval."""
+        return self.loss.title
+
+    @property
+    def uses_tokens(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- its own
+        """Whether the law inside does."""
+        return self.loss.uses_tokens
+
     def cards(self):
         """Cards of the law inside."""
         return self.loss.cards()
@@ -75,7 +86,7 @@ class Warped(Law):
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `laws.from_dict` reads it back exactly."""
-        arrays = {name: jnp.asarray(getattr(self, name)).tolist() for name in _ARRAYS}
+        arrays = {name: host_array(getattr(self, name)).tolist() for name in _ARRAYS}
         return {"law": self.name, "loss": self.loss.to_dict()} | arrays
 
 

@@ -338,7 +338,7 @@ def _solve(
         if certified is None:
             return None
         shaped = jax.tree.map(lambda x: np.asarray(x).reshape(shape), certified)
-        return Optimum.of(shaped, kind=law.kind, law_name=law.name, goal=budget.goal,
+        return Optimum.of(shaped, kind=law.kind, law_name=law.title, goal=budget.goal,
                           uses_samples=law.uses_samples,
                           unit=budget.cost.unit)  # fmt: skip
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax.numpy as jnp
-import numpy as np
 
+from t2jax._precision import host_array
 from t2jax._typing import Floats
 from t2jax.errors import InputError
 from t2jax.laws._pytree import as_pytree
@@ -61,7 +61,7 @@ class Spread:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; `from_dict` reads it back exactly."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType] -- every final spread is a dataclass
-        kept = {name: np.asarray(x).tolist() for name, x in fields.items() if x is not None}
+        kept = {name: host_array(x).tolist() for name, x in fields.items() if x is not None}
         return {"spread": self.name} | kept
 
     def leaves(self) -> dict[str, Any]:
@@ -93,5 +93,5 @@ def from_dict(description: Mapping[str, Any]) -> Spread:
     name = values.pop("spread", "")
     if name not in SPREADS:
         raise InputError(f"unknown spread '{name}'", remedy=f"one of {', '.join(SPREADS)}")
-    arrays = {field: np.asarray(value, float) for field, value in values.items()}
+    arrays = {field: host_array(value) for field, value in values.items()}
     return SPREADS[name](**arrays)

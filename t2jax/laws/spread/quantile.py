@@ -1,7 +1,9 @@
 """The quantile spread: each quantile of the questions as a power of the mean loss."""
 
+import itertools
+import math
+
 import jax.numpy as jnp
-import numpy as np
 
 from t2jax._typing import ArrayLike, Floats
 from t2jax.laws.spread._spread import Spread, final_spread
@@ -11,11 +13,10 @@ __all__ = ["EDGES", "NODES", "Quantile"]
 NODES = 32  # error of the mean of -log pass@k against all questions: below .3% of it
 _TAIL = 6.5  # logit of the outermost shares: 0.15% of the questions
 
-EDGES = tuple((1.0 / (1.0 + np.exp(-np.linspace(-_TAIL, _TAIL, NODES + 1)))).tolist())
+_LOGITS = [_TAIL * (2.0 * i / NODES - 1.0) for i in range(1, NODES)]
+EDGES = (0.0, *(1.0 / (1.0 + math.exp(-logit)) for logit in _LOGITS), 1.0)
 """Shares of questions between the nodes, dense in both tails; the outermost stand for 0 and 1."""
-EDGES = (0.0, *EDGES[1:-1], 1.0)
-
-_WEIGHTS = tuple(np.diff(EDGES).tolist())
+_WEIGHTS = tuple(high - low for low, high in itertools.pairwise(EDGES))
 
 
 @final_spread
@@ -33,7 +34,10 @@ class Quantile(Spread):
       low: the least log L measured; None with `bend`.
       high: the largest.
 
-    >>> import jax.numpy as jnp
+    >>> import itertools
+    import math
+
+    import jax.numpy as jnp
     >>> alike = Quantile(level=jnp.zeros(NODES), slope=jnp.ones(NODES), centre=0.0)
     >>> round(float(alike.neg_log_pass(jnp.asarray(0.6931472), jnp.asarray(2.0))), 4)  # p = 1/2
     0.2877

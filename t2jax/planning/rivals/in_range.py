@@ -57,7 +57,7 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
     if not fits:
         return None
     plan = jax.tree.map(np.asarray, found)._replace(status=np.asarray(int(ensemble.code)))
-    return Optimum.of(plan, kind=law.kind, law_name=law.name, uses_samples=law.uses_samples,
+    return Optimum.of(plan, kind=law.kind, law_name=law.title, uses_samples=law.uses_samples,
                       goal=budget.goal, unit=budget.cost.unit)  # fmt: skip
 
 
