@@ -110,11 +110,12 @@ def _least(cost: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> tuple
     """Where a function is least, by ever finer grids: it may end anywhere in the middle."""
 
     def finer(_, ends):
-        grid = jnp.linspace(*ends, _POINTS)
+        grid = jnp.linspace(ends[0], ends[1], _POINTS)
         at = jnp.argmin(jax.vmap(cost)(grid))
         return grid[jnp.maximum(at - 1, 0)], grid[jnp.minimum(at + 1, _POINTS - 1)]
 
-    grid = jnp.linspace(*jax.lax.fori_loop(0, _ROUNDS, finer, (low, high)), _POINTS)
+    low, high = jax.lax.fori_loop(0, _ROUNDS, finer, (low, high))
+    grid = jnp.linspace(low, high, _POINTS)
     values = jax.vmap(cost)(grid)
     at = jnp.argmin(values)
     return grid[at], values[at]
