@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from t2jax.errors import InputError
+from t2jax.errors import InputError, T2Error
 
 RUNS = {"org/m-1": (1e6, 2e7), "org/m-2": (4e6, 8e7)}
 """Name of a model -> its params and tokens."""
@@ -44,7 +44,13 @@ def lines(path: pathlib.Path, records: list[Any]) -> pathlib.Path:
     return path
 
 
-def refused(call, *words, kind=InputError, **options) -> str:
+def given(values: Any) -> Any:
+    """An array that a table has, because of its kind."""
+    assert values is not None
+    return values
+
+
+def refused(call, *words, kind: type[T2Error] = InputError, **options) -> str:
     """The one line with which an importer says no."""
     with pytest.raises(kind) as caught:
         call(*words, **options)

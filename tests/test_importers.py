@@ -8,7 +8,7 @@ import zipfile
 import made_logs as made
 import numpy as np
 import pytest
-from made_logs import refused
+from made_logs import given, refused
 
 import t2jax as t2
 from t2jax import importers
@@ -40,9 +40,9 @@ def test_every_log_becomes_a_table_of_two_checkpoints(log, tmp_path):
 def test_the_nll_is_that_of_the_gold_choice(tmp_path):
     made.lm_eval(tmp_path)
     table = importers.lm_eval(tmp_path, made.RUNS)
-    assert table.nll.tolist() == [[1.5, 0.5, 3.0], [2.5, 1.5, 4.0]]
+    assert given(table.nll).tolist() == [[1.5, 0.5, 3.0], [2.5, 1.5, 4.0]]
     counts = importers.lm_eval(tmp_path, made.RUNS, measure="counts")
-    assert counts.successes.tolist() == [[1, 1, 0]] * 2
+    assert given(counts.successes).tolist() == [[1, 1, 0]] * 2
     assert any("--measure nll reads the other" in note for note in counts.notes)
     assert any("continuation" in note for note in table.notes)
 
@@ -56,7 +56,7 @@ def test_gold_answers_may_be_texts_lists_or_nothing(tmp_path):
     ]
     table = lm_eval(tmp_path, records)
     both = -math.log(math.exp(-1) + math.exp(-3))
-    np.testing.assert_allclose(table.nll, [[2.0, both, 1.0]])
+    np.testing.assert_allclose(given(table.nll), [[2.0, both, 1.0]])
     records.append(made.choice(3, -100, lls, acc=0.0))
     message = refused(lm_eval, tmp_path / "b", records, measure="nll")
     assert "line 4: the sample has no likelihood of a right answer" in message
@@ -68,7 +68,7 @@ def test_gold_answers_may_be_texts_lists_or_nothing(tmp_path):
 def test_mutual_information_doubles_the_requests(tmp_path):
     record = made.choice(0, 1, [-1.0, -2.0, -9.0, -0.1], acc=0.0)
     record["metrics"].append("acc_mutual_info")
-    assert lm_eval(tmp_path, [record]).nll.tolist() == [[2.0]]
+    assert given(lm_eval(tmp_path, [record]).nll).tolist() == [[2.0]]
 
 
 def test_a_gold_index_that_the_score_contradicts_is_refused(tmp_path):
@@ -114,12 +114,12 @@ def test_repeats_are_scored_again_and_never_counted_as_one(tmp_path):
     answers = ["#### 4", "#### 5", "so 4", "#### 4"]
     records = [made.generated(0, answers, 1.0, filter="strict")]
     table = lm_eval(tmp_path, records, config=SUM_RULE)
-    assert (table.successes.tolist(), table.trials.tolist()) == ([[2]], [[4]])
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[2]], [[4]])
     last = [made.generated(0, answers, 1.0, filter="last")]
     table = lm_eval(tmp_path / "b", last, config=SUM_RULE)
-    assert table.successes.tolist() == [[3]]
+    assert given(table.successes).tolist() == [[3]]
     first = lm_eval(tmp_path / "c", records, first_repeat=True)
-    assert (first.successes.tolist(), first.trials.tolist()) == ([[1]], [[1]])
+    assert (given(first.successes).tolist(), given(first.trials).tolist()) == ([[1]], [[1]])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_pass_at_1_of_n_is_a_count_and_larger_k_are_not_taken_over(tmp_path):
     record = made.generated(0, ["a"] * 8, 1.0)
     record |= {"metrics": ["pass@1", "pass@64"], "pass@1": 0.375, "pass@64": 1.0}
     table = lm_eval(tmp_path, [record])
-    assert (table.successes.tolist(), table.trials.tolist()) == ([[3]], [[8]])
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[3]], [[8]])
     assert "8 repeats" in refused(lm_eval, tmp_path / "b", [record], metric="pass@64")
     assert np.isnan(table.pass_at_k([64])).all()
 
@@ -157,14 +157,14 @@ def test_filters_are_asked_for(tmp_path):
         for doc in range(2) for name, right in (("strict", 0.0), ("last", 1.0))
     ]  # fmt: skip
     assert "name one with --filter: 'last', 'strict'" in refused(lm_eval, tmp_path, records)
-    assert lm_eval(tmp_path, records, filter="last").successes.tolist() == [[1, 1]]
+    assert given(lm_eval(tmp_path, records, filter="last").successes).tolist() == [[1, 1]]
     assert "no task has a filter" in refused(lm_eval, tmp_path, records, filter="other")
 
 
 def test_what_was_appended_or_written_by_two_ranks_counts_once(tmp_path):
     records = [made.choice(doc, 0, [-1.0, -2.0]) for doc in range(3)]
     table = lm_eval(tmp_path, records * 2)
-    assert table.nll.tolist() == [[1.0] * 3]
+    assert given(table.nll).tolist() == [[1.0] * 3]
     assert "left out samples that repeat others exactly (3 rows)" in table.notes
     other = made.choice(1, 0, [-1.5, -2.0])
     message = refused(lm_eval, tmp_path / "b", [*records, other])
@@ -194,7 +194,7 @@ def test_logs_of_the_first_versions_are_one_list_without_filter_names(tmp_path):
     path = tmp_path / "m-1" / "samples_arc.jsonl"
     path.parent.mkdir()
     path.write_text(json.dumps(records, indent=2))
-    assert importers.lm_eval(path, {"m-1": (1e6, 2e7)}).nll.tolist() == [[1.0, 1.0]]
+    assert given(importers.lm_eval(path, {"m-1": (1e6, 2e7)}).nll).tolist() == [[1.0, 1.0]]
 
 
 # Inspect ------------------------------------------------------------------------------------
@@ -208,12 +208,12 @@ def test_epochs_are_trials_in_both_containers(tmp_path):
         message = refused(importers.inspect, tmp_path / name, made.RUNS)
         assert "sample 'q0' scored 'P', which is neither right nor wrong" in message
         table = importers.inspect(tmp_path / name, made.RUNS, drop_incomplete=True)
-        assert table.successes.tolist() == [[1, 2]]
-        assert table.trials.tolist() == [[2, 3]]
+        assert given(table.successes).tolist() == [[1, 2]]
+        assert given(table.trials).tolist() == [[2, 3]]
         assert "(1 row)" in " ".join(table.notes)
     # The same log in two containers is one log.
     both = importers.inspect(tmp_path, made.RUNS, drop_incomplete=True)
-    assert both.trials.tolist() == [[2, 3]]
+    assert given(both.trials).tolist() == [[2, 3]]
 
 
 def test_zstd_members_are_read(tmp_path):
@@ -235,7 +235,7 @@ def test_zstd_members_are_read(tmp_path):
             new.writestr(info, frames)
             info.CRC, info.file_size, info.compress_type = member.CRC, len(content), 93
     table = importers.inspect(packed, made.RUNS)
-    assert table.successes.tolist() == [[1]]
+    assert given(table.successes).tolist() == [[1]]
 
 
 def test_errors_missing_scores_and_nan_are_named(tmp_path):
@@ -254,7 +254,7 @@ def test_errors_missing_scores_and_nan_are_named(tmp_path):
         assert said in refused(importers.inspect, path, made.RUNS)
     broken["samples"] = [{**one, "scores": {"m": {"value": {"x": 1}}}} for one in log["samples"]]
     path.write_text(json.dumps(broken))
-    assert importers.inspect(path, made.RUNS, metric="m.x").successes.tolist() == [[2, 2]]
+    assert given(importers.inspect(path, made.RUNS, metric="m.x").successes).tolist() == [[2, 2]]
 
 
 # The others ---------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def test_errors_missing_scores_and_nan_are_named(tmp_path):
 def test_programs_are_counted_and_the_larger_k_stay_unknown(tmp_path):
     made.human_eval(tmp_path)
     table = importers.human_eval(tmp_path, made.RUNS)
-    assert table.successes.tolist() == [[1, 2]] * 2
+    assert given(table.successes).tolist() == [[1, 2]] * 2
     assert np.isnan(table.pass_at_k([4])).all()
     made.lines(tmp_path / "m" / "x_results.jsonl", [{"task_id": "a", "completion": "b"}])
     assert "evaluate_functional_correctness" in refused(importers.human_eval, tmp_path, made.RUNS)
@@ -271,25 +271,25 @@ def test_programs_are_counted_and_the_larger_k_stay_unknown(tmp_path):
 
 def test_evalplus_counts_plus_unless_base_is_asked_for(tmp_path):
     made.evalplus(tmp_path)
-    assert importers.evalplus(tmp_path, made.RUNS).successes.tolist() == [[1, 1]] * 2
+    assert given(importers.evalplus(tmp_path, made.RUNS).successes).tolist() == [[1, 1]] * 2
     base = importers.evalplus(tmp_path, made.RUNS, metric="base")
-    assert base.successes.tolist() == [[3, 3]] * 2
+    assert given(base.successes).tolist() == [[3, 3]] * 2
     old = {"eval": {"HumanEval/0": {"nfiles": 2, "base": [["pass", []], ["pass", []]],
                                     "plus": [["pass", []], ["fail", []]]}}}  # fmt: skip
     path = tmp_path / "b" / "org" / "m-1" / "eval_results.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(old))
-    assert importers.evalplus(path, made.RUNS).successes.tolist() == [[1]]
+    assert given(importers.evalplus(path, made.RUNS).successes).tolist() == [[1]]
 
 
 def test_a_mean_is_no_probability_without_its_length(tmp_path):
     record = {"doc_id": 0, "metrics": {"correct_choice": 0, "acc_raw": 1},
               "model_output": [{"logits_per_token": -0.5, "num_tokens": 3}, {"x": 1}]}  # fmt: skip
     path = made.lines(tmp_path / "m-1" / "task-000-t-predictions.jsonl", [record])
-    assert importers.olmes(path, made.RUNS).nll.tolist() == [[1.5]]
+    assert given(importers.olmes(path, made.RUNS).nll).tolist() == [[1.5]]
     record["model_output"][0] = {"logits_per_char": -0.25, "num_chars": 8}
     made.lines(path, [record])
-    assert importers.olmes(path, made.RUNS).nll.tolist() == [[2.0]]
+    assert given(importers.olmes(path, made.RUNS).nll).tolist() == [[2.0]]
     for mean in ("logits_per_byte", "logits_per_token"):
         record["model_output"][0] = {mean: -0.25}
         made.lines(path, [record])
@@ -306,7 +306,7 @@ def test_olmes_pass_at_1_is_a_count(tmp_path):
     }
     path = made.lines(tmp_path / "m-1" / "task-000-t-predictions.jsonl", [record])
     table = importers.olmes(path, made.RUNS)
-    assert (table.successes.tolist(), table.trials.tolist()) == ([[3]], [[4]])
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[3]], [[4]])
     record["metrics"] = {"exact_match": 1.0}
     made.lines(path, [record])
     assert "4 samples were drawn" in refused(importers.olmes, path, made.RUNS)
@@ -315,7 +315,7 @@ def test_olmes_pass_at_1_is_a_count(tmp_path):
 def test_helm_drops_perturbed_instances_and_says_so(tmp_path):
     made.helm(tmp_path)
     table = importers.helm(tmp_path, made.RUNS)
-    assert table.task.tolist() == ["mmlu:subject=anatomy"] * 2
+    assert given(table.task).tolist() == ["mmlu:subject=anatomy"] * 2
     assert "left out perturbed instances (2 rows)" in table.notes
 
 
@@ -338,12 +338,12 @@ def test_lighteval_counts_pass_at_1_and_sums_several_gold_answers(tmp_path):
            "model_response": {"logprobs": [-1.0, -2.0]}, "metric": {"acc": 1.0}}  # fmt: skip
     pyarrow.parquet.write_table(pa.Table.from_pylist([row]), place / "details_t.parquet")
     table = importers.lighteval(tmp_path, made.RUNS)
-    np.testing.assert_allclose(table.nll, -math.log(math.exp(-1) + math.exp(-2)))
+    np.testing.assert_allclose(given(table.nll), -math.log(math.exp(-1) + math.exp(-2)))
     row = {"doc": {"id": "0", "choices": ["4"], "gold_index": 0},
            "model_response": {"text": ["a"] * 8}, "metric": {"pass@k:k=1&n=8": 0.25}}  # fmt: skip
     pyarrow.parquet.write_table(pa.Table.from_pylist([row]), place / "details_t.parquet")
     table = importers.lighteval(tmp_path, made.RUNS)
-    assert (table.successes.tolist(), table.trials.tolist()) == ([[2]], [[8]])
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[2]], [[8]])
 
 
 def test_rows_of_samples_are_counted_under_any_names(tmp_path):
@@ -354,7 +354,7 @@ def test_rows_of_samples_are_counted_under_any_names(tmp_path):
     assert "--columns run=" in refused(importers.plain_samples, path)
     names = "run=model,question=id,correct=ok,params=n,tokens=d"
     table = importers.plain_samples(path, columns=names)
-    assert (table.successes.tolist(), table.trials.tolist()) == ([[2, 2]], [[3, 3]])
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[2, 2]], [[3, 3]])
     assert (table.params[0], table.tokens[0]) == (1e6, 2e7)
     rows[-1]["n"] = 3e6
     made.lines(path, rows)
@@ -401,7 +401,7 @@ def test_the_command_converts_in_one_line(tmp_path, capsys):
     words = ["convert", "lm-eval", str(tmp_path / "logs"), "--runs", str(runs), "-o", str(out)]
     assert main(words) == 0
     assert f"written: {out}" in capsys.readouterr().out
-    assert t2.read(out).nll.tolist() == [[1.5, 0.5, 3.0], [2.5, 1.5, 4.0]]
+    assert given(t2.read(out).nll).tolist() == [[1.5, 0.5, 3.0], [2.5, 1.5, 4.0]]
     assert main([*words, "--step", "all"]) == 2
     assert "--step means nothing for lm-eval" in capsys.readouterr().err
     assert main(["convert", "lm-evl", "x"]) == 2

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+from typing import Any
 
 import made_logs as made
 import pandas as pd
 import pytest
+from made_logs import given
 
 from t2jax import importers
 from t2jax.cli import main
@@ -30,7 +32,7 @@ def wandb_history(folder):
 
 
 def wandb_panel(folder):
-    columns = {"Step": list(STEPS)}
+    columns: dict[str, list[float]] = {"Step": list(STEPS)}
     for run in RUNS:
         columns[f"{run} - train/loss"] = [loss(run, s) for s in STEPS]
         columns[f"{run} - train/loss__MIN"] = [0.0] * 3
@@ -97,13 +99,14 @@ def test_checkpoints_of_a_run_share_a_trunk(write, tmp_path):
 
 def test_what_cannot_be_read_is_one_line(tmp_path):
     wandb_history(tmp_path / "w")
-    for words, said in (
+    refusals: tuple[tuple[dict[str, Any], str], ...] = (
         ({"metric": "val/loss"}, "has no column 'val/loss'"),
         ({"step": "first"}, "use last, all, or a number"),
         ({"tokens_per_step": 0}, "above 0"),
         ({"tokens": "seen"}, "has no column 'seen'"),
         ({"stp": 1}, "no option 'stp'"),
-    ):
+    )
+    for words, said in refusals:
         with pytest.raises(InputError, match=said):
             importers.wandb(tmp_path / "w", RUNS, **words)
     with pytest.raises(InputError, match="not known of 'b'"):
@@ -123,7 +126,7 @@ def test_nan_losses_are_left_out_and_told_and_restarts_too(tmp_path):
     rows = [{"learning/loss": value, "step": step, "run_name": "a"}
             for step, value in ((0, 4.0), (1, 3.5), (1, 3.4), (2, float("nan")))]  # fmt: skip
     table = importers.maxtext(made.lines(tmp_path / "m.jsonl", rows), RUNS)
-    assert table.loss.tolist() == [3.4]
+    assert given(table.loss).tolist() == [3.4]
     notes = " ".join(table.notes)
     assert "left out losses that are not finite (1 rows)" in notes
     assert "the later loss is read" in notes
@@ -147,5 +150,5 @@ def test_tensorboard_scalars_are_read(tmp_path):
             writer.add_scalar("loss", loss(run, step), step)
         writer.close()
     table = importers.tensorboard(tmp_path, RUNS)
-    found = dict(zip(table.run.tolist(), table.loss.tolist(), strict=True))
+    found = dict(zip(table.run.tolist(), given(table.loss).tolist(), strict=True))
     assert found == pytest.approx({run: loss(run, 40) for run in RUNS}, abs=1e-6)

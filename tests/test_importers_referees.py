@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from made_logs import given
 
 import t2jax as t2
 from t2jax.cli import main
@@ -83,7 +84,7 @@ def test_accuracy_is_that_which_the_harness_printed(lm_eval_logs, task, filter, 
     for one in told:
         at = row(table, one["run"])
         assert table.params[at] == one["params"]
-        share = (table.successes[at] / table.trials[at]).mean()
+        share = (given(table.successes)[at] / given(table.trials)[at]).mean()
         assert share == pytest.approx(one["results"][task][f"{metric},{filter}"], abs=1e-12)
 
 
@@ -101,7 +102,7 @@ def test_a_named_gold_answer_is_the_numbered_one(lm_eval_logs):
         t2.importers.lm_eval(lm_eval_logs / "logs", trunks(told), task=task)
         for task in ("t_choice", "t_named")
     )
-    np.testing.assert_allclose(number.nll, name.nll)
+    np.testing.assert_allclose(given(number.nll), given(name.nll))
 
 
 @pytest.mark.parametrize("filter", ["strict", "flexible"])
@@ -111,11 +112,11 @@ def test_every_repeat_counts_and_the_first_alone_is_the_harness_figure(lm_eval_l
     first = t2.importers.lm_eval(
         place, trunks(told), task="t_again", filter=filter, first_repeat=True
     )
-    assert every.trials.min() == 4
-    assert (every.successes >= first.successes).all()
-    assert (every.successes <= first.successes + 3).all()
+    assert given(every.trials).min() == 4
+    assert (given(every.successes) >= given(first.successes)).all()
+    assert (given(every.successes) <= given(first.successes) + 3).all()
     for one in told:
-        share = first.successes[row(first, one["run"])].mean()
+        share = given(first.successes)[row(first, one["run"])].mean()
         want = one["results"]["t_again"][f"exact_match,{filter}"]
         assert share == pytest.approx(want, abs=1e-12)
 
@@ -144,13 +145,15 @@ def test_inspect_counts_are_those_of_its_own_reader(tmp_path_factory):
     assert kinds == {".eval", ".json"}
     runs = {one["run"]: (one["params"], one["tokens"]) for one in told}
     table = t2.importers.inspect(folder / "logs", runs)
-    assert table.trials.min() == table.trials.max() == 3
-    assert "naïve" in table.question.tolist()
+    assert given(table.trials).min() == given(table.trials).max() == 3
+    assert "naïve" in given(table.question).tolist()
     for one in told:
         at = row(table, one["run"])
-        counts = dict(zip(table.question.tolist(), table.successes[at].tolist(), strict=True))
+        counts = dict(
+            zip(given(table.question).tolist(), given(table.successes)[at].tolist(), strict=True)
+        )
         assert counts == one["successes"]
-        assert (table.successes[at] / 3).mean() == pytest.approx(one["accuracy"], abs=1e-12)
+        assert (given(table.successes)[at] / 3).mean() == pytest.approx(one["accuracy"], abs=1e-12)
     assert np.isfinite(t2.fit(table).residuals).all()
 
 
@@ -162,7 +165,7 @@ def test_pass_at_k_of_human_eval_follows_from_its_counts(tmp_path_factory):
     told = figures(folder)
     runs = {one["run"]: (one["params"], one["tokens"]) for one in told}
     table = t2.importers.human_eval(folder, runs)
-    assert table.trials.min() == 5
+    assert given(table.trials).min() == 5
     ours = table.pass_at_k([1, 2, 4])
     for one in told:
         want = [one["pass"][f"pass@{k}"] for k in (1, 2, 4)]

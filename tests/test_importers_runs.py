@@ -4,7 +4,7 @@ import json
 
 import made_logs as made
 import pandas as pd
-from made_logs import refused
+from made_logs import given, refused
 
 from t2jax import importers
 
@@ -23,7 +23,7 @@ def test_the_catalogue_knows_public_ladders_by_name_and_revision(tmp_path):
     table = importers.lm_eval(tmp_path, catalogue="pythia")
     assert table.run.tolist() == ["pythia-70m@step1000", "pythia-70m@step4000"]
     assert table.tokens.tolist() == [1000 * 2**21, 4000 * 2**21]
-    assert table.trunk.tolist() == ["pythia-70m"] * 2
+    assert given(table.trunk).tolist() == ["pythia-70m"] * 2
     assert (table.params[0], table.params_definition) == (70_426_624, "total")
     other = importers.lm_eval(tmp_path, catalogue="pythia", params_definition="non-embedding")
     assert other.params[0] == 18_915_328
@@ -51,7 +51,7 @@ def test_runs_are_a_file_a_frame_or_a_mapping(tmp_path):
     path = tmp_path / "runs.csv"
     frame.assign(trunk="t").to_csv(path, index=False)
     table = importers.lm_eval(tmp_path / "logs", path)
-    assert table.trunk.tolist() == ["t", "t"]
+    assert given(table.trunk).tolist() == ["t", "t"]
     assert importers.lm_eval(tmp_path / "logs", frame).params.tolist() == [1e6, 4e6]
     # Without params, N is what the log counts.
     log = importers.lm_eval(tmp_path / "logs", frame.drop(columns="params"))
@@ -79,6 +79,7 @@ def test_every_catalogue_is_cited_and_counts_exactly():
     }  # fmt: skip
     for (ladder, name, definition), (params, tokens) in known.items():
         found = find(ladder, [name], definition)
+        assert found is not None, name
         assert (found.params, found.tokens) == (params, tokens), name
     for ladder, name in [
         ("pythia", "pythia-70m@step0"), ("pythia", "pythia-70m@other"), ("pythia", "pythia-7m"),

@@ -1,6 +1,7 @@
 """The best plan within the data: each range, and each cap, stops it just where it should."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -67,7 +68,7 @@ def test_a_law_of_accuracy_is_made_as_large_as_it_can_be():
         assert float(found.value) > float(predict(law, n, TRAIN / 6 / n, 1e12 / 2 / n))
 
 
-SERVED = {"questions": 1e9, "tokens_per_sample": 1e3}
+SERVED: dict[str, Any] = {"questions": 1e9, "tokens_per_sample": 1e3}
 PASSES = BetaMonotone(loss=LAW, a0=1.0, a1=0.8, b0=-1.0, b1=1.0)
 TIGHT = {"params": (1e8, 3e9), "tokens_per_param": (5.0, 60.0), "samples": (1.0, 8.0)}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -88,11 +89,11 @@ def test_counts_of_answers_are_planned_for_and_read_back(tmp_path):
     loss = t2.laws.Additive(E=1.0, A=60.0, B=200.0, alpha=0.3, beta=0.3)
     law = t2.laws.BetaMonotone(loss=loss, a0=1.5, a1=0.6, b0=-2.0, b1=1.2)
     params = np.repeat(np.geomspace(1e6, 1e8, 4), 3)
-    place = {"params": params, "tokens": params * np.tile([5.0, 40.0, 300.0], 4)}
+    place: dict[str, Any] = {"params": params, "tokens": params * np.tile([5.0, 40.0, 300.0], 4)}
     rng = np.random.default_rng(0)
     a, b = (np.asarray(shape)[:, None] for shape in law.spread(**place))
     right = rng.binomial(16, rng.beta(a, b, (12, 20)))
-    asked = {"question": np.arange(20).astype(str), "task": np.full(20, "all")}
+    asked: dict[str, Any] = {"question": np.arange(20).astype(str), "task": np.full(20, "all")}
     table = t2.Observations(
         kind="counts", run=np.arange(12).astype(str), **place, successes=right,
         trials=np.full(right.shape, 16), **asked,
@@ -211,7 +212,7 @@ def test_every_budget_that_optimum_takes_has_a_plan(made, kind):
     if kind == "target":
         # The least cost of a target is the budget whose best plan reaches it.
         spend = budgets.lifetime(plan.budget, plan.optimum)
-        same = t2.optimum(made.fit, spend)
+        same = t2.optimum(made.draws.alone(), spend)
         assert float(same.value) == pytest.approx(1.5, rel=1e-6)
         assert float(same.params) == pytest.approx(float(best.params), rel=1e-3)
         assert "than reaching the target with Chinchilla's size" in " ".join(text.split())

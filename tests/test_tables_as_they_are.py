@@ -3,6 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 import pytest
+from made_logs import given
 
 import t2jax as t2
 from t2jax.errors import InputError
@@ -55,7 +56,7 @@ def test_a_condition_keeps_its_rows_in_every_kind_of_table(where, kept, form, tm
         else:
             GRID.to_json(source, orient="records", lines=True)
     table = read(source, where=where)
-    assert table.loss.tolist() == GRID.loss[kept].tolist()
+    assert given(table.loss).tolist() == given(GRID.loss)[kept].tolist()
     assert f"({6 - len(kept)} row" in " ".join(table.notes)
 
 
@@ -93,7 +94,7 @@ def test_runs_that_nobody_named_are_named_by_what_tells_them_apart():
     notes = " ".join(read(grid).notes)
     assert "6 runs share 3 models" in notes
     assert "trunk=params" in notes
-    assert len(set(read(grid, columns="trunk=params").trunk)) == 3
+    assert len(set(given(read(grid, columns="trunk=params").trunk))) == 3
 
 
 def test_a_column_that_seems_to_name_the_runs_is_asked_for_and_not_taken():
@@ -151,7 +152,7 @@ def test_common_questions_are_kept_on_request():
     frame = frame.assign(params=1e6, tokens=2e7, nll=1.5)
     assert "lack a question" in refused(frame)
     table = read(frame, common_questions=True)
-    assert table.question.tolist() == ["0", "2"]
+    assert given(table.question).tolist() == ["0", "2"]
     assert any("left out 1 of 3 questions" in note and "(2 rows)" in note for note in table.notes)
 
 

@@ -23,7 +23,12 @@ class _Made(Table):
         self, labels: Sequence[str], numbers: Sequence[str]
     ) -> tuple[dict[str, Labels], dict[str, np.ndarray]]:
         """Columns by name."""
-        names = {name: self.to_labels(*self.columns[name], name) for name in labels}
+        names = {}
+        for name in labels:
+            column = self.columns[name]
+            if not isinstance(column, tuple):
+                raise self.not_names(name)
+            names[name] = self.to_labels(column[0], column[1], name)
         return names, {name: np.asarray(self.columns[name], np.float64) for name in numbers}
 
 

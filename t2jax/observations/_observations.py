@@ -420,7 +420,7 @@ class Observations:
         Raises:
           InputError: when the suffix is another or the folder does not exist.
         """
-        _write.write(dict(self.columns()), self.params_definition, path, beside or {})
+        _write.write(dict(self.columns()), self.params_definition, path, beside)
 
 
 def read(

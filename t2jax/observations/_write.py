@@ -43,7 +43,7 @@ def write(
     columns: Mapping[str, np.ndarray],
     params_definition: str,
     path: str | Path,
-    beside: Mapping[str, float],
+    beside: Mapping[str, float] | None = None,
 ) -> None:
     """Write a table; see `Observations.write`."""
     import pyarrow as pa
@@ -59,7 +59,9 @@ def write(
             remedy="end the name in .csv, .tsv, .parquet or .jsonl",
         )
     long = tidy(columns, params_definition)
-    long |= {name: np.full(len(long["run"]), float(value)) for name, value in beside.items()}
+    long |= {
+        name: np.full(len(long["run"]), float(value)) for name, value in (beside or {}).items()
+    }
     try:
         if suffix == ".jsonl":
             target.write_text("".join(_objects(long)), encoding="utf-8")

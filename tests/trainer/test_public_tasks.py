@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from made_logs import given
 
 import t2jax as t2
 from t2jax.cli import main
@@ -154,8 +155,8 @@ def test_evaluate_prints_the_nll_of_an_independent_forward_pass(
     shape, params, _ = checkpoint.load_params(run / "params")
     for i, stem in enumerate(STEMS):
         want = plain_nll(params, shape, f"Question: {stem}\nAnswer:", f" answer {i}")
-        at = table.question.tolist().index(f"q{i}")
-        assert table.nll[0, at] == pytest.approx(want, abs=2e-3)
+        at = given(table.question).tolist().index(f"q{i}")
+        assert given(table.nll)[0, at] == pytest.approx(want, abs=2e-3)
     assert pd.read_csv(out).temperature.tolist() == [1.0] * 3
 
 
@@ -246,6 +247,6 @@ def test_the_real_tasks_are_asked_of_a_checkpoint_of_ours(run, name, tmp_path, c
                 (questions.answers, questions.answer_lengths),
             )
         )
-        at = table.question.tolist().index(str(questions.names[i]))
+        at = given(table.question).tolist().index(str(questions.names[i]))
         want = plain_nll(params, shape, prompt, answer)
-        assert table.nll[0, at] == pytest.approx(want, rel=1e-4, abs=2e-3)
+        assert given(table.nll)[0, at] == pytest.approx(want, rel=1e-4, abs=2e-3)
