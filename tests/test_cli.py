@@ -402,11 +402,7 @@ def test_regret_and_design_from_draws(run):
     as_ensemble(law).save("point.npz")
     code, _, error = run("design", "point.npz", "--train-flops", "1e21", "--noise", "0.01")
     assert code == 2
-<<<<<<< HEAD
-    assert "t2jax bootstrap" in error
-=======
     assert "`t2jax bootstrap`" in error
->>>>>>> main
 
 
 def test_standard_input_is_read(run, loss_table, monkeypatch):

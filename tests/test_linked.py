@@ -1,6 +1,7 @@
 """The linked law: exact at one sample, every k from one spread, and the table's own questions."""
 
 import pathlib
+from typing import Any
 
 import jax.numpy as jnp
 import mpmath
@@ -86,9 +87,12 @@ def test_a_table_that_is_so_made_is_told_exactly():
     runs = table()
     fit = t2.fit(runs, "linked")
     assert fit.success
-    told = fit.predict(params=runs.params[:, None], tokens=runs.tokens[:, None], samples=K)
+    told = fit.predict(
+        params=runs.params[:, None], tokens=runs.tokens[:, None], samples=np.array(K)
+    )
     np.testing.assert_allclose(told, runs.neg_log_pass(K), rtol=0.02)
     assert fit.n_obs == runs.n_rows  # one row for each checkpoint, never one for each k
+    assert fit.samples is not None
     assert fit.observed.shape == (runs.n_rows * len(fit.samples),)
 
 
@@ -136,14 +140,14 @@ def test_a_resample_of_all_questions_alike_measures_the_same_spread():
         runs, np.ones((2, runs.n_rows)), np.full((2, runs.n_questions), 3.0),
         bent=found.bend is not None,
     )  # fmt: skip
-    np.testing.assert_allclose(many.level[1], found.level, rtol=1e-9)
-    np.testing.assert_allclose(many.slope[0], found.slope, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.asarray(many.level)[1], found.level, rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(many.slope)[0], found.slope, rtol=1e-9, atol=1e-12)
 
 
 def test_sampling_until_success_costs_fewer_samples():
     fit = t2.fit(table())
     cost = t2.Cost(stop_at_success=True)
-    budget = {"train_flops": 1e17, "inference_flops": 1e10}
+    budget: dict[str, Any] = {"train_flops": 1e17, "inference_flops": 1e10}
     plain = t2.optimum(fit, t2.Budget(**budget), progress=False)
     stopped = t2.optimum(fit, t2.Budget(cost=cost, **budget), progress=False)
     assert float(stopped.value) < float(plain.value)

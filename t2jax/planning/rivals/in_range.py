@@ -114,13 +114,8 @@ def _least(cost: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> tuple
         at = jnp.argmin(jax.vmap(cost)(grid))
         return grid[jnp.maximum(at - 1, 0)], grid[jnp.minimum(at + 1, _POINTS - 1)]
 
-<<<<<<< HEAD
-    ends = jax.lax.fori_loop(0, _ROUNDS, finer, (low, high))
-    grid = jnp.linspace(ends[0], ends[1], _POINTS)
-=======
     low, high = jax.lax.fori_loop(0, _ROUNDS, finer, (low, high))
     grid = jnp.linspace(low, high, _POINTS)
->>>>>>> main
     values = jax.vmap(cost)(grid)
     at = jnp.argmin(values)
     return grid[at], values[at]
