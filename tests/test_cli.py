@@ -443,7 +443,8 @@ def test_the_law_follows_from_the_table():
     loss = t2.datasets.load_ladder(measure="loss")
     assert default_law(loss) == "additive"
     three = np.full(3, 1e7)
-    fields = {"kind": "loss", "run": np.array(["a", "b", "c"]), "params": three, "tokens": three}
+    fields = {"kind": "loss", "run": np.array(["a", "b", "c"]), "params": three}
+    fields["tokens"] = np.array([1e8, 2e8, 3e8])
     for samples, law in (([1, 2, 4], "softplus"), ([1, 2, 2], "additive")):
         runs = t2.Observations(loss=three, samples=np.array(samples), **fields)
         assert default_law(runs) == law

@@ -68,7 +68,7 @@ class Linked(Link):
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     >>> law = Linked(loss=inner, spread=alike)
     >>> [round(float(law(params=1e9, tokens=2e10, samples=k)), 3) for k in (1, 10)]
-    [2.577, 0.569]
+    [2.574, 0.602]
 
     Source: the quantity is that of Roberts et al. 2026, arXiv:2604.01411.
     """

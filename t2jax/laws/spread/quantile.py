@@ -34,10 +34,7 @@ class Quantile(Spread):
       low: the least log L measured; None with `bend`.
       high: the largest.
 
-    >>> import itertools
-    import math
-
-    import jax.numpy as jnp
+    >>> import jax.numpy as jnp
     >>> alike = Quantile(level=jnp.zeros(NODES), slope=jnp.ones(NODES), centre=0.0)
     >>> round(float(alike.neg_log_pass(jnp.asarray(0.6931472), jnp.asarray(2.0))), 4)  # p = 1/2
     0.2877

@@ -276,7 +276,9 @@ const Search = (() => {
     if (size >= b.maxParams - TOUCH) found.push("AT_MAX_PARAMS");
     if (wall) found.push("AT_MAX_TOKENS");
     if (served && !b.pinned && samples <= TOUCH) found.push("AT_ONE_SAMPLE");
-    if (tokens <= TOUCH || size <= TOUCH) found.push("AT_SEARCH_EDGE");
+    const small = size <= b.minParams + TOUCH;
+    if (small && b.minParams > 0) found.push("AT_MIN_PARAMS");
+    if (tokens <= TOUCH || (small && b.minParams <= 0)) found.push("AT_SEARCH_EDGE");
     const trained = size + tokens - b.train;
     const spent = b.separate ? trained : logAddExp(trained, size + samples - b.serve);
     if ((wall || !b.separate) && spent < -1e-7) found.push("BUDGET_LEFT");
