@@ -32,7 +32,8 @@ def inside(model: Model, budget: Budget) -> Optimum | None:
     """The best plan whose N, D, k and D/N all lie within the ranges of the table.
 
     Every N and D in range is served with the k that the budget leaves it, or at a target with the
-    k that gets there; the best over D, then over N. A k out of range is no plan.
+    k that gets there; the best over D, then over N. A k out of range is no plan. Where the table's
+    most tokens bind, part of a training budget may be left.
 
     Args:
       model: a fit or draws; the point estimate is used.
