@@ -91,14 +91,13 @@ def python_optima(form: str, draws: list[dict[str, float]], given: list[dict[str
     keys = {key for one in given for key in one}
     huge = {"max_params": 1e300, "max_tokens": 1e300}
     arrays = {key: np.array([one.get(key, huge.get(key)) for one in given]) for key in keys}
+    arrays["min_params"] = np.array([one.get("min_params", 1.0) for one in given])
     return t2.optimum(ensemble(form, draws), t2.Budget(**arrays), progress=False).draws
 
 
 def page_optima(form: str, draws: list[dict[str, float]], given: list[dict[str, float]]):
     """The page's answers at every draw and budget."""
     law = page_laws.template(form)
-    least = HULL.params[0] / 10  # no law is asked for models far smaller than any in the table
-    given = [{"min_params": least, **one} for one in given]
     question = {"form": form_of(law), "base": form_of(law.base), "draws": draws, "budgets": given,
                 "uses_samples": law.uses_samples, "hull": vars(HULL)}  # fmt: skip
     (found,) = ask(("optima", question), laws=(law, law.base))
