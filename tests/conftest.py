@@ -12,6 +12,9 @@ import pytest
 
 from t2jax.cli import main
 
+# Run by the interpreter of the tools that they drive, which need not be installed here.
+collect_ignore = ["referees"]
+
 # Compilation makes the first example slow, so no deadline; derandomised, so that a red run is
 # red again on the next machine.
 hypothesis.settings.register_profile("t2jax", deadline=None, derandomize=True)
