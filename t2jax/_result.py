@@ -18,11 +18,11 @@ class Result:
 
     def summary(self) -> str:
         """The result as fixed-width text."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no text")
 
     def records(self) -> list[dict[str, Any]]:
         """The result as flat records, the first field naming each."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no records")
 
     def to_frame(self, **options: Any) -> "pd.DataFrame":
         """The records as a pandas data frame, indexed by their first field.
@@ -44,7 +44,7 @@ class SavedResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description, its format first."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no description")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the result as JSON."""

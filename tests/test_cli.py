@@ -115,8 +115,8 @@ def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
     told = " ".join(text.split())
     page = (out / "index.html").read_text("utf-8")
     for sentence in (
-        "90% intervals by profile likelihood",
-        "The choice of questions is part of the intervals.",
+        "Intervals: 12 bootstrap refits, resampling 23 trunks and the questions",
+        "doubling the inference budget takes",
     ):
         assert sentence in told
         assert sentence in page

@@ -51,12 +51,19 @@ def test_a_plan_carries_what_was_found(made, losses):
     assert made.optimum.params == pytest.approx(float(again.params), rel=1e-12)
     assert made.optimum.interval("params") == again.interval("params")
     assert len(made.frontier.swept) == 33
-    assert made.profile is not None
-    assert made.profile["params"].low < made.optimum.params < made.profile["params"].high
+    assert made.profile is None  # the draws carry misfit: there is one interval for one number
     assert made.decision is not None
     assert made.design is not None
     (note,) = made.notes
     assert "the middle of the table" in note
+
+
+def test_a_plan_of_the_law_alone_has_its_profile(made):
+    draws = t2.bootstrap(made.fit, n_draws=24, discrepancy=False, progress=False)
+    plan = t2.Plan.of(made.fit, draws, made.budget, progress=False)
+    assert plan.profile is not None
+    assert plan.profile["params"].low < plan.optimum.params < plan.profile["params"].high
+    assert "90% intervals by profile likelihood" in plan.summary()
 
 
 def test_a_part_that_is_missing_says_why(made):
@@ -65,7 +72,9 @@ def test_a_part_that_is_missing_says_why(made):
     assert made.inside is None  # the optimum itself is in range
     assert "holds losses, not answers to questions" in made.warnings[-1]
     bare = dataclasses.replace(made.fit, observations=None)
-    few = dataclasses.replace(made.draws, law=jax.tree.map(lambda x: x[:8], made.draws.law))
+    alone = {k: x for k, x in made.draws.diagnostics.items() if k != "misfit"}
+    cut = jax.tree.map(lambda x: x[:8], made.draws.law)
+    few = dataclasses.replace(made.draws, law=cut, diagnostics=alone)
     plan = t2.Plan.of(bare, few, made.budget, progress=False)
     assert (plan.runs, plan.measured, plan.profile, plan.decision) == (None, None, None, None)
     said = " ".join(plan.warnings)

@@ -5,6 +5,7 @@ import functools
 import platform
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -245,18 +246,6 @@ def _result(
     nuisance_cards = problem.objective.nuisance
     nuisance = problem.nuisance(minimum.free)
     options = dataclasses.asdict(problem.objective)
-    bottom = value + _AGREE * _scale(value, entry)
-    names = [c.name for c in problem.cards if c not in nuisance_cards]
-    pins = np.asarray(solved.minima.pinned)[:, : len(names)]
-    starts = tuple(
-        {
-            "start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom),
-            "at_bound": [name for name, pin in zip(names, pinned, strict=True) if pin],
-        }
-        for a, b, s, pinned in zip(
-            entry, values, np.asarray(solved.minima.steps), pins, strict=True
-        )
-    )  # fmt: skip
     fitted_samples = np.asarray(judged.samples) if grid is None or not counts else grid
     return FitResult(
         law=on_host(fitted),
@@ -269,7 +258,7 @@ def _result(
         n_free=sum(len(p.cards) for p, _ in solved.cases),
         nuisance={card.name: float(v) for card, v in zip(nuisance_cards, nuisance, strict=True)},
         certificate=certificate,
-        starts=starts,
+        starts=_starts(problem, solved, value),
         samples=grid,
         hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
@@ -284,6 +273,22 @@ def _result(
         versions=versions(),
         observations=runs,
     )
+
+
+def _starts(problem: Problem, solved: Solved, value: float) -> tuple[dict[str, Any], ...]:
+    """What became of every start."""
+    entry, ends = np.asarray(solved.entry), np.asarray(solved.minima.value)
+    bottom = value + _AGREE * _scale(value, entry)
+    names = [c.name for c in problem.cards if c not in problem.objective.nuisance]
+    pins = np.asarray(solved.minima.pinned)[:, : len(names)]
+    steps = np.asarray(solved.minima.steps)
+    return tuple(
+        {
+            "start": float(a), "end": float(b), "steps": int(s), "agrees": bool(b <= bottom),
+            "at_bound": [name for name, pin in zip(names, pinned, strict=True) if pin],
+        }
+        for a, b, s, pinned in zip(entry, ends, steps, pins, strict=True)
+    )  # fmt: skip
 
 
 def versions() -> dict[str, str]:

@@ -48,7 +48,7 @@ class Plan(Result):
       inside: the best plan within the ranges of the table, where the optimum lies outside.
       companion: the other aim: an accuracy law on the same questions, its draws and its optimum.
       measured: what the checkpoints themselves say at equal budgets, with no law between.
-      profile: intervals of the plan by profile likelihood.
+      profile: intervals of the plan by profile likelihood, where the draws carry no misfit.
       decision: what not knowing the law costs, and the sizes nearly as good.
       design: which runs to buy next.
       notes: what was assumed.
@@ -123,7 +123,9 @@ class Plan(Result):
         say("weighing what is not known")
         seen, unseen = without_a_law(fit, budget)
         decision, design, undecided = decide(draws, spend)
-        beside, missing = profiled(fit, budget, unit)
+        # A profile knows nothing of the misfit that the draws carry: one interval for one number.
+        carried = "misfit" in draws.diagnostics
+        beside, missing = (None, ()) if carried else profiled(fit, budget, unit)
         said = doubts(fit, draws, best, front, other, budget)
         return cls(
             fit=fit, draws=draws, budget=budget, optimum=best, frontier=front,

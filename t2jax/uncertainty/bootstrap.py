@@ -71,8 +71,10 @@ def bootstrap(
       progress: whether to draw a progress bar on a terminal.
 
     Returns:
-      The draws, as the law with a leading axis. Of counts, `nuisance["sd_log_b"]` holds how far
-      a checkpoint strays from the law, which `t2jax.extrapolate` adds to what it predicts.
+      The draws, as the law with a leading axis; with misfit a `Warped` law, whose point estimate
+      has the mean surface, and `nuisance["run_sd"]` and `["checkpoint_sd"]`, which `t2jax.predict`
+      adds for new runs. Of counts, `nuisance["sd_log_b"]` holds how far a checkpoint strays from
+      the law, which `t2jax.extrapolate` adds to what it predicts.
 
     Raises:
       InputError: no table at hand, a table other than the one fitted, too few draws, an unknown
@@ -98,8 +100,7 @@ def bootstrap(
             resample_questions=resample_questions, discrepancy=discrepancy, progress=progress,
         )  # fmt: skip
         return of_forms(fit, n_draws, seed, lambda member, n: again(member, n_draws=n))
-    unit = unit or ("row" if table.n_rows == len(set(table.run)) and table.trunk is None else "run"
-                    if table.trunk is None else "trunk")  # fmt: skip
+    unit = unit or _usual_unit(table)
     clusters = table.cluster(unit)
     n_clusters = int(clusters.max()) + 1
     if n_clusters < 5:
@@ -111,12 +112,12 @@ def bootstrap(
     stages = fitted_stages(fit, table)
     rng = np.random.default_rng(seed)
     row_weight = unit_weights(rng, scheme, n_clusters, n_draws, level)[:, clusters]
-    question_weight = None
+    asked = None
     if table.task is not None:
-        question_weight = np.ones((n_draws, table.n_questions))
+        asked = np.ones((n_draws, table.n_questions))
         if resample_questions:
-            question_weight = question_weights(rng, scheme, table.task, n_draws)
-    resamples = [_resample(s, table, row_weight, question_weight) for s in stages]
+            asked = question_weights(rng, scheme, table.task, n_draws)
+    resamples = [_resample(s, table, row_weight, asked) for s in stages]
     if scheme == "wild":
         fitted = clusters[_rows_seen(stages[-1], table)]
         value = signed_values(rng, fit, stages[-1], fitted, n_draws)
@@ -130,29 +131,29 @@ def bootstrap(
     strays = {}
     if stages[-1].problem.objective.counts:
         strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, n_draws, rng)
-    law, point = done.law, fit.law
+    law, point, misfit = done.law, fit.law, {}
     if surfaces is not None:
         law, point = surfaces.on_draws(law), surfaces.on_point(point)
         strays |= surfaces.noise()
+        misfit = {"misfit": surfaces.misfit._asdict()}
     return Ensemble(
-        law=law,
-        point=point,
-        kind="bootstrap",
-        unit=unit,
-        seed=seed,
-        hull=fit.hull,
+        law=law, point=point, kind="bootstrap", unit=unit, seed=seed, hull=fit.hull,
         diagnostics={
             "scheme": scheme,
             **_diagnostics(done, what, n_clusters),
             "noise": residual_noise(fit, table),
-            **({} if surfaces is None else {"misfit": surfaces.misfit._asdict()}),
+            **misfit,
         },
-        source=fit.source,
-        data_hash=fit.data_hash,
-        uncertified=fit.uncertified,
-        trendless=fit.trendless,
-        nuisance=strays,
-    )
+        source=fit.source, data_hash=fit.data_hash, uncertified=fit.uncertified,
+        trendless=fit.trendless, nuisance=strays,
+    )  # fmt: skip
+
+
+def _usual_unit(table: Observations) -> str:
+    """Trunks where the table names them, else runs; rows where every run has one."""
+    if table.trunk is not None:
+        return "trunk"
+    return "row" if table.n_rows == len(set(table.run)) else "run"
 
 
 def _beside(resample: Resample, stage: Stage, surface: np.ndarray) -> Resample:

@@ -22,6 +22,8 @@ __all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 MOST_DRAWS = 1000
 """Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
 
+_MOST_NUMBERS = 40_000  # of all draws of a law, 11 characters each: arrays of nodes make many
+
 _DOLLARS_PER_HOUR, _UTILISATION, _TOKENS_PER_SAMPLE = 2.0, 0.4, 100.0
 
 
@@ -87,7 +89,7 @@ def encode(values: np.ndarray) -> str:
 
 def _law(draws: Ensemble, label: str) -> dict[str, Any]:
     point = draws.point
-    chosen = _chosen(draws.n_draws)
+    chosen = _chosen(draws)
     return {
         "program": _form(point),
         "single": _form(point.base),
@@ -111,19 +113,23 @@ def _form(law: Law) -> str:
     return law.name if law.base is law else f"{law.name}({law.base.name})"
 
 
-def _chosen(n_draws: int) -> np.ndarray:
+def _chosen(draws: Ensemble) -> np.ndarray:
     """Which draws go into the page: all, or as many at equal steps."""
-    if n_draws <= MOST_DRAWS:
-        return np.arange(n_draws)
-    return np.linspace(0, n_draws - 1, MOST_DRAWS).round().astype(int)
+    numbers = sum(leaf.size for leaf in _leaves(draws.point).values())
+    most = min(MOST_DRAWS, _MOST_NUMBERS // numbers)
+    if draws.n_draws <= most:
+        return np.arange(draws.n_draws)
+    return np.linspace(0, draws.n_draws - 1, most).round().astype(int)
 
 
 def _note(draws: Ensemble, budget: Budget) -> str:
     said = []
-    if draws.n_draws > MOST_DRAWS:
+    shown = len(_chosen(draws))
+    if shown < draws.n_draws:
+        digit = "third" if shown == MOST_DRAWS else "second"
         said.append(
-            f"They are {MOST_DRAWS} of {draws.n_draws}, at equal steps: intervals differ in their "
-            "third digit from those of all."
+            f"They are {shown} of {draws.n_draws}, at equal steps: intervals differ in their "
+            f"{digit} digit from those of all."
         )
     if not budget.cost.monomial or budget.mode == "target":
         said.append(
