@@ -21,6 +21,7 @@ from t2jax.laws.spread.quantile import EDGES, NODES
 GEMSTONES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "gemstones"
 INNER = Coupled(E=0.8, A=900.0, B=1300.0, alpha=0.5, beta=0.45, kappa=0.8)
 K = (1.0, 4.0, 64.0, 1024.0)
+HIGH = 1.8
 
 
 def curves(seed: int, *, bent: bool = False) -> Quantile:
@@ -28,8 +29,8 @@ def curves(seed: int, *, bent: bool = False) -> Quantile:
     rng = np.random.default_rng(seed)
     level = np.sort(rng.normal(0.7, 0.8, NODES))
     slope = np.linspace(rng.uniform(1.2, 2.0), rng.uniform(0.6, 1.0), NODES)
-    more = {"bend": np.full(NODES, 0.1), "low": 0.2, "high": 2.0} if bent else {}
-    return Quantile(level=level, slope=slope, centre=1.1, **more)
+    more = {"bend": np.full(NODES, 0.1)} if bent else {}
+    return Quantile(level=level, slope=slope, centre=1.1, low=0.2, high=HIGH, **more)
 
 
 @double
@@ -67,7 +68,7 @@ def test_at_one_sample_the_law_is_its_loss(seed, loss, bent):
 @given(st.integers(0, 50), st.floats(0.5, 8.0), st.floats(1.0, 1e6))
 def test_every_k_is_the_mean_over_its_nodes(seed, loss, k):
     spread = curves(seed)
-    x = np.log(loss) - 1.1
+    x = min(np.log(loss), HIGH) - 1.1
     raw = np.exp(np.asarray(spread.level) + np.asarray(spread.slope) * x)
     weight = np.diff(EDGES)
     nll = raw * loss / (raw @ weight)
@@ -94,6 +95,17 @@ def test_a_table_that_is_so_made_is_told_exactly():
     assert fit.n_obs == runs.n_rows  # one row for each checkpoint, never one for each k
     assert fit.samples is not None
     assert fit.observed.shape == (runs.n_rows * len(fit.samples),)
+
+
+def test_a_worse_loss_is_never_better_however_far_from_the_table():
+    runs = t2.datasets.load_ladder()
+    spread = double(measured_spread)(runs)
+    seen = np.asarray(runs.nll).mean(axis=1)
+    loss = np.geomspace(seen.min(), 20 * seen.max(), 200)[:, None]
+    grid = np.array([1.0, 16.0, 1e3, 1e5])
+    y, p = (np.asarray(double(f)(loss, grid)) for f in (spread.neg_log_pass, spread.pass_at_k))
+    assert np.all(np.diff(y, axis=0) > -1e-9)
+    assert np.all(np.diff(p, axis=0) < 1e-9)
 
 
 def test_it_is_what_a_table_of_questions_means_by_default():

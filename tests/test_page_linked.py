@@ -38,13 +38,11 @@ def drawn(*, bent: bool) -> Linked:
     waves = {name: rng.normal(size=(DRAWS, 5)) for name in ("by_params", "by_tokens")}
     sizes = {name: 0.02 * rng.normal(size=(DRAWS, 5)) for name in ("cosine", "sine")}
     warped = Warped(loss=inner, least=np.full(DRAWS, 1e5), **waves, **sizes)
-    more = {}
-    if bent:
-        bend = 0.1 * rng.normal(size=(DRAWS, NODES))
-        more = {"bend": bend, "low": np.full(DRAWS, 0.5), "high": np.full(DRAWS, 1.5)}
+    more = {"bend": 0.1 * rng.normal(size=(DRAWS, NODES))} if bent else {}
     spread = Quantile(
         level=np.sort(rng.normal(0.5, 1.0, (DRAWS, NODES))),
-        slope=rng.uniform(0.6, 1.5, (DRAWS, NODES)), centre=rng.uniform(0.8, 1.2, DRAWS), **more,
+        slope=rng.uniform(0.6, 1.5, (DRAWS, NODES)), centre=rng.uniform(0.8, 1.2, DRAWS),
+        low=np.full(DRAWS, 0.5), high=np.full(DRAWS, 1.5), **more,
     )  # fmt: skip
     return Linked(loss=warped, spread=spread)
 

@@ -80,17 +80,19 @@ def _regressed(quantiles: Floats, mean: Floats, weight: Floats, bent: bool) -> Q
     share = weight / jnp.sum(weight)
     centre = share @ log
     x = log - centre
-    if not bent:
-        slope = (share * x) @ y / jnp.maximum(share @ x**2, 1e-300)
-        # A harder table never has easier questions.
-        return Quantile(level=share @ y, slope=jnp.maximum(slope, 0.0), centre=centre)
-    design = jnp.stack([jnp.ones_like(x), x, x**2], axis=1)
-    gram = design.T @ (share[:, None] * design)
-    level, slope, bend = jnp.linalg.solve(gram, design.T @ (share[:, None] * y))
     there = weight > 0
     low = jnp.min(jnp.where(there, log, jnp.inf))
     high = jnp.max(jnp.where(there, log, -jnp.inf))
-    return Quantile(level=level, slope=slope, centre=centre, bend=bend, low=low, high=high)
+    if not bent:
+        slope = (share * x) @ y / jnp.maximum(share @ x**2, 1e-300)
+        # A harder table never has easier questions.
+        return Quantile(
+            level=share @ y, slope=jnp.maximum(slope, 0.0), centre=centre, low=low, high=high
+        )
+    design = jnp.stack([jnp.ones_like(x), x, x**2], axis=1)
+    gram = design.T @ (share[:, None] * design)
+    level, slope, bend = jnp.linalg.solve(gram, design.T @ (share[:, None] * y))
+    return Quantile(level=level, slope=slope, centre=centre, low=low, high=high, bend=bend)
 
 
 @functools.partial(jax.jit, static_argnames="bent")

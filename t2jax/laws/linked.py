@@ -64,7 +64,7 @@ class Linked(Link):
     >>> import jax.numpy as jnp
     >>> from t2jax.laws import Additive
     >>> from t2jax.laws.spread import Quantile
-    >>> alike = Quantile(level=jnp.zeros(32), slope=jnp.ones(32), centre=0.0)
+    >>> alike = Quantile(level=jnp.zeros(32), slope=jnp.ones(32), centre=0.0, low=0.0, high=2.0)
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     >>> law = Linked(loss=inner, spread=alike)
     >>> [round(float(law(params=1e9, tokens=2e10, samples=k)), 3) for k in (1, 10)]

@@ -24,18 +24,20 @@ class Quantile(Spread):
     """Questions in `NODES` groups of neighbours in difficulty, each a power of the mean loss.
 
     `log Q_j = level_j + slope_j x + bend_j x^2`, `x = log L - centre`, scaled so that the mean
-    over questions is L. Beyond the measured range of L each curve goes on straight.
+    over questions is L. Below the measured range of L each curve goes on straight; above it the
+    questions keep their shape, for else the easy ones, which move most, would come to be the mean.
 
     Args:
       level: log loss of each group at the centre [nodes].
       slope: its change per unit of log L [nodes].
       centre: log L at the middle of the table.
-      bend: half the second derivative [nodes]; None where the curves are straight.
-      low: the least log L measured; None with `bend`.
+      low: the least log L measured.
       high: the largest.
+      bend: half the second derivative [nodes]; None where the curves are straight.
 
     >>> import jax.numpy as jnp
-    >>> alike = Quantile(level=jnp.zeros(NODES), slope=jnp.ones(NODES), centre=0.0)
+    >>> nodes = {"level": jnp.zeros(NODES), "slope": jnp.ones(NODES)}
+    >>> alike = Quantile(centre=0.0, low=-1.0, high=1.0, **nodes)
     >>> round(float(alike.neg_log_pass(jnp.asarray(0.6931472), jnp.asarray(2.0))), 4)  # p = 1/2
     0.2877
     """
@@ -45,18 +47,18 @@ class Quantile(Spread):
     level: ArrayLike
     slope: ArrayLike
     centre: ArrayLike
+    low: ArrayLike
+    high: ArrayLike
     bend: ArrayLike | None = None
-    low: ArrayLike | None = None
-    high: ArrayLike | None = None
 
     def nodes(self, loss: Floats) -> tuple[Floats, Floats]:
         """Losses of the groups [..., nodes] and their shares of the questions [nodes]."""
         weight = jnp.asarray(_WEIGHTS, loss.dtype)
-        log = jnp.log(loss)
+        log = jnp.minimum(jnp.log(loss), self.high)
         x = (log - self.centre)[..., None]
         log_at = jnp.asarray(self.level) + jnp.asarray(self.slope) * x
         if self.bend is not None:
-            inside = (jnp.clip(log, self.low, self.high) - self.centre)[..., None]
+            inside = (jnp.maximum(log, self.low) - self.centre)[..., None]
             log_at = log_at + jnp.asarray(self.bend) * inside * (2.0 * x - inside)
         # Relative to the largest, so that no group overflows before it is scaled.
         top = jnp.max(log_at, axis=-1, keepdims=True)
