@@ -455,3 +455,11 @@ def test_the_law_follows_from_the_table():
         successes=np.ones(shape), **asked,
     )  # fmt: skip
     assert default_law(counts) == "beta_monotone"
+
+
+def test_misfit_is_left_out_where_asked(run, loss_table):
+    assert run("fit", loss_table, "-o", "alone.json")[0] == 0
+    for words, kind in (((), "warped"), (("--no-discrepancy",), "additive")):
+        asked = ("bootstrap", loss_table, "alone.json", "--draws", "6", *words, "-o", "a.npz")
+        assert run(*asked)[0] == 0
+        assert t2.Ensemble.load("a.npz").point.name == kind

@@ -103,7 +103,10 @@ def test_a_worse_loss_is_never_better_however_far_from_the_table():
     seen = np.asarray(runs.nll).mean(axis=1)
     loss = np.geomspace(seen.min(), 20 * seen.max(), 200)[:, None]
     grid = np.array([1.0, 16.0, 1e3, 1e5])
-    y, p = (np.asarray(double(f)(loss, grid)) for f in (spread.neg_log_pass, spread.pass_at_k))
+    y, p = (
+        np.asarray(double(f)(jnp.asarray(loss), jnp.asarray(grid)))
+        for f in (spread.neg_log_pass, spread.pass_at_k)
+    )
     assert np.all(np.diff(y, axis=0) > -1e-9)
     assert np.all(np.diff(p, axis=0) < 1e-9)
 

@@ -121,3 +121,38 @@ def test_a_table_of_losses_is_planned_with_all_forms_that_it_does_not_refute(tmp
     assert again.fit.law == law
     with pytest.raises(t2.Refusal, match=r"t2jax\.bootstrap"):
         t2.posterior(plan.fit)
+
+
+def test_members_keep_their_names_and_their_own_laws_under_misfit(tmp_path):
+    runs = t2.datasets.load_ladder(measure="loss")
+    fits = {name: t2.fit(runs, name) for name in ("additive", "coupled")}
+    law = Stacked(members=tuple(f.law for f in fits.values()), weights=(0.5, 0.5))
+    draws = t2.bootstrap(dataclasses.replace(fits["additive"], law=law), n_draws=8, progress=False)
+    known = draws.law.coefficients()
+    assert set(known) == set(law.coefficients())
+    assert np.all(known["weight.additive"] + known["weight.coupled"] == 1.0)
+    draws.save(tmp_path / "draws.npz")
+    again = t2.Ensemble.load(tmp_path / "draws.npz")
+    at = {"params": 1e4, "tokens": 1e7}
+    np.testing.assert_array_equal(again.predict(**at), draws.predict(**at))
+
+
+def test_a_stack_of_laws_of_samples_is_drawn_as_such():
+    runs = t2.datasets.load_ladder()
+    fits = [t2.fit(runs, name) for name in ("softplus", "softplus(coupled)")]
+    law = Stacked(members=tuple(fit.law for fit in fits), weights=(0.5, 0.5))
+    assert law.names() == ["softplus(additive)", "softplus(coupled)"]
+    draws = t2.bootstrap(dataclasses.replace(fits[0], law=law), n_draws=6, progress=False)
+    assert draws.law.uses_samples
+    one, many = (draws.predict(params=1e4, tokens=1e7, samples=k) for k in (1.0, 64.0))
+    assert np.all(many < one)
+
+
+def test_a_linked_stack_is_not_searched_for_as_one():
+    runs = t2.datasets.load_ladder()
+    fit = t2.fit(runs)
+    other = t2.fit(runs, "linked(additive)")
+    assert isinstance(fit.law, laws.Linked)
+    losses = Stacked(members=(fit.law.base, other.law.base), weights=(0.5, 0.5))
+    with pytest.raises(t2.Refusal, match="coupled, additive"):
+        t2.posterior(dataclasses.replace(fit, law=fit.law.on(losses)), progress=False)

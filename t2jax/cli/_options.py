@@ -113,7 +113,8 @@ class FitOptions:
     """How a law is fitted."""
 
     law: Annotated[
-        str, arg("softplus, additive, 'softplus(coupled)', ..., auto; chosen by the table", "LAW")
+        str,
+        arg("linked, additive, 'linked(additive)', ..., auto, stack; chosen by the table", "LAW"),
     ] = ""
     objective: Annotated[
         str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")

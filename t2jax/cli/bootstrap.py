@@ -23,7 +23,9 @@ class Command(CertifiedOptions, DrawsOptions):
         str, arg("pairs; bayesian; stratified, by isoFLOP level; wild, for losses", "SCHEME")
     ] = "pairs"
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
-    discrepancy: Annotated[bool, arg("intervals carry the misfit of the law")] = True
+    no_discrepancy: Annotated[
+        bool, arg("intervals of the law alone, which leave its misfit out")
+    ] = False
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
     def run(self) -> None:
@@ -37,7 +39,7 @@ class Command(CertifiedOptions, DrawsOptions):
         _terminal.announce(f"{self.draws} refits of law '{fit.law.name}'")
         draws = t2.bootstrap(
             fit, runs=runs, n_draws=self.draws, unit=self.unit or None, scheme=self.scheme,
-            seed=self.seed, discrepancy=self.discrepancy,
+            seed=self.seed, discrepancy=not self.no_discrepancy,
         )  # fmt: skip
         if self.out:
             _terminal.write(self.out, draws.save)

@@ -28,7 +28,9 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
     draws: Annotated[int, arg("bootstrap refits", "COUNT")] = 1000
     unit: Annotated[str, arg("what is resampled: run, trunk or row", "UNIT")] = ""
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
-    discrepancy: Annotated[bool, arg("intervals carry the misfit of the law")] = True
+    no_discrepancy: Annotated[
+        bool, arg("intervals of the law alone, which leave its misfit out")
+    ] = False
     out: Annotated[str, arg("folder of the report", "FOLDER", "-o")] = "report/"
     json: Annotated[bool, arg("print one JSON object instead of text")] = False
     quiet: Annotated[bool, arg("print nothing but errors")] = False
@@ -46,7 +48,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
             n_draws=self.draws,
             unit=self.unit or None,
             seed=self.seed,
-            discrepancy=self.discrepancy,
+            discrepancy=not self.no_discrepancy,
             extrapolate=self.extrapolate,
             uncertified=self.uncertified,
             progress=not self.quiet,

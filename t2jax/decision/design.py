@@ -21,7 +21,7 @@ from t2jax.errors import InputError, Refusal
 from t2jax.laws import Law, Link
 from t2jax.observations import Observations
 from t2jax.planning.budget import Budget
-from t2jax.planning.driver import box_of
+from t2jax.planning.driver import answerable, box_of
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.objective import cost_of
 from t2jax.uncertainty.ensemble import Ensemble
@@ -186,6 +186,7 @@ def design(
     check_seed(seed)
     if not 0 <= worth < 1:
         raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.5")
+    budget = answerable(budget, draws)
     table = lattice(draws, budget)
     wanted = _candidates(draws, candidates, noise, most)
     if evaluate is not None:

@@ -189,9 +189,8 @@ def held_out(
 
 def _name(fit: FitResult) -> str:
     """The law as `t2jax.fit` would be asked for it."""
-    inner = fit.law.base
-    usual = inner is fit.law or isinstance(inner, type(type(fit.law).template().base))
-    return fit.law.name if usual else f"{fit.law.name}({inner.name})"
+    usual = fit.law.base is fit.law or isinstance(fit.law.base, type(type(fit.law).template().base))
+    return fit.law.name if usual else fit.law.form
 
 
 def _at(rows: Rows, point: np.ndarray) -> np.ndarray:

@@ -108,10 +108,11 @@ def plan_stages(
       InputError: options that contradict each other.
       Refusal: the table lacks what the law describes.
     """
-    if isinstance(law, Stacked):
+    stack = law if isinstance(law, Stacked) else law.base
+    if isinstance(stack, Stacked):
         raise Refusal(
             "law 'stack' is several fits, which are not searched for together",
-            remedy=f"use t2jax.bootstrap, or name one of {', '.join(law.names())}",
+            remedy=f"use t2jax.bootstrap, or name one of {', '.join(stack.names())}",
         )
     chosen = objective_by_name(objective or default_objective(law, runs), delta=delta)
     _check_pair(law, chosen, runs)

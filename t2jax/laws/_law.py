@@ -194,8 +194,14 @@ class Law:
 
     @property
     def title(self) -> str:
-        """What reports call it."""
+        """What reports call it: its name, a surface of misfit round it left out."""
         return self.name
+
+    @property
+    def form(self) -> str:
+        """What it is a fit of: its title, and the loss inside where there is one."""
+        base = self.base
+        return self.title if base is self else f"{self.title}({base.form})"
 
     @property
     def base(self) -> "Law":
@@ -220,7 +226,7 @@ class Law:
         if loss is not None:
             raise InputError(
                 f"{cls.name} is a law in its own right and takes no inner loss",
-                remedy="inner losses belong to softplus, product, t2_accuracy or beta_monotone",
+                remedy="inner losses belong to linked, softplus, product, or a law of pass@k",
             )
         return cls(**dict.fromkeys((card.name for card in cls.own_cards), math.nan))
 

@@ -119,16 +119,19 @@ def spread_law(law: Law, purpose: str) -> BetaSpread:
         raise Refusal(
             f"law '{law.name}' does not say how success varies over questions, and so cannot "
             f"{purpose}",
-            remedy="use law='linked', 'beta_monotone' or 't2_accuracy'",
+            remedy="use law='beta_monotone' or 't2_accuracy'",
         )
     return law
 
 
 def sampling_law(law: Law, purpose: str) -> OnLoss:
-    """The law, if it says when sampling stops; raises as `spread_law`."""
+    """The law, if it says when sampling stops; whatever its spread; else a Refusal."""
     if isinstance(law, OnLoss) and law.questions_vary:
         return law
-    return spread_law(law, purpose)
+    raise Refusal(
+        f"law '{law.name}' does not say how success varies over questions, and so cannot {purpose}",
+        remedy="use law='linked', or 'beta_monotone' or 't2_accuracy'",
+    )
 
 
 def bounded_exp(exponent: ArrayLike, share: float = 0.45) -> Floats:

@@ -92,11 +92,7 @@ class Stacked(Law):
 
     def names(self) -> list[str]:
         """What the members are called."""
-        bases = [member.base for member in self.members]
-        return [
-            law.name if law is base else f"{law.name}({base.name})"
-            for law, base in zip(self.members, bases, strict=True)
-        ]
+        return [member.form for member in self.members]
 
     def formula(self, params, tokens, samples, unique_tokens):
         """`sum_m w_m y_m(N, D, k)`."""

@@ -68,6 +68,15 @@ class Warped(Law):
         return self.loss.title
 
     @property
+    def form(self) -> str:
+        """That of the law inside."""
+        return self.loss.form
+
+    def rivals(self):
+        """Those of the law inside."""
+        return self.loss.rivals()
+
+    @property
     def uses_tokens(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- its own
         """Whether the law inside does."""
         return self.loss.uses_tokens

@@ -12,6 +12,7 @@ from t2jax.uncertainty import Ensemble
 __all__ = ["doubts"]
 
 _OUTSIDE = ": this is extrapolation"
+_SELDOM = 0.005  # share of the draws below which a percentage reads 0%
 _FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
 
@@ -37,14 +38,15 @@ def doubts(
             f"Only {units} {draws.unit}s could be resampled: the intervals are uncertain "
             "themselves, and tend to be too narrow."
         )
-    said += _misfit(fit)
+    said += _misfit(fit, draws)
     if companion is not None:
         name = companion.fit.law.name
         error = companion.fit.criteria.get("mean relative error")
         if error is not None:
             said.append(f"Law '{name}' misses the measured pass@k by {error:.1%} on average.")
         notes = _draw_doubts(companion.fit, companion.draws, companion.best)
-        said += [f"Law '{name}': {note}" for note in notes]
+        # Of the same draws what was said of them once is enough.
+        said += [f"Law '{name}': {note}" for note in notes if note not in said]
     limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
     if len(limits) == 1 and np.isfinite(limits[0]):
         said.append(
@@ -83,7 +85,8 @@ def _counted(fit: FitResult, budget: Budget) -> list[str]:
 
 def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
     said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
-    shares = dict(draws.diagnostics.get("at_bound", {}))
+    found = draws.diagnostics.get("at_bound", {})
+    shares = {name: share for name, share in found.items() if share >= _SELDOM}
     names = [*fit.certificate.at_bound, *(n for n in shares if n not in fit.certificate.at_bound)]
     for name in names:
         where = "in the fit" if name in fit.certificate.at_bound else ""
@@ -100,12 +103,12 @@ def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
         codes = np.asarray(best.draws.code, int)
         for flag in (Status.NOT_CONVERGED, Status.AT_SEARCH_EDGE, Status.SEVERAL_MODES):
             share = float(np.mean((codes & int(flag)) > 0))
-            if share > 0:
+            if share >= _SELDOM:
                 said.append(f"In {share:.0%} of the draws {flag.sentences()[0]}.")
     return said
 
 
-def _misfit(fit: FitResult) -> list[str]:
+def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
     """How far the law is from the measurements, and where it is furthest."""
     if not len(fit.observed):
         return []
@@ -127,4 +130,9 @@ def _misfit(fit: FitResult) -> list[str]:
             f". In the tenth of the table with the most training it predicts {abs(bias):.1%} too "
             f"{'high' if bias > 0 else 'low'} on average"
         )
-    return [said + ". The intervals assume that the law is right."]
+    carried = (
+        "The intervals carry such misfit as far as the table shows it"
+        if "misfit" in draws.diagnostics
+        else "The intervals assume that the law is right"
+    )
+    return [f"{said}. {carried}."]

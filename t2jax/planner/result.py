@@ -219,7 +219,7 @@ class Plan(Result):
             out["companion"]["disagrees"] = self.companion.disagrees(self.optimum, level)
         out["predictions"] = [
             dict(zip(("estimate", "low", "high"), predicted(judge, one, level), strict=True))
-            | {"of": name, "law": judge.point.name,
+            | {"of": name, "law": judge.point.title,
                "quantity": "mean pass@k" if judge.point.kind == "accuracy" else "loss"}
             for name, one in plans.items()
             for judge in judges

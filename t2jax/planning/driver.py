@@ -182,14 +182,14 @@ def checked(model: Model, budget: Budget) -> Ensemble:
         )
     if budget.inference_flops is not None and not law.uses_samples:
         raise Refusal(
-            f"law '{law.name}' was fitted on single samples, so it cannot weigh inference "
+            f"law '{law.title}' was fitted on single samples, so it cannot weigh inference "
             "against training",
-            remedy="fit law='softplus' on per-question nll, or leave inference_flops out",
+            remedy="fit law='linked' on per-question nll, or leave inference_flops out",
         )
     wanted = {"target_loss": "loss", "target_pass_at_k": "accuracy"}.get(budget.goal)
     if wanted not in (None, law.kind):
         other = "target_loss" if law.kind == "loss" else "target_pass_at_k"
-        raise Refusal(f"{budget.goal} is not what law '{law.name}' predicts",
+        raise Refusal(f"{budget.goal} is not what law '{law.title}' predicts",
                       remedy=f"give {other}, or fit another law")  # fmt: skip
     if budget.cost.stop_at_success:
         sampling_law(law, "tell when sampling stops, as stop_at_success asks")
@@ -287,7 +287,7 @@ def method_for(method: str, ensemble: Ensemble, box: Box) -> str:
         closed = bool(np.all(gammas > 0))
     if method == "closed_form" and not closed:
         raise InputError(
-            f"law '{ensemble.point.name}' has no closed form here", remedy="use method='scan'"
+            f"law '{ensemble.point.title}' has no closed form here", remedy="use method='scan'"
         )
     if method == "auto":
         return "closed_form" if closed else "scan"
@@ -314,7 +314,7 @@ def _refuse_unreachable(point: Optimum, law: Law, budget: Budget, box: Box, meth
     word, way = ("above", "lowest") if law.kind == "loss" else ("below", "highest")
     if (have > asked) == (law.kind == "loss"):
         raise Refusal(
-            f"no plan reaches {budget.goal} = {asked:g}: the {way} value of law '{law.name}' "
+            f"no plan reaches {budget.goal} = {asked:g}: the {way} value of law '{law.title}' "
             f"within these caps is {have:.6g}",
             remedy=f"ask for a target {word} {have:.6g}, or raise the caps",
         )

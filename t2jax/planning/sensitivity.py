@@ -186,7 +186,7 @@ def sensitivity(model: Model, budget: Budget, *, method: str = "auto") -> Sensit
         add(f"log {name}", column)
     for name, column in slopes["law"].coefficients().items():
         add(name, column)
-    return Sensitivity(table=table, law_name=law.name, status=best.status)
+    return Sensitivity(table=table, law_name=law.title, status=best.status)
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """`write_folder`: a plan as files in one folder, all of them or none."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -90,12 +91,14 @@ def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
     from t2jax.reporting import figures
 
     fit, best, front = plan.fit, plan.optimum, plan.frontier
+    # Curves of the law that the plan is made of, which the mean surface of misfit is part of.
+    planned = dataclasses.replace(fit, law=plan.draws.point)
     looks = {}
     for look in figures.THEMES:
         with figures.theme(look):
             drawn = {
                 "frontier": figures.frontier_figure(front, best, fit.hull, plan.inside),
-                "isoflop": figures.isoflop_figure(fit, best, front),
+                "isoflop": figures.isoflop_figure(planned, best, front),
                 "fit": figures.fit_figure(fit),
             }
             if look == "light":

@@ -94,7 +94,7 @@ def bootstrap(
     check_whole("n_draws", n_draws, usual=1000)
     check_seed(seed)
     check_scheme(scheme, fit, table)
-    if isinstance(fit.law.base, Stacked):
+    if isinstance(fit.law, Stacked) or isinstance(fit.law.base, Stacked):
         again = functools.partial(
             bootstrap, unit=unit, scheme=scheme, seed=seed, runs=table,
             resample_questions=resample_questions, discrepancy=discrepancy, progress=progress,

@@ -59,6 +59,7 @@ class _Rows(NamedTuple):
     Attributes:
       place: log N and log D [rows, 2].
       run: code of the run of each [rows].
+      unique: unique training tokens, infinite where nothing is repeated [rows].
       log_loss: measured [rows].
       slopes: of the log law in its free coordinates [rows, coordinates].
       left: log loss that the fitted law leaves [rows].
@@ -66,6 +67,7 @@ class _Rows(NamedTuple):
 
     place: np.ndarray
     run: np.ndarray
+    unique: np.ndarray
     log_loss: np.ndarray
     slopes: np.ndarray
     left: np.ndarray
@@ -96,7 +98,12 @@ def _rows(fit: FitResult, runs: Observations) -> _Rows:
     if len(unit) != len(log_loss):  # a law of one sample on a table with several
         unit = unit[np.asarray(runs.samples) == 1.0]
     arrays = to_numpy((place, log_loss, slopes, log_loss - told))
-    return _Rows(arrays[0], np.unique(unit, return_inverse=True)[1], *arrays[1:])
+    return _Rows(
+        arrays[0],
+        np.unique(unit, return_inverse=True)[1],
+        np.asarray(stage.rows.unique_tokens),
+        *arrays[1:],
+    )
 
 
 def _cost(logs: Floats, rows: _Rows) -> Scalar:
@@ -156,7 +163,6 @@ class Surfaces:
 
     def __init__(self, fit: FitResult, runs: Observations, n_draws: int, seed: int):
         self.rows = _rows(fit, runs)
-        self.unique = runs.unique_tokens
         logs, root = _searched(_thinned(self.rows))
         self._rng = np.random.default_rng([seed, 3])
         self.misfit = Misfit(*np.exp(logs).tolist())
@@ -178,7 +184,7 @@ class Surfaces:
     def on_draws(self, law: Law) -> Law:
         """Refitted laws, each times its surface."""
         count = len(self._prior)
-        left = self.rows.log_loss - _log_losses(law, self.rows, self.unique)
+        left = self.rows.log_loss - _log_losses(law, self.rows)
         runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self._each[:, :1]
         noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, self.rows.run]
         weight = self._moved(self._frequency, self._prior, noise, left, self._each)
@@ -234,11 +240,14 @@ def _even_frequencies() -> np.ndarray:
     return ndtri(shares)[None]
 
 
-def _log_losses(law: Law, rows: _Rows, unique: np.ndarray | None) -> np.ndarray:
+def _log_losses(law: Law, rows: _Rows) -> np.ndarray:
     """Log of the loss that each draw predicts of each checkpoint [draws, rows]."""
     params, tokens = jnp.exp(jnp.asarray(rows.place)).T
-    repeated = jnp.full(len(params), jnp.inf) if unique is None else jnp.asarray(unique)
-    return np.log(np.asarray(_every(jax.tree.map(jnp.asarray, law.base), params, tokens, repeated)))
+    return np.log(
+        np.asarray(
+            _every(jax.tree.map(jnp.asarray, law.base), params, tokens, jnp.asarray(rows.unique))
+        )
+    )
 
 
 @jax.jit

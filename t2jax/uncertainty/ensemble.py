@@ -91,7 +91,7 @@ class Ensemble(Result):
         """
         if not isinstance(self.law, Linked) or not isinstance(self.point, Linked):
             raise InputError(
-                f"law '{self.point.name}' answers in one unit", remedy="fit law='linked'"
+                f"law '{self.point.title}' answers in one unit", remedy="fit law='linked'"
             )
         return dataclasses.replace(self, law=self.law.accuracy(), point=self.point.accuracy())
 
@@ -104,7 +104,7 @@ class Ensemble(Result):
         known = self.law.coefficients()
         if name not in known:
             raise InputError(
-                f"law '{self.point.name}' has no coefficient '{name}'",
+                f"law '{self.point.title}' has no coefficient '{name}'",
                 remedy=f"it has {', '.join(known)}",
             )
         return central_interval(np.asarray(known[name]), level)
@@ -135,7 +135,7 @@ class Ensemble(Result):
             shown = [_text.interval(row["low"], row["high"]), _text.number(row["sd"], 3)]
             shown = shown if self.n_draws else ["", ""]
             rows.append([row["coefficient"], _text.number(row["estimate"]), *shown])
-        title = f"{self.n_draws} {self.kind} draws of law '{self.point.name}' by {self.unit}"
+        title = f"{self.n_draws} {self.kind} draws of law '{self.point.title}' by {self.unit}"
         notes = [f"NOT CERTIFIED: {self.uncertified}"] if self.uncertified else []
         notes += [str(note) for note in self.diagnostics.get("notes", ())]
         return "\n".join([_text.underline(title), _text.table(head, rows), *notes])

@@ -24,9 +24,9 @@ def of_forms(
       seed: of their order.
       draw: makes that many draws of the fit of one member.
     """
-    law = fit.law.base
-    assert isinstance(law, Stacked)
     link = fit.law if isinstance(fit.law, Link) else None
+    law = fit.law if link is None else fit.law.base
+    assert isinstance(law, Stacked)
     weight = np.asarray(law.weights)
     # Whole counts that add up, nearest to the weights.
     counts = np.diff(np.round(np.cumsum(weight) * n_draws).astype(int), prepend=0)
@@ -40,9 +40,14 @@ def of_forms(
         within[order == i] = np.arange(count)
         # A member's place holds its own draws where they count, and some draw of it elsewhere.
         rows = np.where(order == i, within, 0)
-        drawn = made[i].law.base if count else jax.tree.map(lambda x: np.asarray(x)[None], member)
+        drawn = jax.tree.map(lambda x: np.asarray(x)[None], member)
+        point = member
+        if count:
+            drawn, point = made[i].law, made[i].point
+            if link is not None:
+                drawn, point = drawn.base, point.base
         members.append(jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], drawn))
-        points.append(made[i].point.base if count else member)
+        points.append(point)
     starts = dict(zip(made, np.cumsum([0, *(int(counts[i]) for i in made)]), strict=False))
     every = np.array([starts[i] for i in order]) + within
 

@@ -7,7 +7,7 @@ import numpy as np
 from t2jax._precision import double, floats
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.laws import Law, OnLoss
+from t2jax.laws import Law, Link, OnLoss
 from t2jax.uncertainty.ensemble import Ensemble
 
 __all__ = ["predict"]
@@ -72,7 +72,7 @@ def _noise(draws: Ensemble, place: np.ndarray, new: str, seed: int) -> np.ndarra
     run, checkpoint = draws.nuisance.get("run_sd"), draws.nuisance.get("checkpoint_sd")
     if run is None or checkpoint is None:
         found = draws.diagnostics.get("noise")
-        if found is None or draws.point.kind != "loss":
+        if found is None or not (draws.point.kind == "loss" or isinstance(draws.point, Link)):
             raise InputError(
                 "these draws do not say how noisy a run is",
                 remedy="make them with t2jax.bootstrap of a fit of losses or likelihoods",

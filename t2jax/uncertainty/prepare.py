@@ -191,7 +191,7 @@ def _likelihood_stage(fit: FitResult, table: Observations) -> Stage:
     if fit.recipe is not None or (law.kind == "accuracy" and table.kind != "counts"):
         raise Refusal(
             f"law '{law.name}' was fitted by least squares on pass@k, which is no likelihood",
-            remedy="use t2jax.bootstrap, or a law of losses such as softplus, or a table of "
+            remedy="use t2jax.bootstrap, or a law of losses such as linked, or a table of "
             "successes and trials",
         )
     counts = law.kind == "accuracy"

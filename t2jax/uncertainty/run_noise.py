@@ -3,7 +3,7 @@
 import numpy as np
 
 from t2jax.fitting import FitResult
-from t2jax.laws import Linked, predict
+from t2jax.laws import Link, predict
 from t2jax.observations import Observations
 
 __all__ = ["residual_noise"]
@@ -31,7 +31,7 @@ def residual_noise(fit: FitResult, runs: Observations) -> list[float] | None:
     left = observed - predicted
     if fit.law.kind == "loss":
         left = np.log(observed / np.maximum(predicted, 1e-12))
-    if isinstance(fit.law, Linked) and fit.samples is not None:
+    if isinstance(fit.law, Link) and fit.samples is not None:
         # One deviation of the mean loss, which every k shares.
         loss = np.asarray(runs.neg_log_pass([1.0]))[:, 0]
         left = np.log(loss / predict(fit.law.base, runs.params, runs.tokens))
