@@ -58,6 +58,21 @@ def test_value_is_the_formula(form, data):
     assert value(law, point) == pytest.approx(exact, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("form", [form for form in CASES if laws.template(form).linear])
+def test_slope_of_a_linear_start_is_how_its_target_moves_with_the_value(form):
+    law = written(form, draws_of(form, 1)[0])
+    point = points(6, near=True)
+    with jax.enable_x64(True):
+        values = value(law, point)
+
+        def target(one):
+            return law.start_problem(value=one, **point)[1]
+
+        slope = law.start_problem(value=values, **point)[2]
+        moved = jax.jvp(target, (values,), (np.ones_like(values),))[1]
+    np.testing.assert_allclose(np.abs(slope), np.abs(moved), rtol=1e-9)
+
+
 @every_law
 def test_gradient_is_the_limit_of_differences(form):
     template = laws.template(form)

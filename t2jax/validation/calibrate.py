@@ -253,7 +253,7 @@ def _judge(
     questions = setup.questions
     share = dict.fromkeys(m for m in methods if m in ("bootstrap", "row bootstrap"))
     parts: list[Any] = []
-    below: dict[str, list[np.ndarray]] = {name: [] for name in share}
+    beyond: dict[str, list[np.ndarray]] = {name: [] for name in share}
     size = min(_BATCH, tables)
     batches = [np.arange(i, min(i + size, tables)) for i in range(0, tables, size)]
     for batch in track(batches, "tables", show=progress):
@@ -268,11 +268,11 @@ def _judge(
         for name in share:
             weight = _weights(rng, setup.places, values.shape[1], name, (size, n_draws))
             shift = _shifts(rng, setup, name, weight.shape)
-            lower = _below(
+            outside = _beyond(
                 setup.problem, setup.case, seen.free, aims, picked, jnp.asarray(weight),
                 jnp.asarray(shift),
             )  # fmt: skip
-            below[name].append(np.asarray(lower)[:count])
+            beyond[name].append(np.asarray(outside)[:count])
     seen = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     level = np.asarray(LEVELS)
     reach, worth_reach = (
@@ -281,7 +281,7 @@ def _judge(
     covered = {}
     for name in methods:
         if name in share:
-            rank = np.concatenate(below[name])[..., None]
+            rank = np.concatenate(beyond[name])[..., None]
             # Whole where the count of draws was chosen for it, which rounding must not undo.
             edge = np.round((1 - level) / 2 * (n_draws + 1), 9)
             covered[name] = (rank >= edge) & (rank < n_draws + 1 - edge)
@@ -361,19 +361,20 @@ def _size(problem: Problem, free: Floats, case: Case, near: Floats) -> Floats:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _below(
+def _beyond(
     problem: Problem, case: Case, starts: Floats, aims: Aim, values: Floats, weights: Floats,
     shifts: Floats,
 ) -> Floats:  # fmt: skip
-    """How many bootstrap draws of a quantity lie below the truth [tables, quantities]."""
+    """How many bootstrap draws of a quantity lie on one side of the truth [tables, quantities].
+
+    An interval cuts both tails alike, so which side it is does not matter.
+    """
 
     def one(start, value, weight, shift):
         moved = value * jnp.exp(shift) if problem.objective.log_scale else value + shift
         own = _with_rows(case, value=jnp.maximum(moved, 1e-12), weight=weight)
         free = settle(problem, start, own, max_steps=_REFIT_STEPS).free
-        gap = jax.vmap(lambda aim: held(problem, free, own, aim))(aims)
-        # For N* the gap is the slope of the loss at the truth: past the optimum where it rises.
-        return jnp.where(aims.kind == SIZE, gap > 0, gap < 0)
+        return jax.vmap(lambda aim: held(problem, free, own, aim))(aims) > 0
 
     def table(start, value, *own):
         return jnp.sum(jax.vmap(lambda *draw: one(start, value, *draw))(*own), axis=0)
