@@ -379,11 +379,20 @@ def test_descent_alone_comes_near_the_exact_optimum():
         @double
         def found(budget=budget):
             law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (CHECK, box_of(CHECK, budget)))
-            return jax.jit(descend)(law, box)[0]
+            return jax.jit(descend)(law, box).best
 
         assert float(found()) == pytest.approx(math.log(float(exact.params)), abs=2e-3)
         polished = alone(CHECK, budget, method="descent")
         assert float(polished.params) == pytest.approx(float(exact.params), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_descent_over_a_batch_of_budgets_is_the_closed_form():
+    rng = np.random.default_rng(0)
+    budget = Budget(train_flops=10 ** rng.uniform(16, 26, 200), inference_flops=2e11)
+    exact = optimum(CHECK, budget, method="closed_form", chinchilla=False)
+    found = optimum(CHECK, budget, method="descent", chinchilla=False)
+    np.testing.assert_allclose(found.params, exact.params, rtol=1e-8)
 
 
 @pytest.mark.slow

@@ -139,54 +139,8 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
     """The programs of a recipe on a mesh; `source` where rows are made there."""
     everywhere = devices.replicated(mesh)
     places = devices.batch_sharding(mesh)
-
-    def begin(params: model.Params) -> TrainState:
-        return TrainState(params, optimiser.begin(config, params), jnp.int32(0))
-
-    draw = functools.partial(model.initialise, config.model)
-    shapes = jax.eval_shape(lambda key: begin(draw(key)), jax.random.key(0))
-    homes = devices.shard_params(shapes, mesh)
-    draw_state = jax.jit(lambda seed: begin(draw(jax.random.key(seed))), out_shardings=homes)
-    given_state = jax.jit(begin, out_shardings=homes)
-
-    def init(seed: int, params: model.Params | None) -> TrainState:
-        if params is None:
-            return draw_state(seed)
-        # The state is used up by training; the caller's parameters are not.
-        return given_state(jax.tree.map(jnp.copy, params))
-
-    step = one_step(config)
-
-    def make(first: Array) -> Batch:
-        """Rows of a chunk, by a program of their own: in the step they would double its kernels."""
-        rows = config.batch_rows
-        assert source is not None
-        assert rows is not None
-        start = first.astype(jnp.uint32) * np.uint32(rows)
-        batch = source.rows(start, config.chunk * rows, xp=jnp)
-        return jax.tree.map(lambda x: x.reshape(config.chunk, rows, *x.shape[1:]), batch)
-
-    def some(
-        state: TrainState, batches: Batch, count: Array, peak: Array, plan: Plan
-    ) -> tuple[TrainState, Metrics]:
-        """A number of steps that is known when it runs only."""
-
-        def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-            state, record = carry
-            state, seen = step(state, jax.tree.map(lambda x: x[i], batches), peak, plan)
-            return state, jax.tree.map(lambda r, x: r.at[i].set(x), record, seen)
-
-        blank: list[Any] = [
-            jnp.zeros(config.chunk, t) for t in (jnp.float32, jnp.int32) + (jnp.float32,) * 2
-        ]
-        return jax.lax.fori_loop(0, count, body, (state, Metrics(*blank)))
-
-    def whole(
-        state: TrainState, batches: Batch, peak: Array, plan: Plan
-    ) -> tuple[TrainState, Metrics]:
-        """A whole chunk, whose length is known when compiling."""
-        return jax.lax.scan(lambda s, batch: step(s, batch, peak, plan), state, batches)
-
+    init, shapes, homes = _beginning(config, mesh)
+    some, whole = _chunks(config)
     compiled = jax.jit(
         some,
         donate_argnums=0,
@@ -197,7 +151,7 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
         rows, run = None, compiled
     else:
         # Where the devices make their rows, none of them asks the host how many steps are left.
-        rows = jax.jit(make, out_shardings=places)
+        rows = jax.jit(functools.partial(_rows, config, source), out_shardings=places)
         fixed = jax.jit(
             whole,
             donate_argnums=0,
@@ -214,6 +168,61 @@ def _compile(config: TrainConfig, mesh: Mesh, source: Source | None) -> Programs
         lambda x, home: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=home), shapes, homes
     )
     return Programs(init, rows, run, struct)
+
+
+def _beginning(config: TrainConfig, mesh: Mesh) -> tuple[Callable[..., TrainState], Any, Any]:
+    """What makes the first state, the shapes of a state, and where its parts live."""
+
+    def begin(params: model.Params) -> TrainState:
+        return TrainState(params, optimiser.begin(config, params), jnp.int32(0))
+
+    draw = functools.partial(model.initialise, config.model)
+    shapes = jax.eval_shape(lambda key: begin(draw(key)), jax.random.key(0))
+    homes = devices.shard_params(shapes, mesh)
+    draw_state = jax.jit(lambda seed: begin(draw(jax.random.key(seed))), out_shardings=homes)
+    given_state = jax.jit(begin, out_shardings=homes)
+
+    def init(seed: int, params: model.Params | None) -> TrainState:
+        if params is None:
+            return draw_state(seed)
+        # The state is used up by training; the caller's parameters are not.
+        return given_state(jax.tree.map(jnp.copy, params))
+
+    return init, shapes, homes
+
+
+def _rows(config: TrainConfig, source: Source, first: Array) -> Batch:
+    """Rows of a chunk, by a program of their own: in the step they would double its kernels."""
+    rows = config.batch_rows
+    assert rows is not None
+    start = first.astype(jnp.uint32) * np.uint32(rows)
+    batch = source.rows(start, config.chunk * rows, xp=jnp)
+    return jax.tree.map(lambda x: x.reshape(config.chunk, rows, *x.shape[1:]), batch)
+
+
+def _chunks(config: TrainConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Many steps at once: as many as are asked for when it runs, and a whole chunk."""
+    step = one_step(config)
+
+    def some(
+        state: TrainState, batches: Batch, count: Array, peak: Array, plan: Plan
+    ) -> tuple[TrainState, Metrics]:
+        def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+            state, record = carry
+            state, seen = step(state, jax.tree.map(lambda x: x[i], batches), peak, plan)
+            return state, jax.tree.map(lambda r, x: r.at[i].set(x), record, seen)
+
+        blank: list[Any] = [
+            jnp.zeros(config.chunk, t) for t in (jnp.float32, jnp.int32) + (jnp.float32,) * 2
+        ]
+        return jax.lax.fori_loop(0, count, body, (state, Metrics(*blank)))
+
+    def whole(
+        state: TrainState, batches: Batch, peak: Array, plan: Plan
+    ) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda s, batch: step(s, batch, peak, plan), state, batches)
+
+    return some, whole
 
 
 def _accumulate(

@@ -52,7 +52,7 @@ def best_point(law: Law, box: Box, method: str, *, runner_up: bool = False) -> P
       law: one law.
       box: one budget.
       method: "closed_form", "scan" or "descent".
-      runner_up: whether to follow the second valley of a scan to its bottom too.
+      runner_up: whether to follow the second valley to its bottom too.
     """
     if box.mode != "target":
         return _spend(law, box, method, runner_up)
@@ -73,10 +73,8 @@ def _spend(law: Law, box: Box, method: str, runner_up: bool) -> Point:
     none = jnp.full_like(box.max_params, jnp.nan)
     if method == "closed_form":
         return Point(*exact(law, box), box.total, none, none, jnp.asarray(False))
-    found = scan(law, box)
+    found = (descend if method == "descent" else scan)(law, box)
     start, width = found.best, found.width
-    if method == "descent":
-        start, width = descend(law, box)[0], 10 * width
     if not runner_up:
         n, u, _ = polish(law, box, start, width)
         near = found.gap < _NEAR * jnp.abs(found.depth)

@@ -18,7 +18,7 @@ from t2jax.planning.solvers.box import ALL_TRAINING, Box
 from t2jax.planning.solvers.objective import cost_of
 from t2jax.planning.solvers.root import falling_root
 
-__all__ = ["SCAN_POINTS", "Scanned", "descend", "polish", "scan"]
+__all__ = ["SCAN_POINTS", "Valleys", "descend", "polish", "scan"]
 
 SCAN_POINTS = 512
 _GRID = (128, 64)  # log N x logit of the share, for a total
@@ -27,14 +27,14 @@ _DESCENT_STARTS = 5
 _DESCENT_STEPS = 600
 
 
-class Scanned(NamedTuple):
-    """The valleys that a scan found.
+class Valleys(NamedTuple):
+    """The valleys that a scan or a descent found.
 
     Attributes:
       best: log N of the deepest.
       second: log N of the next one, NaN where there is none.
       width: how far the optimum may lie from either.
-      depth: the least cost on the grid.
+      depth: the least cost that was seen.
       gap: how much more the second valley costs there.
     """
 
@@ -55,7 +55,7 @@ def path_cost(law: Law, box: Box) -> Callable[..., Floats]:
     return at
 
 
-def scan(law: Law, box: Box) -> Scanned:
+def scan(law: Law, box: Box) -> Valleys:
     """The two deepest valleys of a dense grid over log N, the best share taken at each."""
     points = SCAN_POINTS if box.separate else _GRID[0]
     n = jnp.linspace(box.lower(), box.upper(), points)
@@ -73,7 +73,7 @@ def scan(law: Law, box: Box) -> Scanned:
     second = jnp.argmin(other)
     width = (box.upper() - box.lower()) / (points - 1)
     there = jnp.where(jnp.isfinite(other[second]), n[second], jnp.nan)
-    return Scanned(n[best], there, width, cost[best], other[second] - cost[best])
+    return Valleys(n[best], there, width, cost[best], other[second] - cost[best])
 
 
 def _share_grid(box: Box) -> Floats:
@@ -129,7 +129,7 @@ def polish(law: Law, box: Box, start: Scalar, width: Scalar) -> tuple[Scalar, Sc
     return n, u, value
 
 
-def descend(law: Law, box: Box) -> tuple[Scalar, Scalar]:
+def descend(law: Law, box: Box) -> Valleys:
     """Projected gradient descent with Optax in log-coordinates, from several starts.
 
     The coordinates are log N and, for a total, the logit of the training share; the projection
@@ -140,7 +140,7 @@ def descend(law: Law, box: Box) -> tuple[Scalar, Scalar]:
       box: one budget in logs.
 
     Returns:
-      Log N and logit of the share of the best start, to about 1e-3; `polish` takes it from there.
+      The valleys that the starts ended in, to about 1e-3; `polish` takes them from there.
     """
     cost = path_cost(law, box)
     low = jnp.stack([box.lower(), jnp.full_like(box.lower(), -_SHARE)])
@@ -164,5 +164,11 @@ def descend(law: Law, box: Box) -> tuple[Scalar, Scalar]:
     starts = jnp.stack([low[0] + shares * (high[0] - low[0]), jnp.zeros_like(shares)], axis=1)
     ends = jax.vmap(run)(starts)
     values = jax.vmap(lambda z: cost(z[0], z[1]))(ends)
-    best = ends[jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))]
-    return best[0], best[1]
+    values = jnp.where(jnp.isnan(values), jnp.inf, values)
+    best, n = jnp.argmin(values), ends[:, 0]
+    width = 10 * (high[0] - low[0]) / (SCAN_POINTS - 1)
+    # Starts that ended beside the best are in its valley.
+    other = jnp.where(jnp.abs(n - n[best]) > 2 * width, values, jnp.inf)
+    second = jnp.argmin(other)
+    there = jnp.where(jnp.isfinite(other[second]), n[second], jnp.nan)
+    return Valleys(n[best], there, width, values[best], other[second] - values[best])
