@@ -9,9 +9,10 @@ IN_64_BIT := tests/test_precision.py tests/test_laws.py tests/test_law_calls.py 
 	tests/test_passk.py tests/test_beta.py tests/test_fit.py tests/test_bootstrap.py \
 	tests/test_compare.py tests/test_optimum.py t2jax --ignore=t2jax/trainer
 
-# The 32-bit tests let XLA optimise little, because they wait for it more than for its programs;
-# the 64-bit tests and `make slow` compile as users do.
-QUICKLY := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Tests let XLA optimise little, because they wait for it more than for its programs, and both
+# modes share what is compiled inside `double`; `make slow` compiles as users do.
+QUICKLY := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false \
+	--xla_cpu_parallel_codegen_split_count=1
 
 # A file's tests stay on one worker, so that what they share is made once; files come in the order
 # of their names, which ends with short ones, whereas a lone long test would else come last.
@@ -57,8 +58,8 @@ lint: .venv/.dev
 
 test: lint
 	@if XLA_FLAGS="$(QUICKLY)" $(BIN)/python -c "import jax; jax.devices()" 2>/dev/null; then \
-		export XLA_FLAGS="$$XLA_FLAGS $(QUICKLY)"; fi; set -x; $(PYTEST)
-	JAX_ENABLE_X64=1 $(PYTEST) $(IN_64_BIT)
+		export XLA_FLAGS="$$XLA_FLAGS $(QUICKLY)"; fi; set -ex; $(PYTEST); \
+		JAX_ENABLE_X64=1 $(PYTEST) $(IN_64_BIT)
 
 slow: .venv/.dev
 	$(BIN)/pytest -q --benchmark-disable -m slow

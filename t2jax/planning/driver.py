@@ -90,7 +90,7 @@ def optimum(
     box = box_of(law, budget)
     method = method_for(method, ensemble, box)
     options = {"method": method, "chinchilla": chinchilla, "integer": budget.integer_samples}
-    point = _solve(law, None, budget, box, memory, progress=False, runner_up=True, **options)
+    point, draws = _solve_both(ensemble, budget, box, memory, progress=progress, **options)
     if budget.mode == "target":
         _refuse_unreachable(point, law, budget, box, method)
     point = _with_flags(point, ensemble)
@@ -104,10 +104,6 @@ def optimum(
             )
             naive = optimum(law, plain, chinchilla=False, progress=False)
             point = dataclasses.replace(point, plain=naive)
-    if ensemble.n_draws == 0:
-        return point
-    draws = _solve(ensemble.law, ensemble.n_draws, budget, box, memory, progress=progress,
-                   runner_up=False, **options)  # fmt: skip
     return dataclasses.replace(point, draws=draws)
 
 
@@ -154,7 +150,7 @@ def frontier(
         # The saturation size: with training free of charge only samples compete with size.
         train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
         endless = dataclasses.replace(budget, train_flops=train)
-        limit = optimum(as_ensemble(model).alone(), endless, method=method, chinchilla=False)
+        limit = optimum(as_ensemble(model).alone(), endless, method=method)
         edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
         limit = np.where(edge, math.nan, np.asarray(limit.params))
     swept = np.broadcast_to(np.asarray(getattr(budget, budget.goal)), budget.shape)
@@ -322,6 +318,29 @@ def _refuse_unreachable(point: Optimum, law: Law, budget: Budget, box: Box, meth
         f"the smallest plan already reaches {budget.goal} = {asked:g}",
         remedy="ask for a better target, or for a smaller min_params",
     )
+
+
+def _solve_both(
+    ensemble: Ensemble, budget: Budget, box: Box, memory: float, *, progress: bool, **options: Any
+) -> tuple[Optimum, Optimum | None]:
+    """The optimum of the point estimate, and those of its draws where there are any."""
+    law, n_draws = ensemble.point, ensemble.n_draws
+    alike = jax.tree.structure(law) == jax.tree.structure(ensemble.law)
+    if not n_draws or not box.separate or not alike:
+        point = _solve(law, None, budget, box, memory, progress=False, runner_up=True, **options)
+        if not n_draws:
+            return point, None
+        draws = _solve(ensemble.law, n_draws, budget, box, memory, progress=progress,
+                       runner_up=False, **options)  # fmt: skip
+        return point, draws
+    # One program for both, which also follows each draw's second valley where two are near.
+    together = jax.tree.map(
+        lambda x, y: np.concatenate([np.asarray(x)[None], y]), law, ensemble.law
+    )
+    found = _solve(together, n_draws + 1, budget, box, memory, progress=progress,
+                   runner_up=True, **options)  # fmt: skip
+    draws = dataclasses.replace(jax.tree.map(lambda x: x[1:], found), runner_up=None)
+    return jax.tree.map(lambda x: x[0], found), draws
 
 
 def _solve(

@@ -29,6 +29,7 @@ MEMORY = 2.0**30
 """Bytes that sweeps may take on the devices, unless told otherwise."""
 
 _LANES = {"closed_form": 8192, "scan": 128, "descent": 64}
+_LEAST = 128  # lanes at least, where a lane is cheap: few cells and many share one program
 _WIDER = 64  # times as many on an accelerator, which is idle in blocks that fill a CPU
 _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 
@@ -36,18 +37,13 @@ _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 @functools.partial(
     jax.jit, static_argnames=("mesh", "method", "chinchilla", "integer", "runner_up")
 )
-def _program(law, box, cells, *, mesh, **options):
-    budgets = len(box.train)
-
-    def one(cell):
-        own = jax.tree.map(lambda x: x[cell // budgets], law)
-        return solve_one(own, jax.tree.map(lambda x: x[cell % budgets], box), **options)
-
+def _program(law, box, *, mesh, **options):
     # One block a device, on one device too: the same compiled code whatever their number.
     split = PartitionSpec("cells")
-    return jax.shard_map(
-        jax.vmap(one), mesh=mesh, in_specs=split, out_specs=split, check_vma=False
-    )(cells)
+    solve = jax.vmap(functools.partial(solve_one, **options))
+    return jax.shard_map(solve, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(
+        law, box
+    )
 
 
 def solve_all(
@@ -68,14 +64,15 @@ def solve_all(
     """
     if not memory > 0:
         raise InputError(f"memory = {memory!r} is no number of bytes", remedy="e.g. 2**30")
-    if n_draws is None:
-        law = jax.tree.map(lambda x: jnp.asarray(x, float)[None], law)
-    law = jax.tree.map(lambda x: jnp.asarray(x, float), law)
-    total = (n_draws or 1) * len(box.train)
+    first = None if n_draws is None else ...
+    law = jax.tree.map(lambda x: np.asarray(x, float)[first], law)
+    budgets = len(box.train)
+    total = (n_draws or 1) * budgets
     devices = jax.local_devices()
     method = options["method"]
     widest = at_once(_LANES[method], _WIDER * _LANES[method])
-    lanes = min(widest, 1 << (total - 1).bit_length())
+    least = _LEAST if box.separate and not box.cost.stop_at_success else 1
+    lanes = min(widest, max(least, 1 << (total - 1).bit_length()))
     mesh = Mesh(np.asarray(devices), ("cells",))
     size = lanes * len(devices)
     # Calls in flight: their results stay on the devices until they are collected.
@@ -84,7 +81,9 @@ def solve_all(
     for start in track(range(0, total, size), "optimum", show=progress):
         # One shape, one compiled program: what is too many is solved twice and dropped.
         cells = np.minimum(np.arange(start, start + size), total - 1)
-        waiting.append(_program(law, box, jnp.asarray(cells), mesh=mesh, **options))
+        own = jax.tree.map(lambda x, at=cells // budgets: x[at], law)
+        each = jax.tree.map(lambda x, at=cells % budgets: np.asarray(x)[at], box)
+        waiting.append(_program(own, each, mesh=mesh, **options))
         if len(waiting) >= flight or start + size >= total:
             parts += [jax.tree.map(np.asarray, part) for part in waiting]
             waiting = []

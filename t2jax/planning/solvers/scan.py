@@ -20,7 +20,7 @@ from t2jax.planning.solvers.root import falling_root
 
 __all__ = ["SCAN_POINTS", "Valleys", "descend", "polish", "scan"]
 
-SCAN_POINTS = 512
+SCAN_POINTS = 128
 _GRID = (128, 64)  # log N x logit of the share, for a total
 _SHARE = 24.0  # how far the scan of logits goes
 _DESCENT_STARTS = 5
@@ -166,7 +166,7 @@ def descend(law: Law, box: Box) -> Valleys:
     values = jax.vmap(lambda z: cost(z[0], z[1]))(ends)
     values = jnp.where(jnp.isnan(values), jnp.inf, values)
     best, n = jnp.argmin(values), ends[:, 0]
-    width = 10 * (high[0] - low[0]) / (SCAN_POINTS - 1)
+    width = 2.5 * (high[0] - low[0]) / (SCAN_POINTS - 1)
     # Starts that ended beside the best are in its valley.
     other = jnp.where(jnp.abs(n - n[best]) > 2 * width, values, jnp.inf)
     second = jnp.argmin(other)
