@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import pathlib
 import re
 import shlex
@@ -11,9 +12,11 @@ import sys
 
 import pytest
 
+import t2jax as t2
 from t2jax import cli
 from t2jax.cli import main
 from t2jax.cli._flags import parse
+from t2jax.uncertainty.ensemble import as_ensemble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -111,3 +114,18 @@ def test_a_closed_pipe_is_no_error():
     process.stderr.close()
     assert process.wait() == 0
     assert error == b""
+
+
+def test_standard_output_is_appended_to_and_never_emptied(tmp_path):
+    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    as_ensemble(law).save(tmp_path / "law.npz")
+    (tmp_path / "log").write_text("kept\n")
+    asked = "frontier law.npz --train-flops 1e18:1e20:3 -o -"
+    code = "import sys; from t2jax.cli import main; sys.exit(main())"
+    shell = f'"{sys.executable}" -c "{code}" {asked} >> log'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, check=True)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0] == "kept"
+    assert lines[1].startswith("train_flops,params")
+    assert len(lines) == 5
