@@ -7,6 +7,7 @@ import tyro
 
 from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._flags import pair
 from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
@@ -76,13 +77,12 @@ def named_models(text: str) -> dict[str, tuple[float, float]]:
     >>> named_models("ours=7e9:2e12")
     {'ours': (7000000000.0, 2000000000000.0)}
     """
-    found = {}
+    models = {}
     for part in filter(None, text.split(",")):
-        name, _, pair = part.partition("=")
-        try:
-            params, tokens = (float(number) for number in pair.split(":"))
-        except ValueError:
+        name, _, described = part.partition("=")
+        found = pair(described)
+        if found is None:
             raise InputError(f"--compare '{part}' names no model",
-                             remedy="e.g. --compare ours=7e9:2e12") from None  # fmt: skip
-        found[name.strip()] = (params, tokens)
-    return found
+                             remedy="e.g. --compare ours=7e9:2e12")  # fmt: skip
+        models[name.strip()] = found
+    return models
