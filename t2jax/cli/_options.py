@@ -119,10 +119,13 @@ class FitOptions:
 
     law: Annotated[
         str,
-        arg("linked, additive, 'linked(additive)', ..., auto, stack; chosen by the table", "LAW"),
+        arg(
+            "linked, additive (or chinchilla), 'linked(additive)', auto, stack, ...; by the table",
+            "LAW",
+        ),
     ] = ""
     objective: Annotated[
-        str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")
+        str, arg("student_t, huber, sse (or mse) or beta_binomial; chosen by the law", "NAME")
     ] = ""
     samples: Annotated[
         str, arg("k at which questions are summarised (default 1,4,16,64,256,1024)", "K,K,...")

@@ -9,7 +9,7 @@ from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
 from t2jax.cli._flags import pair
 from t2jax.cli._models import CertifiedOptions
-from t2jax.cli._options import arg, positional
+from t2jax.cli._options import TableOptions, arg, positional
 from t2jax.errors import InputError
 
 __all__ = ["Command", "candidate_runs"]
@@ -56,7 +56,7 @@ class Command(CertifiedOptions, BudgetOptions):
             model,
             budget,
             candidates=candidate_runs(self.candidates),
-            evaluate=t2.read(self.evaluate) if self.evaluate else None,
+            evaluate=TableOptions().read(self.evaluate) if self.evaluate else None,
             answer_tokens=self.answer_tokens,
             noise=self.noise,
             purchases=self.purchases,

@@ -51,6 +51,9 @@ class Command(CertifiedOptions, BudgetOptions):
         rivals = named_models(self.compare)
         budget = t2.Budget.from_dict(description)
         model = self.load_model(self.model)
+        if self.regret and not isinstance(model, t2.Ensemble):
+            raise InputError("--regret needs draws", source=self.model,
+                             remedy="make them with `t2jax bootstrap`")  # fmt: skip
         best = t2.optimum(model, budget, method=self.method, rivals=rivals)
         told = {**best.to_dict(), "budget": budget.to_dict()}
         summary = best.summary()
@@ -58,10 +61,7 @@ class Command(CertifiedOptions, BudgetOptions):
             slopes = t2.sensitivity(model, budget, method=self.method)
             told["sensitivity"] = slopes.to_dict()
             summary = f"{summary}\n\n{slopes.summary()}"
-        if self.regret:
-            if not isinstance(model, t2.Ensemble):
-                raise InputError("--regret needs draws", source=self.model,
-                                 remedy="make them with `t2jax bootstrap`")  # fmt: skip
+        if isinstance(model, t2.Ensemble) and self.regret:
             choice = t2.regret(model, budget, within=self.within)
             told["regret"] = choice.to_dict()
             summary = f"{summary}\n\n{choice.summary()}"
