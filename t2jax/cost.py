@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._numeral import numerals
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 
@@ -341,6 +342,7 @@ class Cost:
                 remedy = f"it has hardware, realistic, dollars_per_hour, {', '.join(sorted(known))}"
                 remedy = "it goes with dollars_per_hour" if name in shares else remedy
                 raise InputError(f"a cost has no '{name}'", remedy=remedy)
+        values = {name: numerals(value) for name, value in values.items()}
         if priced:
             whole = True if realistic is None else bool(realistic)
             return cls.on(hardware or "h100", realistic=whole, **values)

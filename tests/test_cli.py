@@ -272,7 +272,7 @@ REFUSED = {
     "plan --budget nowhere.toml": (2, "nowhere.toml: cannot be read"),
     "plan --out taken": (2, "is a file, not a folder"),
     "fit": (2, "TABLE"),
-    "fit LOSS --objective mse": (2, "mse"),
+    "fit LOSS --objective mae": (2, "did you mean 'mse'?"),
     "optimum nothing.json --train-flops 1e12": (
         2,
         "nothing.json: is neither a fit (.json) nor draws (.npz)",

@@ -1,8 +1,11 @@
 """What the command line owes a shell: help, completion, colour and quiet pipes."""
 
+import ast
 import contextlib
+import dataclasses
 import importlib
 import io
+import os
 import pathlib
 import re
 import shlex
@@ -11,9 +14,11 @@ import sys
 
 import pytest
 
+import t2jax as t2
 from t2jax import cli
 from t2jax.cli import main
 from t2jax.cli._flags import parse
+from t2jax.uncertainty.ensemble import as_ensemble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -111,3 +116,42 @@ def test_a_closed_pipe_is_no_error():
     process.stderr.close()
     assert process.wait() == 0
     assert error == b""
+
+
+def test_standard_output_is_appended_to_and_never_emptied(tmp_path):
+    law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    as_ensemble(law).save(tmp_path / "law.npz")
+    (tmp_path / "log").write_text("kept\n")
+    asked = "frontier law.npz --train-flops 1e18:1e20:3 -o -"
+    code = "import sys; from t2jax.cli import main; sys.exit(main())"
+    shell = f'"{sys.executable}" -c "{code}" {asked} >> log'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, check=True)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0] == "kept"
+    assert lines[1].startswith("train_flops,params")
+    assert len(lines) == 5
+
+
+def test_no_message_names_a_flag_that_does_not_exist():
+    known = {"--help", "--version"}
+    for command in cli.COMMANDS:
+        asked = importlib.import_module(f"t2jax.cli.{command}").Command
+        known |= {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(asked)}
+    # Those of other programs: tyro's own, a shell's, pip's, XLA's and lm-eval's.
+    foreign = {"--tyro-print-completion", "--no-files", "--no-deps", "--xla", "--log"}
+    said = {}
+    for path in (ROOT / "t2jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found = re.findall(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*", node.value)
+                said |= dict.fromkeys(found, path.name)
+    assert {flag: said[flag] for flag in {*said} - known - foreign} == {}
+
+
+def test_a_hint_names_only_flags_of_the_command_that_gives_it(run, tmp_path):
+    (tmp_path / "runs.csv").write_text("run;params;tokens\nm;1e6;2e7\n")
+    (tmp_path / "logs").mkdir()
+    code, _, error = run("convert", "lm-eval", "logs", "--runs", "runs.csv")
+    assert code == 2
+    assert "--separator" not in error

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed import FORMS, valid_frame
 
+from t2jax.datasets import load_ladder
 from t2jax.errors import InputError, Refusal
 from t2jax.observations import Observations, read
 
@@ -398,3 +399,13 @@ def test_other_public_tables_are_read(shared_data):
     )
     gemma = contests.pass_at_k([1, 10, 100, 1000, 10000])[contests.run == "Gemma 2B"][0]
     np.testing.assert_allclose(gemma, [0.000199, 0.001891, 0.012699, 0.036211, 0.071429], rtol=3e-3)
+
+
+def test_a_table_is_shown_in_a_line_and_in_a_notebook():
+    ladder = load_ladder()
+    assert len(repr(ladder)) < 200
+    assert "148 checkpoints" in repr(ladder)
+    shown = ladder._repr_html_()
+    assert shown.startswith("<table>")
+    assert len(shown) < 3000
+    assert "tasks" in shown

@@ -57,8 +57,8 @@ EDITS = [
     pytest.param(LOSS, "2e7,3.0", "-1294967296,3.0", ["line 4", "'tokens'", "overflow"]),
     pytest.param(LOSS, "2e7,3.0", "1e30,3.0", ["line 4", "'tokens'", "unit"]),
     pytest.param(LOSS, "b,2e6,2e7", "b,2e6,20", ["line 4", "'tokens'", "--units tokens=1e"]),
-    pytest.param(LOSS, "2e7,3.0", "20M,3.0", ["line 4", "'tokens'", "'20M'", "--units"]),
-    pytest.param(LOSS, "2e7,3.0", '"20,000,000",3.0', ["line 4", "'tokens'", "plain number"]),
+    pytest.param(LOSS, "2e7,3.0", "20Mio,3.0", ["line 4", "'tokens'", "'20Mio'", "7B"]),
+    pytest.param(LOSS, "2e7,3.0", '"20,000",3.0', ["line 4", "'tokens'", "plain number"]),
     pytest.param(LOSS, "2e7,3.0", '2e7,"3,5"', ["line 4", "'loss'", "point"]),
     pytest.param(
         LOSS, "a,1e6,6e7", "a,1e6,2e7", ["line 3", "repeats the run and tokens of line 2"]

@@ -2,8 +2,9 @@
 
 import dataclasses
 import tomllib
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+from t2jax._numeral import numeral
 from t2jax.cli._options import arg
 from t2jax.errors import InputError
 
@@ -17,8 +18,36 @@ _COST = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BudgetOptions:
-    """What may be spent or must be reached, and what it costs: everything a budget can hold."""
+class PriceOptions:
+    """What training and samples cost; 6ND and 2Nk unless something is given."""
+
+    TITLE: ClassVar[str] = "cost"
+
+    realistic_inference: Annotated[
+        bool, arg("count prompts, attention and memory traffic, and say what that changes")
+    ] = False
+    stop_at_success: Annotated[
+        bool, arg("sampling stops at the first verified success (accuracy laws)")
+    ] = False
+    hardware: Annotated[str, arg("a100, h100, h200, tpu-v5e or tpu-v5p", "NAME")] = ""
+    dollars_per_hour: Annotated[str, arg("price of one accelerator and hour", "DOLLARS")] = ""
+    train_utilisation: Annotated[str, arg("share of peak FLOPs in training", "SHARE")] = ""
+    prefill_utilisation: Annotated[str, arg("share of peak FLOPs in prefill", "SHARE")] = ""
+    decode_utilisation: Annotated[str, arg("share of peak FLOPs in decoding", "SHARE")] = ""
+    memory_utilisation: Annotated[str, arg("share of peak bandwidth", "SHARE")] = ""
+    prompt_tokens: Annotated[str, arg("tokens of a question", "TOKENS")] = ""
+    shared_prefill: Annotated[str, arg("share of the prompt's work that samples share", "S")] = ""
+    train_context: Annotated[str, arg("sequence length in training", "TOKENS")] = ""
+    batch: Annotated[str, arg("samples decoded together", "COUNT")] = ""
+    verifier_flops: Annotated[str, arg("of judging one sample", "FLOPS")] = ""
+    fixed: Annotated[str, arg("spent whatever is planned, in the budget's unit", "COST")] = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BudgetOptions(PriceOptions):
+    """What may be spent or must be reached; numbers as 1e21, 300B or 2.5T."""
+
+    TITLE: ClassVar[str] = "budget"
 
     train_flops: Annotated[str, arg("training compute, 6ND", "FLOPS")] = ""
     inference_flops: Annotated[
@@ -43,24 +72,6 @@ class BudgetOptions:
         str, arg("distinct training tokens; past them they repeat and count for less", "U")
     ] = ""
     integer_samples: Annotated[bool, arg("k is a whole number")] = False
-    realistic_inference: Annotated[
-        bool, arg("count prompts, attention and memory traffic, and say what that changes")
-    ] = False
-    stop_at_success: Annotated[
-        bool, arg("sampling stops at the first verified success (accuracy laws)")
-    ] = False
-    hardware: Annotated[str, arg("a100, h100, h200, tpu-v5e or tpu-v5p", "NAME")] = ""
-    dollars_per_hour: Annotated[str, arg("price of one accelerator and hour", "DOLLARS")] = ""
-    train_utilisation: Annotated[str, arg("share of peak FLOPs in training", "SHARE")] = ""
-    prefill_utilisation: Annotated[str, arg("share of peak FLOPs in prefill", "SHARE")] = ""
-    decode_utilisation: Annotated[str, arg("share of peak FLOPs in decoding", "SHARE")] = ""
-    memory_utilisation: Annotated[str, arg("share of peak bandwidth", "SHARE")] = ""
-    prompt_tokens: Annotated[str, arg("tokens of a question", "TOKENS")] = ""
-    shared_prefill: Annotated[str, arg("share of the prompt's work that samples share", "S")] = ""
-    train_context: Annotated[str, arg("sequence length in training", "TOKENS")] = ""
-    batch: Annotated[str, arg("samples decoded together", "COUNT")] = ""
-    verifier_flops: Annotated[str, arg("of judging one sample", "FLOPS")] = ""
-    fixed: Annotated[str, arg("spent whatever is planned, in the budget's unit", "COST")] = ""
     budget: Annotated[str, arg("TOML file with any of these; flags override it", "FILE")] = ""
 
     def description(self) -> dict[str, Any]:
@@ -138,10 +149,10 @@ def _number(text: Any, name: str) -> Any:
     flag = f"--{name.replace('_', '-')}"
     if ":" in text:
         return sweep(text, flag)
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{flag} '{text}' is not a number", remedy=f"e.g. {flag} 1e18") from None
+    found = numeral(text)
+    if found is None:
+        raise InputError(f"{flag} '{text}' is not a number", remedy=f"e.g. {flag} 1e18 or 300B")
+    return found
 
 
 def sweep(text: str, flag: str = "--train-flops") -> list[float]:
@@ -155,13 +166,9 @@ def sweep(text: str, flag: str = "--train-flops") -> list[float]:
     """
     import math
 
-    try:
-        low, high, count = text.split(":")
-        ends, steps = (float(low), float(high)), int(count)
-        fine = 0 < ends[0] < ends[1] < math.inf and 2 <= steps <= 10_000
-    except ValueError:
-        fine = False
-    if not fine:
+    found = [numeral(word) or 0.0 for word in text.split(":")]
+    low, high, count = found if len(found) == 3 else (0.0, 0.0, 0.0)
+    if not (0 < low < high < math.inf and 2 <= count <= 10_000 and count.is_integer()):
         raise InputError(f"{flag} '{text}' is no sweep", remedy=f"e.g. {flag} 1e16:1e21:64")
-    ratio = ends[1] / ends[0]
-    return [ends[0] * ratio ** (i / (steps - 1)) for i in range(steps)]
+    ratio, steps = high / low, int(count)
+    return [low * ratio ** (i / (steps - 1)) for i in range(steps)]

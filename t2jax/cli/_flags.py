@@ -1,6 +1,7 @@
 """From words to a command's configuration: tyro, with its errors said in one line."""
 
 import contextlib
+import copy
 import dataclasses
 import difflib
 import io
@@ -8,15 +9,17 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
+from t2jax._numeral import numeral, plain
 from t2jax.errors import InputError
 
-__all__ = ["in_flags", "nearest", "numbers", "parse"]
+__all__ = ["in_flags", "nearest", "numbers", "pair", "parse"]
 
 T = TypeVar("T")
+_HINTS = "__annotations__"
 
 
 def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
@@ -28,20 +31,75 @@ def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
     _check_flags(command, name, words)
     errors, help_text = io.StringIO(), io.StringIO()
     # tyro paints its help on a terminal whatever NO_COLOR says, and never in a buffer.
-    plain = contextlib.redirect_stdout(help_text) if os.environ.get("NO_COLOR") else None
+    unpainted = contextlib.redirect_stdout(help_text) if os.environ.get("NO_COLOR") else None
+    asked = {"-h", "--help"} & set(words)
     try:
-        with contextlib.redirect_stderr(errors), plain or contextlib.nullcontext():
+        with contextlib.redirect_stderr(errors), unpainted or contextlib.nullcontext():
             return tyro.cli(
-                command,
+                _grouped(command) if asked else command,
                 prog=f"t2jax {name}",
                 args=list(words),
                 config=(tyro.conf.FlagCreatePairsOff,),
+                registry=_WRITTEN,
             )
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.write(help_text.getvalue())
             return None
     raise InputError(_plain(errors.getvalue()), remedy=f"see `t2jax {name} --help`")
+
+
+_WRITTEN = tyro.constructors.ConstructorRegistry()
+"""Reads and shows numbers as people write them: 300B, 1e12."""
+
+
+@_WRITTEN.primitive_rule
+def _number_rule(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> "tyro.constructors.PrimitiveConstructorSpec | None":
+    if info.type not in (int, float):
+        return None
+    kind = info.type
+
+    def read(words: list[str]) -> int | float:
+        found = numeral(words[0])
+        if found is None or (kind is int and not found.is_integer()):
+            raise ValueError(f"from ['{words[0]}']")
+        return kind(found)
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NUMBER",
+        instance_from_str=read,
+        is_instance=lambda value: type(value) is kind,
+        str_from_instance=lambda value: [plain(value)],
+    )
+
+
+def _grouped(command: type[T]) -> type[T]:
+    """A command for its help alone: each class of options that it inherits is a group of flags."""
+    groups: dict[type, list[tuple[str, Any, dataclasses.Field]]] = {}
+    hints = get_type_hints(command, include_extras=True)
+    for field in dataclasses.fields(command):  # pyright: ignore[reportArgumentType] -- a dataclass
+        owner = next(c for c in reversed(command.__mro__) if field.name in vars(c).get(_HINTS, {}))
+        # A positional word stands in front, and what only one command has, last.
+        word = "Positional" in str(hints[field.name])
+        alone = word or not vars(owner).get("TITLE")
+        copied = copy.copy(field)
+        groups.setdefault(command if alone else owner, []).append(
+            (field.name, hints[field.name], copied)
+        )
+    made: list[Any] = list(groups.pop(command, []))
+    for owner, fields in sorted(groups.items(), key=lambda group: command.__mro__.index(group[0])):
+        inner = dataclasses.make_dataclass(owner.__name__, fields, kw_only=True)
+        inner.__doc__ = (owner.__doc__ or "").partition("\n")[0]
+        title = vars(owner)["TITLE"]
+        named = tyro.conf.arg(name=title)
+        kept: Any = Annotated[inner, tyro.conf.OmitArgPrefixes, named]
+        made.append((f"{title}_", kept, dataclasses.field(default_factory=inner)))
+    whole = dataclasses.make_dataclass(command.__name__, made, kw_only=True)
+    whole.__doc__ = command.__doc__
+    return whole
 
 
 def _check_flags(command: type, name: str, words: Sequence[str]) -> None:
@@ -104,6 +162,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'? " if close else ""
 
 
+def pair(text: str) -> tuple[float, float] | None:
+    """The size and tokens of N:D; None where it is not of that form.
+
+    >>> pair("7B:2T")
+    (7000000000.0, 2000000000000.0)
+    """
+    found = [numeral(word) for word in text.split(":")]
+    if len(found) != 2 or found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1]
+
+
 def numbers(text: str, flag: str) -> list[float] | None:
     """Numbers between commas; None where nothing was given.
 
@@ -115,9 +185,8 @@ def numbers(text: str, flag: str) -> list[float] | None:
     """
     if not text.strip():
         return None
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"{flag} '{text}' is not a list of numbers", remedy=f"e.g. {flag} 1,4,16"
-        ) from None
+    found = [numeral(word) for word in text.split(",")]
+    known = [number for number in found if number is not None]
+    if len(known) < len(found):
+        raise InputError(f"{flag} '{text}' is not a list of numbers", remedy=f"e.g. {flag} 1,4,16")
+    return known

@@ -1,7 +1,7 @@
 """Options that several commands share, as dataclasses to inherit from."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -39,7 +39,8 @@ def positional(help: str, metavar: str) -> Any:
 
 def _hint(default: str) -> str:
     """The default, where it says something."""
-    return "" if default in ("''", "None", "False", "unstated") else f"(default: {default})"
+    silent = ("", "''", "None", "False", "unstated")
+    return "" if default in silent else f"(default: {default})"
 
 
 _TABLE = "CSV, TSV, JSONL or Parquet; - is CSV on standard input; or ladder"
@@ -52,6 +53,8 @@ MaybeTable = Annotated[tyro.conf.Positional[str], positional(_TABLE, "[TABLE]")]
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """How a table is read."""
+
+    TITLE: ClassVar[str] = "table"
 
     columns: Annotated[
         str, arg("our names for the table's columns: params=n_params,run=model", "OURS=THEIRS,...")
@@ -112,12 +115,17 @@ class DrawsOptions(TableOptions):
 class FitOptions:
     """How a law is fitted."""
 
+    TITLE: ClassVar[str] = "fit"
+
     law: Annotated[
         str,
-        arg("linked, additive, 'linked(additive)', ..., auto, stack; chosen by the table", "LAW"),
+        arg(
+            "linked, additive (or chinchilla), 'linked(additive)', auto, stack, ...; by the table",
+            "LAW",
+        ),
     ] = ""
     objective: Annotated[
-        str, arg("student_t, huber, sse or beta_binomial; chosen by the law", "NAME")
+        str, arg("student_t, huber, sse (or mse) or beta_binomial; chosen by the law", "NAME")
     ] = ""
     samples: Annotated[
         str, arg("k at which questions are summarised (default 1,4,16,64,256,1024)", "K,K,...")

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,6 +67,17 @@ def complain(text: str) -> None:
     print(f"t2jax: error: {text}", file=sys.stderr)
 
 
+def _pour(content: bytes) -> None:
+    """Bytes on standard output, behind what has been printed."""
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(content.decode("utf-8"))
+        return
+    binary.write(content)
+    binary.flush()
+
+
 def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
     """Write a file whole or not at all, `-` being standard output.
 
@@ -73,7 +85,11 @@ def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
       InputError: it cannot be written.
     """
     if out == "-":
-        save(pathlib.Path("/dev/stdout"))
+        # Opening /dev/stdout anew would truncate what the shell appends to.
+        with tempfile.TemporaryDirectory() as folder:
+            made = pathlib.Path(folder) / "out"
+            save(made)
+            _pour(made.read_bytes())
         return
     path = pathlib.Path(out)
     partial = path.with_name(f".partial.{os.getpid()}.{path.name}")  # what it ends with counts

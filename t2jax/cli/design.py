@@ -7,8 +7,9 @@ import tyro
 
 from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._flags import pair
 from t2jax.cli._models import CertifiedOptions
-from t2jax.cli._options import arg, positional
+from t2jax.cli._options import TableOptions, arg, positional
 from t2jax.errors import InputError
 
 __all__ = ["Command", "candidate_runs"]
@@ -55,7 +56,7 @@ class Command(CertifiedOptions, BudgetOptions):
             model,
             budget,
             candidates=candidate_runs(self.candidates),
-            evaluate=t2.read(self.evaluate) if self.evaluate else None,
+            evaluate=TableOptions().read(self.evaluate) if self.evaluate else None,
             answer_tokens=self.answer_tokens,
             noise=self.noise,
             purchases=self.purchases,
@@ -76,10 +77,9 @@ def candidate_runs(text: str) -> list[tuple[float, float]] | None:
     """
     found = []
     for part in filter(None, text.split(",")):
-        try:
-            params, tokens = (float(number) for number in part.split(":"))
-        except ValueError:
+        run = pair(part)
+        if run is None:
             raise InputError(f"--candidates '{part}' names no run",
-                             remedy="e.g. --candidates 1e8:2e9,3e8:6e9") from None  # fmt: skip
-        found.append((params, tokens))
+                             remedy="e.g. --candidates 1e8:2e9,3e8:6e9")  # fmt: skip
+        found.append(run)
     return found or None

@@ -13,7 +13,9 @@ __all__ = ["Command"]
 class Command(FitOptions, TableOptions):
     """Fit a law to a table of runs and print it as the table people paste into papers.
 
-    Example: t2jax fit runs.csv --columns params=n_params --units tokens=1e9 -o fit.json
+    Where the table has other names or units: --columns params=n_params --units tokens=1e9
+
+    Example: t2jax fit runs.csv -o fit.json
     """
 
     table: Table

@@ -27,7 +27,7 @@ class Command(CertifiedOptions, BudgetOptions):
         tyro.conf.Positional[str],
         positional("a fit (.json), or draws (.npz) for bands", "MODEL"),
     ]
-    memory: Annotated[float, arg("bytes that results may take on the devices", "BYTES")] = 2.0**30
+    memory: Annotated[float, arg("bytes that results may take on the devices", "BYTES")] = 1e9
     out: Annotated[str, arg("write the frontier as CSV; - for standard output", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 

@@ -22,7 +22,7 @@ class Command:
 
     Prints the plan and its cost first. Stopped or killed, it goes on with --resume.
 
-    Example: t2jax ladder --preset ci --out ladder/
+    Example: t2jax ladder --preset smoke --out ladder/
     """
 
     preset: Annotated[str, arg("smoke, ci, laptop, full or pod", "NAME")] = "ci"

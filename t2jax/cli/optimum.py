@@ -7,6 +7,7 @@ import tyro
 
 from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
+from t2jax.cli._flags import pair
 from t2jax.cli._models import CertifiedOptions
 from t2jax.cli._options import arg, positional
 from t2jax.errors import InputError
@@ -50,6 +51,9 @@ class Command(CertifiedOptions, BudgetOptions):
         rivals = named_models(self.compare)
         budget = t2.Budget.from_dict(description)
         model = self.load_model(self.model)
+        if self.regret and not isinstance(model, t2.Ensemble):
+            raise InputError("--regret needs draws", source=self.model,
+                             remedy="make them with `t2jax bootstrap`")  # fmt: skip
         best = t2.optimum(model, budget, method=self.method, rivals=rivals)
         told = {**best.to_dict(), "budget": budget.to_dict()}
         summary = best.summary()
@@ -57,10 +61,7 @@ class Command(CertifiedOptions, BudgetOptions):
             slopes = t2.sensitivity(model, budget, method=self.method)
             told["sensitivity"] = slopes.to_dict()
             summary = f"{summary}\n\n{slopes.summary()}"
-        if self.regret:
-            if not isinstance(model, t2.Ensemble):
-                raise InputError("--regret needs draws", source=self.model,
-                                 remedy="make them with `t2jax bootstrap`")  # fmt: skip
+        if isinstance(model, t2.Ensemble) and self.regret:
             choice = t2.regret(model, budget, within=self.within)
             told["regret"] = choice.to_dict()
             summary = f"{summary}\n\n{choice.summary()}"
@@ -76,13 +77,12 @@ def named_models(text: str) -> dict[str, tuple[float, float]]:
     >>> named_models("ours=7e9:2e12")
     {'ours': (7000000000.0, 2000000000000.0)}
     """
-    found = {}
+    models = {}
     for part in filter(None, text.split(",")):
-        name, _, pair = part.partition("=")
-        try:
-            params, tokens = (float(number) for number in pair.split(":"))
-        except ValueError:
+        name, _, described = part.partition("=")
+        found = pair(described)
+        if found is None:
             raise InputError(f"--compare '{part}' names no model",
-                             remedy="e.g. --compare ours=7e9:2e12") from None  # fmt: skip
-        found[name.strip()] = (params, tokens)
-    return found
+                             remedy="e.g. --compare ours=7e9:2e12")  # fmt: skip
+        models[name.strip()] = found
+    return models

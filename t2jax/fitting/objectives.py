@@ -149,6 +149,9 @@ class BetaBinomial(Objective):
 _OBJECTIVES = {o.name: o for o in (SSE, Huber, StudentT, BetaBinomial)}
 
 
+_ALIASES = {"mse": "sse"}  # the same minimum, whose size does not shrink with the table
+
+
 def objective_by_name(name: str | Objective, *, delta: float | None = None) -> Objective:
     """The objective of that name.
 
@@ -157,8 +160,9 @@ def objective_by_name(name: str | Objective, *, delta: float | None = None) -> O
     """
     if isinstance(name, Objective):
         return name
+    name = _ALIASES.get(name, name)
     if name not in _OBJECTIVES:
-        close = difflib.get_close_matches(str(name), _OBJECTIVES, n=1)
+        close = difflib.get_close_matches(str(name), {**_OBJECTIVES, **_ALIASES}, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise InputError(
             f"unknown objective '{name}'",

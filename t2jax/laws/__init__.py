@@ -76,6 +76,9 @@ REGISTRY: dict[str, type[Law]] = {
 }
 
 
+_ALIASES = {"chinchilla": "additive"}
+
+
 def template(law: "str | type[Law] | Law") -> Law:
     """A law of the form that was asked for, by name, class or example.
 
@@ -123,6 +126,7 @@ def from_dict(description: dict[str, Any]) -> Law:
 
 def _find(name: str) -> type[Law]:
     known = DEFINED | REGISTRY
+    name = _ALIASES.get(name, name)
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=1)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from t2jax._numeral import numeral
+
 __all__ = ["SPELLINGS", "is_clean", "label", "number", "number_remedy", "show"]
 
 MISSING = frozenset(
@@ -16,6 +18,8 @@ SPELLINGS = sorted(
     {form(word) for word in MISSING for form in (str, str.upper, str.title)} | {"NaN"}
 )
 """The same in the cases that people type, for a parser that wants them spelled out."""
+
+_ONE_COMMA = re.compile(r"[+-]?\d{1,3},\d{3}")
 
 # pandas' markers of a missing value, known by name so that pandas need not be loaded.
 _MARKERS = frozenset({"NAType", "NaTType"})
@@ -39,8 +43,8 @@ def number(value: Any) -> float | None:
         value = value.strip()
         if value.lower() in MISSING:
             return np.nan
-        if "_" in value:
-            return None
+        # "2,345" may be a decimal comma: a loss of 2345 nats would pass in silence.
+        return None if _ONE_COMMA.fullmatch(value) else numeral(value)
     try:
         return float(value)
     except OverflowError:
@@ -54,9 +58,7 @@ def number_remedy(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if re.fullmatch(r"[+-]?\d+,\d+", text) and not re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text):
         return "write decimals with a point"
-    if re.fullmatch(r"[+-]?[\d.,_ ]+\s*[KMBTkmbt]", text):
-        return "write the number out, or keep the bare number and pass --units"
-    return "write a plain number such as 1234.5 or 1e9"
+    return "write a plain number such as 1234.5, 1e9 or 7B"
 
 
 def label(value: Any) -> str | None:

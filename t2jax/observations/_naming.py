@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from t2jax._numeral import numerals
 from t2jax.errors import InputError
 from t2jax.observations._cells import show
 from t2jax.observations._table import Table
@@ -252,7 +253,7 @@ def read_units(units: Mapping[str, float] | str | None) -> dict[str, float]:
                 remedy=f"ours are {', '.join(NUMBERS)}",
             )
         try:
-            factors[name] = float(text)
+            factors[name] = float(numerals(text))
         except (TypeError, ValueError, OverflowError):
             factors[name] = math.nan
         if not (0 < factors[name] < math.inf):

@@ -12,7 +12,7 @@ from t2jax import passk
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
-from t2jax.observations import _hull, _reading, _write
+from t2jax.observations import _hull, _reading, _shown, _write
 
 __all__ = ["Observations", "read"]
 
@@ -131,6 +131,10 @@ class Observations:
             if values is not None:
                 yield name, values
 
+    describe = _shown.describe
+    __repr__ = _shown.one_line
+    _repr_html_ = _shown.as_html
+
     # What the table holds -------------------------------------------------------------------
 
     @property
@@ -187,37 +191,6 @@ class Observations:
           Refusal: when the table has one size, one token count or one D/N only.
         """
         _hull.check_identifies(self.source, self.params, self.tokens)
-
-    def describe(self) -> str:
-        """The table in one paragraph."""
-        rows = "rows" if self.kind == "loss" else "checkpoints"
-        parts = [f"{self.n_rows} {rows} of {len(set(self.run))} runs"]
-        if self.trunk is not None:
-            parts[0] += f" on {len(set(self.trunk))} trunks"
-        parts[0] += f" from {self.source}"
-        sizes = len(set(self.params))
-        parts.append(
-            f"{_hull.span(self.params)} parameters ({sizes} {'size' if sizes == 1 else 'sizes'}; "
-            f"N: {self.params_definition})"
-        )
-        parts.append(f"{_hull.span(self.tokens)} training tokens")
-        parts.append(f"{_hull.span(self.tokens_per_param)} tokens per parameter")
-        low, high = self.train_flops.min(), self.train_flops.max()
-        parts.append(f"{low:.2g} to {high:.2g} training FLOPs (6ND)")
-        if self.loss is not None:
-            parts.append(f"loss {self.loss.min():.4g} to {self.loss.max():.4g}")
-        if self.samples is not None:
-            parts.append(f"k {_hull.span(self.samples)}")
-        if self.task is not None:
-            what = "NLL" if self.kind == "nll" else "counts"
-            names, counts = np.unique(self.task, return_counts=True)
-            tasks = ", ".join(f"{n} {c}" for n, c in zip(names[:8], counts[:8], strict=True))
-            more = f" and {len(names) - 8} more tasks" if len(names) > 8 else ""
-            parts.append(f"{what} of {self.n_questions} questions ({tasks}{more})")
-        if self.trials is not None:
-            parts.append(f"{_hull.span(self.trials)} trials per question")
-        text = ", ".join(parts) + "."
-        return " ".join([text, *(f"{note[0].upper()}{note[1:]}." for note in self.notes if note)])
 
     def data_hash(self) -> str:
         """SHA-256 over the kind and the columns, the same on every machine."""

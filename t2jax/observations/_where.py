@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from t2jax._numeral import expand
 from t2jax.errors import InputError
 from t2jax.observations._cells import show
 from t2jax.observations._table import Table
@@ -60,7 +61,8 @@ class _Condition:
         self.table, self.where = table, where
         self.quoted: dict[str, str] = {}
         try:
-            self.tree = ast.parse(re.sub(r"`([^`]*)`", self._quote, where.strip()), mode="eval")
+            named = re.sub(r"`([^`]*)`", self._quote, expand(where.strip()))
+            self.tree = ast.parse(named, mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise self._error("cannot be read") from None
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._numeral import numerals
 from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.cost import Cost
@@ -17,7 +18,7 @@ from t2jax.planning.solvers.box import Box
 
 __all__ = ["GOALS", "Budget"]
 
-Number = ArrayLike | Sequence[float]
+Number = ArrayLike | Sequence[float] | str
 
 GOALS = ("train_flops", "total_flops", "dollars", "target_loss", "target_pass_at_k")
 """A budget has exactly one of these."""
@@ -25,6 +26,19 @@ GOALS = ("train_flops", "total_flops", "dollars", "target_loss", "target_pass_at
 _NUMBERS = (*GOALS, "inference_flops", "questions", "questions_factor", "inference_tokens",
             "tokens_per_sample", "min_params", "max_params", "max_tokens",
             "unique_tokens")  # fmt: skip
+
+
+_LEAST_CAP = 1000  # no model has fewer parameters or tokens: billions were meant
+
+
+def _questioned(name: str, value: float) -> InputError:
+    """The error for a cap that nobody can mean, with what was probably meant."""
+    what = name.partition("_")[2]
+    meant = f"{value:g}T or {value:g}B" if what == "tokens" and value <= 100 else f"{value:g}B"
+    return InputError(
+        f"{name} = {value:g} would be {value:g} {what} in all; did you mean {meant}",
+        remedy=f"write {name}={meant.split()[-1]}",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +50,8 @@ class Budget:
     - least cost: the smallest such sum that reaches `target_loss` or `target_pass_at_k`
 
     always with `k >= 1`. With the default cost they read `6 N D`, `2 N k` and
-    `6 N D + 2 Q T N k`. Fields may be numbers or arrays that broadcast, for a sweep.
+    `6 N D + 2 Q T N k`. Fields may be numbers, text such as "300B", or arrays
+    that broadcast, for a sweep.
 
     Args:
       train_flops: training compute, FLOPs.
@@ -91,7 +106,7 @@ class Budget:
             if value is None or isinstance(value, Demand):
                 continue
             try:
-                array = np.asarray(value, float)
+                array = np.asarray(numerals(value), float)
             except (TypeError, ValueError):
                 array = np.asarray(np.nan)
             if not (array.size and np.all(np.isfinite(array) & (array > 0))):
@@ -218,11 +233,10 @@ class Budget:
                 f"{np.max(least):g} parameters",
                 remedy=f"raise it to {np.max(least):g}, or lower min_params",
             )
-        for name in ("max_tokens", "unique_tokens"):
+        for name in ("max_params", "max_tokens", "unique_tokens"):
             value = getattr(self, name)
-            if value is not None and np.min(value) < 1:
-                raise InputError(f"{name} = {np.min(value):g} is less than one token",
-                                 remedy="give tokens, not billions of tokens: 1e9")  # fmt: skip
+            if value is not None and np.min(value) < _LEAST_CAP:
+                raise _questioned(name, float(np.min(value)))
         tiny = self.cost.train(least, 1.0)
         if self.mode == "separate":
             hint = "give FLOPs, not petaflop/s-days (1 PF/s-day is 8.64e19 FLOPs); "
