@@ -84,5 +84,8 @@ def named_models(text: str) -> dict[str, tuple[float, float]]:
         except ValueError:
             raise InputError(f"--compare '{part}' names no model",
                              remedy="e.g. --compare ours=7e9:2e12") from None  # fmt: skip
+        if name.strip() in found:
+            raise InputError(f"--compare names '{name.strip()}' twice",
+                             remedy="give each model a name of its own")  # fmt: skip
         found[name.strip()] = (params, tokens)
     return found
