@@ -138,4 +138,4 @@ def test_a_console_that_cannot_encode_shows_another_letter(tmp_path):
     )
     assert (told.returncode, told.stdout) == (2, "? is 0.3\n")
     assert told.stderr.count("\n") == 1
-    assert "t2jax: error: n" in told.stderr
+    assert "t2jax: error: 'n" in told.stderr

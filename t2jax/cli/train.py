@@ -55,7 +55,9 @@ class Command:
     answers_only: Annotated[bool, arg("count the loss on answers only")] = False
     seed: Annotated[int, arg("of the parameters and the order of the data", "SEED")] = 0
     tokenizer: Annotated[str, arg("bytes, or a tokenizer.json; for text", "NAME")] = "bytes"
-    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32", "NAME")] = "uint16"
+    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32, int64", "NAME")] = (
+        "uint16"
+    )
     checkpoint_every: Annotated[
         int | None, arg("steps between checkpoints; a tenth of the run", "STEPS")
     ] = None
