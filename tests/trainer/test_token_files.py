@@ -1,4 +1,4 @@
-"""Token arrays whose width was told wrong, strays, and files that are no text: named, not trained on."""
+"""Token arrays of another width, strays and files that are no text: named, not trained on."""
 
 import numpy as np
 import pytest
