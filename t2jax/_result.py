@@ -2,10 +2,10 @@
 
 import json
 import os
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 from t2jax import _html
+from t2jax._files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,4 +49,4 @@ class SavedResult(Result):
     def save(self, path: str | os.PathLike) -> None:
         """Write the result as JSON."""
         text = json.dumps(self.to_dict(), indent=1)
-        pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+        write_whole(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))

@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code: 0 done, 2 bad input or flags, 3 refused, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _terminal.encodable()
+    if argv is None:
+        _terminal.end_at_second_interrupt()
     try:
         _run(words)
         sys.stdout.flush()
@@ -85,6 +88,7 @@ def _run(words: list[str]) -> None:
         )
     config = parse(_command(name), name, words[1:])
     if config is not None:
+        _terminal.check_out(config)
         config.run()
 
 

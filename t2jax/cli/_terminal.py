@@ -1,20 +1,36 @@
 """What the commands say, and where: results on standard output, the rest on standard error."""
 
+import io
 import json
 import os
 import pathlib
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
 from t2jax import _text
+from t2jax._files import check_file, check_folder, write_whole
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
     from t2jax.uncertainty import Ensemble
 
-__all__ = ["announce", "complain", "deliver", "say", "say_draws", "say_json", "tell", "write"]
+__all__ = [
+    "announce",
+    "check_out",
+    "complain",
+    "deliver",
+    "encodable",
+    "end_at_second_interrupt",
+    "say",
+    "say_draws",
+    "say_json",
+    "tell",
+    "write",
+]
 
 
 class _Result(Protocol):
@@ -78,6 +94,52 @@ def _pour(content: bytes) -> None:
     binary.flush()
 
 
+def check_out(config: Any) -> None:
+    """Refuse a command whose results could not be written, before it begins its work.
+
+    Raises:
+      InputError: the place named by its `--out` takes no file, or no folder.
+    """
+    out = getattr(config, "out", "")
+    if out and out != "-" and "://" not in out and not getattr(config, "dry_run", False):
+        (check_folder if _makes_folder(type(config)) else check_file)(out)
+
+
+def _makes_folder(command: type) -> bool:
+    """Whether the `--out` of a command is shown as a folder."""
+    shown = get_type_hints(command, include_extras=True)["out"].__metadata__
+    return any(getattr(about, "metavar", "") == "FOLDER" for about in shown)
+
+
+def encodable() -> None:
+    """Have consoles that cannot encode a letter show another in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
+def end_at_second_interrupt() -> None:
+    """Let a second Ctrl-C end the process even inside compiled code, where Python hears of none.
+
+    The operating system's handler writes the number of each signal that Python handles into a
+    pipe at once; a thread reads it, whatever the main thread is held up by.
+    """
+    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+        return
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        seen = 0
+        while numbers := os.read(heard, 1):
+            seen += numbers[0] in (signal.SIGINT, signal.SIGTERM)
+            if seen > 1:
+                os._exit(128 + numbers[0])
+
+    threading.Thread(target=listen, name="interrupts", daemon=True).start()
+
+
 def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
     """Write a file whole or not at all, `-` being standard output.
 
@@ -91,16 +153,11 @@ def write(out: str, save: Callable[[pathlib.Path], object]) -> None:
             save(made)
             _pour(made.read_bytes())
         return
-    path = pathlib.Path(out)
-    partial = path.with_name(f".partial.{os.getpid()}.{path.name}")  # what it ends with counts
     try:
-        save(partial)
-        os.replace(partial, path)
+        write_whole(out, save)
     except OSError as error:
         raise InputError(
             f"cannot be written ({error.strerror or error})",
             source=out,
             remedy="name a file in a folder that exists and in which you may write",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

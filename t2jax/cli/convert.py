@@ -67,7 +67,10 @@ class Command:
     def run(self) -> None:
         """Convert, write, say what was done."""
         import t2jax as t2
+        from t2jax.observations import check_suffix
 
+        if self.out:
+            check_suffix(self.out)
         if self.tool not in TOOLS:
             raise InputError(
                 f"no tool '{self.tool}'",

@@ -81,6 +81,7 @@ class Command(CheckpointOptions):
                 f"a likelihood under top-p {self.top_p:g} is not computed",
                 remedy="leave --top-p out, or use --mode sample",
             )
+        self._check_numbers()
         import numpy as np
 
         from t2jax.trainer import checkpoint, evaluate
@@ -136,6 +137,30 @@ class Command(CheckpointOptions):
             for i, card in enumerate(cards)
         ]
         _terminal.say(json.dumps(rows) if self.json else _as_text(rows))
+
+    def _check_numbers(self) -> None:
+        """Refuse what cannot be meant, before any checkpoint is asked."""
+        from t2jax.observations import check_suffix
+
+        if self.out:
+            check_suffix(self.out)
+        if self.questions < 1:
+            raise InputError(
+                f"--questions is {self.questions}", remedy="give a whole number of at least 1"
+            )
+        if self.mode == "likelihood":
+            known = {field.name: field.default for field in dataclasses.fields(self)}
+            for name in ("samples", "seed"):
+                if getattr(self, name) != known[name]:
+                    raise InputError(
+                        f"--{name} says nothing in mode 'likelihood'",
+                        remedy="leave it out, or use --mode sample",
+                    )
+        elif self.temperature == 0 and self.samples > 1:
+            raise InputError(
+                f"at temperature 0 the {self.samples} samples of a question are one and the same",
+                remedy="give --samples 1, or a temperature above 0",
+            )
 
     def _sampled(self, params: Any, shape: Any, questions: "Questions") -> Any:
         """Successes of a checkpoint; nothing ends the answer of a public task."""

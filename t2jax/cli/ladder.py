@@ -42,7 +42,9 @@ class Command:
     ] = ""
     tokenizer: Annotated[str, arg("bytes, or a tokenizer.json; for --data", "NAME")] = "bytes"
     seq_len: Annotated[int, arg("tokens of a row; for --data", "T")] = 256
-    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32", "NAME")] = "uint16"
+    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32, int64", "NAME")] = (
+        "uint16"
+    )
     shard: Annotated[
         str, arg("train share I of N only, from 0, beside the others in one folder", "I/N")
     ] = ""

@@ -84,5 +84,8 @@ def named_models(text: str) -> dict[str, tuple[float, float]]:
         if found is None:
             raise InputError(f"--compare '{part}' names no model",
                              remedy="e.g. --compare ours=7e9:2e12")  # fmt: skip
+        if name.strip() in models:
+            raise InputError(f"--compare names '{name.strip()}' twice",
+                             remedy="give each model a name of its own")  # fmt: skip
         models[name.strip()] = found
     return models

@@ -55,7 +55,9 @@ class Command:
     answers_only: Annotated[bool, arg("count the loss on answers only")] = False
     seed: Annotated[int, arg("of the parameters and the order of the data", "SEED")] = 0
     tokenizer: Annotated[str, arg("bytes, or a tokenizer.json; for text", "NAME")] = "bytes"
-    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32", "NAME")] = "uint16"
+    token_dtype: Annotated[str, arg("of a .bin file: uint16, uint32, int32, int64", "NAME")] = (
+        "uint16"
+    )
     checkpoint_every: Annotated[
         int | None, arg("steps between checkpoints; a tenth of the run", "STEPS")
     ] = None
@@ -93,7 +95,7 @@ class Command:
             _terminal.complain(f"stopped by a signal at step {result.step}{where}")
             raise SystemExit(143)
         if devices.is_first():
-            facts = self._facts(result)
+            facts = self._facts(result, source)
             _terminal.say(json.dumps(facts) if self.json else _told(facts))
 
     def source(self) -> "Source":
@@ -167,7 +169,7 @@ class Command:
             timeout=self.init_timeout,
         )
 
-    def _facts(self, result: Any) -> dict[str, Any]:
+    def _facts(self, result: Any, source: "Source") -> dict[str, Any]:
         """The result, ready for JSON."""
         return {
             "params": result.config.model.params,
@@ -176,7 +178,17 @@ class Command:
             "train_flops": 6 * result.config.model.params * result.tokens,
             "loss": result.loss,
             "out": self.out or None,
+            **_epochs(source, result.tokens),
         }
+
+
+def _epochs(source: "Source", tokens: int) -> dict[str, Any]:
+    """How often a text that ends has been seen; nothing of a corpus, which never repeats."""
+    rows = getattr(source, "rows_per_epoch", None)
+    if rows is None:
+        return {}
+    unique = round(rows * source.tokens_per_row)
+    return {"unique_tokens": unique, "epochs": tokens / max(unique, 1)}
 
 
 def _told(facts: dict[str, Any]) -> str:
@@ -187,6 +199,12 @@ def _told(facts: dict[str, Any]) -> str:
         f"({ratio:.3g} a parameter, {facts['train_flops']:.3g} FLOPs) in {facts['steps']:,} steps"
         + loss
     ]
+    if "epochs" in facts:
+        lines.append(
+            f"the text has {facts['unique_tokens']:,} unique tokens, seen "
+            f"{facts['epochs']:.3g} times"
+            + (": tokens repeated this often count for less" if facts["epochs"] > 4 else "")
+        )
     if facts["out"]:
         lines.append(f"parameters, checkpoints and metrics are in {facts['out']}")
     return "\n".join(lines)

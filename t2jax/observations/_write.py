@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from t2jax._files import write_whole
 from t2jax.errors import InputError
 from t2jax.observations import _reading
 
-__all__ = ["tidy", "write"]
+__all__ = ["check_suffix", "tidy", "write"]
+
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
 def tidy(columns: Mapping[str, np.ndarray], params_definition: str) -> dict[str, np.ndarray]:
@@ -45,38 +48,51 @@ def write(
     beside: Mapping[str, float] | None = None,
 ) -> None:
     """Write a table; see `Observations.write`."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    target = Path(path)
-    suffix = target.suffix.lower()
-    if suffix not in {".csv", ".tsv", ".parquet", ".jsonl"}:
-        raise InputError(
-            f"cannot write '{target.suffix}' files",
-            source=str(path),
-            remedy="end the name in .csv, .tsv, .parquet or .jsonl",
-        )
+    check_suffix(path)
     long = tidy(columns, params_definition)
     long |= {
         name: np.full(len(long["run"]), float(value)) for name, value in (beside or {}).items()
     }
     try:
-        if suffix == ".jsonl":
-            target.write_text("".join(_objects(long)), encoding="utf-8")
-            return
-        # One column at a time, since NumPy's text takes four bytes a letter.
-        arrow = pa.table({name: pa.array(long.pop(name)) for name in list(long)})
-        if suffix == ".parquet":
-            pyarrow.parquet.write_table(arrow, target, compression="zstd", row_group_size=1 << 16)
-        else:
-            comma = "," if suffix == ".csv" else "\t"
-            options = pyarrow.csv.WriteOptions(delimiter=comma)
-            pyarrow.csv.write_csv(arrow, target, write_options=options)
+        write_whole(path, lambda part: _write(long, part))
     except OSError as error:
         raise InputError(
             f"cannot be written ({error})", source=str(path), remedy="check the folder"
         ) from None
+
+
+def check_suffix(path: str | Path) -> None:
+    """Refuse a name that says no format, before the work that makes the table.
+
+    Raises:
+      InputError: names the formats.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"cannot write '{suffix}' files",
+            source=str(path),
+            remedy="end the name in .csv, .tsv, .parquet or .jsonl",
+        )
+
+
+def _write(long: dict[str, np.ndarray], target: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    suffix = target.suffix.lower()
+    if suffix == ".jsonl":
+        target.write_text("".join(_objects(long)), encoding="utf-8")
+        return
+    # One column at a time, since NumPy's text takes four bytes a letter.
+    arrow = pa.table({name: pa.array(long.pop(name)) for name in list(long)})
+    if suffix == ".parquet":
+        pyarrow.parquet.write_table(arrow, target, compression="zstd", row_group_size=1 << 16)
+    else:
+        comma = "," if suffix == ".csv" else "\t"
+        options = pyarrow.csv.WriteOptions(delimiter=comma)
+        pyarrow.csv.write_csv(arrow, target, write_options=options)
 
 
 def _objects(columns: dict[str, np.ndarray]) -> Iterator[str]:

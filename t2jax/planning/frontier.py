@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import os
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from t2jax import _text
 from t2jax._arguments import check_level
+from t2jax._files import write_whole
 from t2jax._result import SavedResult
 from t2jax.errors import Status
 from t2jax.planning.result import QUANTITIES, Optimum
@@ -95,11 +97,11 @@ class Frontier(SavedResult):
         if str(path).endswith(".json"):
             super().save(path)
             return
-        records = self.records(level)
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(records[0]))
-            writer.writeheader()
-            writer.writerows(records)
+        records, text = self.records(level), io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+        write_whole(path, lambda part: part.write_bytes(text.getvalue().encode()))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; draws are not written."""

@@ -7,6 +7,8 @@ import pathlib
 import shutil
 
 from t2jax import _text
+from t2jax._files import check_folder as check_place
+from t2jax._files import put
 from t2jax.errors import InputError
 from t2jax.planner import Plan
 from t2jax.planner.saved import OTHER_AIM, save_plan
@@ -71,7 +73,7 @@ def write_folder(plan: Plan, out: str | os.PathLike) -> tuple[pathlib.Path, ...]
         (partial / "index.html").write_text(text, encoding="utf-8")
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
-            os.replace(partial / name, folder / name)
+            put(partial / name, folder / name)
         for name in {*OTHER_AIM} - {*names}:  # of the plan that stood here before
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -130,6 +132,7 @@ def check_folder(out: str | os.PathLike) -> pathlib.Path:
         problem = f"is no folder ({error.strerror})"
     if problem:
         raise InputError(problem, source=str(out), remedy="name another folder")
+    check_place(folder)
     return folder
 
 

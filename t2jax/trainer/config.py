@@ -172,6 +172,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (value >= 0 and math.isfinite(value)):
                 raise InputError(f"{name} is {value}", remedy="give a number of at least 0")
+        if self.warmup_tokens is not None and self.warmup_tokens > self.target_tokens:
+            raise InputError(
+                f"warmup_tokens is {self.warmup_tokens:g}, longer than the run of "
+                f"{self.target_tokens:g} tokens",
+                remedy="shorten it, or leave it to the rule",
+            )
         for name in ("beta1", "beta2", "cooldown"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import jax
 import numpy as np
@@ -174,7 +174,7 @@ def _reopened(folder: pathlib.Path, step: int) -> tuple[list[dict[str, float]], 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Within it, SIGTERM and SIGINT ask instead of ending the process.
+    """Within it, the first SIGTERM or SIGINT asks instead of ending the process.
 
     Yields:
       A function that says whether to stop now. All processes of a run call it equally often, and
@@ -186,9 +186,15 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         yield lambda: multihost_utils.reached_preemption_sync_point(next(calls))
         return
     asked: list[int] = []
+
+    def hear(number: int, frame: Any) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+
     here = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if here else ()
-    before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in signals}
+    before = {number: signal.signal(number, hear) for number in signals}
     try:
         yield lambda: bool(asked)
     finally:

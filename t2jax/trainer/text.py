@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from t2jax.errors import InputError
+from t2jax.trainer import token_files
 from t2jax.trainer.batches import Batch, Questions
 from t2jax.trainer.hashing import fold, permute
 from t2jax.trainer.packing import loss_tokens, pack_documents, pad, shuffled
@@ -22,10 +23,13 @@ from t2jax.trainer.tokens import BOS, EOS, Tokenizer, load_tokenizer
 
 __all__ = ["TextSource", "open_text"]
 
-_DTYPES = ("uint16", "uint32", "int32")
 _BLOCK = 1 << 24  # tokens looked at in one go
 _ORDER, _HELD = 5, 6  # set the order of text apart from the keys of the corpus
 _ARRAYS, _LINES = (".npy", ".bin"), (".jsonl", ".ndjson")
+_OTHERS = (
+    ".json", ".npz", ".parquet", ".arrow", ".gz", ".zip", ".zst", ".xz", ".bz2", ".tar", ".pkl",
+    ".pt", ".safetensors",
+)  # fmt: skip
 _Document = tuple[list[int], list[int]]
 _Name = tuple[str, str]  # task and question
 
@@ -214,7 +218,7 @@ def open_text(
       tokenizer: `bytes`, a `tokenizer.json`, or an object that encodes; not for token arrays.
       seq_len: tokens of a row.
       seed: of the order of rows.
-      dtype: of a `.bin` file: uint16, uint32 or int32.
+      dtype: of a `.bin` file: uint16, uint32, int32 or int64; refused where its tokens say another.
       vocab_size: of a token array; its largest token + 1 by default.
       end: token that ends a document of a token array; without it rows are not split.
       held_out: rows that are not trained on, at most a tenth.
@@ -227,9 +231,14 @@ def open_text(
     """
     files = _files(pathlib.Path(path))
     more: dict[str, Any] = {"seq_len": seq_len, "seed": seed, "name": str(path)}
+    for file in files:
+        _check_kind(file)
     if files[0].suffix in _ARRAYS:
-        streams = [_read_array(file, dtype) for file in files]
-        sizes = [_check_range(file, s, vocab_size) for file, s in zip(files, streams, strict=True)]
+        streams = [token_files.read(file, dtype) for file in files]
+        sizes = [
+            token_files.vocabulary(file, s, vocab_size)
+            for file, s in zip(files, streams, strict=True)
+        ]
         # One file stays on disk; several are read.
         stream = streams[0] if len(files) == 1 else np.concatenate(streams)
         return TextSource(stream, vocab_size=max(sizes), end=end, held_out=held_out, **more)
@@ -283,9 +292,27 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     return files
 
 
+def _check_kind(path: pathlib.Path) -> None:
+    """Refuse by its name what would be read as if it were plain text."""
+    if path.suffix.lower() in _OTHERS:
+        raise InputError(
+            f"a {path.suffix} file is neither text nor tokens",
+            source=str(path),
+            remedy="write .txt, .jsonl with one object a line, or one flat array as .npy or .bin",
+        )
+
+
 def _read_utf8(path: pathlib.Path) -> str:
     """The text of a file."""
     data = path.read_bytes()
+    if (place := data.find(b"\0")) >= 0:
+        # UTF-16 without its mark is UTF-8 too, with a zero behind every letter.
+        raise InputError(
+            "there is a zero byte, which no text has",
+            source=str(path),
+            row=data.count(b"\n", 0, place) + 1,
+            remedy="save the file as UTF-8",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -375,51 +402,3 @@ def _name_of(found: dict[str, Any], place: dict[str, Any]) -> _Name:
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise InputError(f"'{field}' is no name", **place, remedy="give a text or a number")
     return str(told["task"]), str(told["id"])
-
-
-def _read_array(path: pathlib.Path, dtype: str) -> np.ndarray:
-    """A flat array of tokens, left on disk."""
-    if path.suffix == ".npy":
-        try:
-            stream = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError):
-            raise InputError(
-                "this is not a NumPy array", source=str(path), remedy="write it with numpy.save"
-            ) from None
-    else:
-        if dtype not in _DTYPES:
-            raise InputError(f"dtype is '{dtype}'", remedy=f"use {', '.join(_DTYPES)}")
-        if path.stat().st_size % np.dtype(dtype).itemsize:
-            raise InputError(
-                f"{path.stat().st_size} bytes are no whole number of {dtype} tokens",
-                source=str(path),
-                remedy="name the dtype that the file was written with",
-            )
-        empty = path.stat().st_size == 0  # which cannot be mapped
-        stream = np.zeros(0, dtype) if empty else np.memmap(path, dtype=dtype, mode="r")
-    if not isinstance(stream, np.ndarray) or stream.ndim != 1 or stream.dtype.kind not in "ui":
-        raise InputError(
-            "this is not a flat array of whole numbers",
-            source=str(path),
-            remedy="save a one-dimensional array of uint16, uint32 or int32",
-        )
-    if not len(stream):
-        raise InputError("the file is empty", source=str(path), remedy="give it some tokens")
-    return stream
-
-
-def _check_range(path: pathlib.Path, stream: np.ndarray, vocab_size: int | None) -> int:
-    """The vocabulary size of a token array, all of whose tokens must fit."""
-    largest = 0
-    for start in range(0, len(stream), _BLOCK):
-        block = stream[start : start + _BLOCK]
-        largest = max(largest, int(block.max()))
-        bad = block < 0 if vocab_size is None else (block < 0) | (block >= vocab_size)
-        if bad.any():
-            place = int(np.argmax(bad))
-            raise InputError(
-                f"token {int(block[place])} at place {start + place} is not in the vocabulary",
-                source=str(path),
-                remedy="check dtype and vocab_size",
-            )
-    return vocab_size or largest + 1

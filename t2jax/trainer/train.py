@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from t2jax._arguments import local_folder
 from t2jax.errors import InputError, Refusal
-from t2jax.trainer import checkpoint, devices, model, schedule
+from t2jax.trainer import checkpoint, devices, memory, model, schedule
 from t2jax.trainer.batches import Batch, Source, loss_mask
 from t2jax.trainer.config import TrainConfig
 from t2jax.trainer.journal import Journal, Progress, stop_signals
@@ -82,6 +82,7 @@ class Trainer:
         self.mesh = devices.make_mesh(config.data, config.fsdp) if mesh is None else mesh
         self.tokens_per_row = _tokens_per_row(source, config.answers_only)
         self.config = config.filled(self.tokens_per_row)
+        memory.check(self.config, self.mesh)
         if rows_on_device is None:
             rows_on_device = source.traceable and self.mesh.devices.flat[0].platform != "cpu"
         traced = source if rows_on_device else None
@@ -335,7 +336,8 @@ def train(
             return stopped
 
         while done < steps and not stopped:
-            state, metrics = trainer.run(state, min(steps, done + every), plan, watch=watch)
+            with memory.named(trainer.config):
+                state, metrics = trainer.run(state, min(steps, done + every), plan, watch=watch)
             done += len(metrics.loss)
             pieces.append(metrics)
             if saver is not None:

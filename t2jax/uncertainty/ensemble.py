@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 import zipfile
 from collections.abc import Mapping
 from typing import Any, Self
@@ -13,6 +14,7 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax._arguments import check_level
+from t2jax._files import write_whole
 from t2jax._result import Result
 from t2jax.errors import InputError, Status
 from t2jax.fitting import FitResult
@@ -149,20 +151,26 @@ class Ensemble(Result):
             "diagnostics": dict(self.diagnostics),
             **{n: getattr(self, n) for n in _PLAIN},
         }
-        with open(path, "wb") as file:
-            arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
-            known = self.law.coefficients().values()
-            more = {
-                n: x for n, x in leaves_by_name(self.law).items() if not any(x is k for k in known)
-            }
-            arrays |= {_LEAF + name: np.asarray(x) for name, x in more.items()}
-            arrays |= {_NUISANCE + name: np.asarray(v) for name, v in self.nuisance.items()}
-            for name in _PER_DRAW:
-                if getattr(self, name) is not None:
-                    arrays[_STATISTIC + name] = np.asarray(getattr(self, name))
-            arrays["meta"] = np.array(json.dumps(meta))
-            # The stub takes any keyword for the option `allow_pickle`.
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType] -- see above
+        arrays = self._arrays() | {"meta": np.array(json.dumps(meta))}
+
+        def save(part: pathlib.Path) -> None:
+            with part.open("wb") as file:
+                # The stub takes any keyword for the option `allow_pickle`.
+                np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType] -- above
+
+        write_whole(path, save)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Everything that there is one of for each draw, under the names of the file."""
+        arrays = {name: np.asarray(v) for name, v in self.law.coefficients().items()}
+        known = self.law.coefficients().values()
+        more = {n: x for n, x in leaves_by_name(self.law).items() if not any(x is k for k in known)}
+        arrays |= {_LEAF + name: np.asarray(x) for name, x in more.items()}
+        arrays |= {_NUISANCE + name: np.asarray(v) for name, v in self.nuisance.items()}
+        for name in _PER_DRAW:
+            if getattr(self, name) is not None:
+                arrays[_STATISTIC + name] = np.asarray(getattr(self, name))
+        return arrays
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
