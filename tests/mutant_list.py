@@ -46,6 +46,7 @@ TESTS = {
     "validation/covariance.py": "test_covariance test_question_noise test_pareto test_calibrate",
     "validation/coverage.py": "test_calibrate",
     "validation/extrapolate.py": "test_extrapolate",
+    "validation/from_counts.py": "test_extrapolate",
     "validation/identify.py": "test_identify",
     "validation/pareto.py": "test_pareto",
     "validation/profile.py": "test_calibrate",
@@ -266,7 +267,11 @@ MUTANTS = {
     "validation/extrapolate.py": [
         ("(self.low <= measured) & (measured <= self.high)", "(self.low <= measured)"),
         ("beyond = grid[None, :] > least[:, None]", "beyond = grid[None, :] < least[:, None]"),
+    ],
+    "validation/from_counts.py": [
         ("np.exp(-np.exp(line))", "1 - np.exp(-np.exp(line))"),
+        ("_deviation(column) ** -2", "_deviation(column) ** 2"),
+        ("columns.append(np.exp(-np.exp(line)))", "columns.append(np.exp(-np.exp(-line)))"),
     ],
     "validation/identify.py": [
         ("shares = inverse[floor] / spread[floor] / spread", "shares = inverse[floor] / spread"),
