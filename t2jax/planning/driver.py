@@ -14,7 +14,7 @@ from t2jax.errors import InputError, Refusal, Status
 from t2jax.laws import Law, T2Loss, sampling_law
 from t2jax.planning.budget import Budget
 from t2jax.planning.frontier import Frontier
-from t2jax.planning.result import Optimum, hull_flags
+from t2jax.planning.result import Optimum, hull_flags, width_flag
 from t2jax.planning.rivals.against import against
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.closed_form import applies
@@ -108,7 +108,9 @@ def optimum(
         return point
     draws = _solve(ensemble.law, ensemble.n_draws, budget, box, memory, progress=progress,
                    runner_up=False, **options)  # fmt: skip
-    return dataclasses.replace(point, draws=draws)
+    return dataclasses.replace(
+        point, draws=draws, code=point.code | width_flag(draws, ensemble.hull)
+    )
 
 
 @double
