@@ -10,7 +10,6 @@ TESTS = {
     "laws/data_constrained.py": "test_laws",
     "laws/product.py": "test_laws",
     "laws/softplus.py": "test_laws test_fit",
-    "laws/softplus_scaled.py": "test_laws",
     "laws/t2_loss.py": "test_laws test_fit",
     "laws/t2_accuracy.py": "test_laws",
     "laws/beta_monotone.py": "test_laws",
