@@ -94,6 +94,7 @@ class Status(enum.IntFlag):
     OVER_TRAINING = enum.auto()
     BORROWED_REPETITION = enum.auto()
     UNCERTIFIED = enum.auto()
+    UNTOLD_PARAMS = enum.auto()
 
     def sentences(self) -> list[str]:
         """The advice that goes with each flag that is set."""
@@ -126,5 +127,7 @@ _SENTENCES = {
     Status.BORROWED_REPETITION: "tokens repeat past the unique ones, at the decay published in "
     "arXiv:2305.16264 and not measured on these runs",
     Status.UNCERTIFIED: "the fit behind this is NOT CERTIFIED as a minimum: read its message first",
+    Status.UNTOLD_PARAMS: "the 90% interval of params is wider than the sizes in the table: these "
+    "rows do not tell the size",
     Status.BUDGET_LEFT: "the caps leave part of the budget unspent",
 }

@@ -115,12 +115,6 @@ def softplus(inner):
     return lambda c, N, D, k: c["s"] * np.logaddexp(0, (inner(c, N, D) - np.log(k)) / c["s"])
 
 
-def softplus_scaled(c, N, D, k):
-    loss = additive(c, N, D)
-    width = c["s1"] * loss ** c["v"]
-    return width * np.logaddexp(0, (loss - np.log(k)) / width)
-
-
 def product(inner):
     return lambda c, N, D, k: inner(c, N, D) * (1 + c["c"] * (k - 1)) ** -c["gamma"]
 
@@ -178,7 +172,6 @@ CASES: dict[str, Callable] = {
     "softplus": softplus(additive),
     "softplus(coupled)": softplus(coupled),
     "softplus(data_constrained)": softplus(data_constrained),
-    "softplus_scaled": softplus_scaled,
     "product": product(additive),
     "product(tied)": product(tied),
     "t2_accuracy": t2_accuracy,

@@ -10,7 +10,6 @@ TESTS = {
     "laws/data_constrained.py": "test_laws",
     "laws/product.py": "test_laws",
     "laws/softplus.py": "test_laws test_fit",
-    "laws/softplus_scaled.py": "test_laws",
     "laws/t2_loss.py": "test_laws test_fit",
     "laws/t2_accuracy.py": "test_laws",
     "laws/beta_monotone.py": "test_laws",
@@ -47,6 +46,7 @@ TESTS = {
     "validation/covariance.py": "test_covariance test_question_noise test_pareto test_calibrate",
     "validation/coverage.py": "test_calibrate",
     "validation/extrapolate.py": "test_extrapolate",
+    "validation/from_counts.py": "test_extrapolate",
     "validation/identify.py": "test_identify",
     "validation/pareto.py": "test_pareto",
     "validation/profile.py": "test_calibrate",
@@ -271,7 +271,11 @@ MUTANTS = {
     "validation/extrapolate.py": [
         ("(self.low <= measured) & (measured <= self.high)", "(self.low <= measured)"),
         ("beyond = grid[None, :] > least[:, None]", "beyond = grid[None, :] < least[:, None]"),
+    ],
+    "validation/from_counts.py": [
         ("np.exp(-np.exp(line))", "1 - np.exp(-np.exp(line))"),
+        ("_deviation(column) ** -2", "_deviation(column) ** 2"),
+        ("columns.append(np.exp(-np.exp(line)))", "columns.append(np.exp(-np.exp(-line)))"),
     ],
     "validation/identify.py": [
         ("shares = inverse[floor] / spread[floor] / spread", "shares = inverse[floor] / spread"),

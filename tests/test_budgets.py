@@ -238,7 +238,7 @@ def test_no_grid_beats_the_exact_optimum():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
-    ["t2_loss", "softplus", "product", "softplus_scaled", "softplus(coupled)",
+    ["t2_loss", "softplus", "product", "softplus(coupled)",
      "softplus(data_constrained)", "t2_accuracy", "beta_monotone"],
 )  # fmt: skip
 def test_no_grid_beats_the_optimum_of_any_law(form):

@@ -293,6 +293,8 @@ REFUSED = {
     "design x.npz --train-flops 1e12": (2, "x.npz: is neither a fit (.json) nor draws (.npz)"),
     "design x.npz --train-flops 1e11:1e12:3": (2, "serves one budget"),
     "design x.npz": (2, "give exactly one of train_flops"),
+    "extrapolate LOSS": (2, "--samples 100,1000,10000"),
+    "extrapolate LOSS --samples 10": (3, "has no counts to extrapolate"),
     "calibrate LOSS --train-flops much": (2, "'much' is not a number"),
     "profile LOSS --train-flops 1e12 --method guess": (2, "no method 'guess'"),
     "profile LOSS --level 95": (2, "level = 95.0 is no share of one"),
@@ -310,6 +312,23 @@ def test_a_refusal_is_one_line_and_writes_nothing(run, loss_table, line):
     assert error.count("\n") == 1
     assert words in error
     assert os.listdir() == ["taken"]
+
+
+def test_extrapolate_answers_beyond_the_samples_of_a_table_of_counts(run):
+    rows = [f"{run},{n},1e9,{q},{(q * 7 + run) % 12 // 3},40"
+            for run, n in ((0, 1e7), (1, 3e7)) for q in range(30)]  # fmt: skip
+    head = "run,params,tokens,question,successes,trials"
+    pathlib.Path("counts.csv").write_text("\n".join([head, *rows]))
+    words = ("extrapolate", "counts.csv", "--samples", "10,1000", "--draws", "50")
+    code, text, _ = run(*words, "--json", "-o", "told.json")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert code == 0
+    assert told["method"] == "stack"
+    assert told["beyond"] == [[False, True]] * 2
+    assert np.all(np.array(told["low"]) <= np.array(told["high"]))
+    assert json.loads(pathlib.Path("told.json").read_text()) == told
+    code, text, _ = run(*words, "--method", "regression")
+    assert (code, text.count("EXTRAPOLATED")) == (0, 2)
 
 
 def test_profile_prints_intervals_of_coefficients_and_of_a_plan(run, loss_table):

@@ -214,7 +214,6 @@ SLOW = (
     "data_constrained",
     "ceiling",
     "farseer",
-    "softplus_scaled",
     "t2_loss_paper",
     "tied",
     "ageing",

@@ -47,6 +47,21 @@ def test_farseers_overtrained_and_largest_runs(law, along_ratio, along_flops, fa
     assert missed(farseer, law, flops < 1e21, flops > 3e21) == pytest.approx(along_flops, rel=0.05)
 
 
+@pytest.mark.slow
+def test_auto_takes_no_form_that_is_far_behind_on_overtrained_runs(shared_data):
+    pandas = pytest.importorskip("pandas")
+    folder = shared_data / "ladder_1"
+    questions = pandas.read_parquet(folder / "questions-base.parquet")
+    own = questions[~questions.task.astype(str).str.startswith("long")]
+    table = pandas.read_csv(folder / "runs-base.csv").query("seed == 1").set_index("run")
+    table["loss"] = own.groupby("run").nll.mean()
+    assert len(table) == 47
+    ratio = table.tokens / table.params
+    miss = {law: missed(table, law, ratio <= 100, ratio > 250)
+            for law in ("auto", "tied", "additive")}  # fmt: skip
+    assert miss["auto"] < min(miss["tied"], miss["additive"])
+
+
 def few_runs(count: int = 9, noise: float = 0.01) -> Observations:
     rng = np.random.default_rng(3)
     params = np.geomspace(1e7, 1e9, count)

@@ -5,6 +5,7 @@ import pytest
 
 import t2jax as t2
 from t2jax._precision import double
+from t2jax.fitting.refit import fitted_stages
 from t2jax.laws import Additive, Warped
 from t2jax.uncertainty.discrepancy import Surfaces
 
@@ -28,7 +29,8 @@ def table(misfit: float = 0.0, *, seed: int = 0, noise: float = 0.004) -> t2.Obs
 def fitted():
     runs = table(0.03)
     fit = t2.fit(runs, "additive")
-    return fit, double(Surfaces)(fit, runs, 1500, 0)
+    (stage,) = double(fitted_stages)(fit, runs)
+    return fit, double(Surfaces)(fit, stage, runs.cluster("run"), 1500, 0)
 
 
 def test_before_the_fit_surfaces_are_draws_of_the_process(fitted):

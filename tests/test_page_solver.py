@@ -29,7 +29,7 @@ PAGE = pathlib.Path(page.__file__).parent
 FORMS = [
     "additive", "tied", "coupled", "ceiling", "farseer", "size", "data_constrained",
     "t2_loss", "t2_loss_paper", "softplus", "softplus(tied)", "softplus(coupled)",
-    "softplus_scaled", "product", "product(tied)", "product(data_constrained)", "t2_accuracy",
+    "product", "product(tied)", "product(data_constrained)", "t2_accuracy",
     "beta_monotone", "beta_monotone(coupled)", *page_laws.OWN,
 ]  # fmt: skip
 # A scan takes half a minute to compile for the reference: the rest is with the slow tests.

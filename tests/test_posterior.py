@@ -281,7 +281,8 @@ def test_options_that_do_not_fit_are_refused(fitted, options, word):
 def test_every_law_has_default_priors_that_fit_its_coefficients(name):
     law = template(name)
     ones = jnp.ones(3)
-    rows = Rows(value=ones, params=ones, tokens=ones, samples=ones, weight=ones, unique_tokens=ones)
+    rows = Rows(value=ones, params=ones, tokens=ones, samples=ones, weight=ones,
+                unique_tokens=ones, place=jnp.arange(len(ones)))  # fmt: skip
     names = [card.name for card in law.cards()]
     priors, _ = default_priors(law.cards(), law, rows, dict.fromkeys(names, 0.0))
     for prior, card in zip(priors, law.cards(), strict=True):

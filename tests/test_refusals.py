@@ -7,7 +7,8 @@ import pytest
 
 import t2jax as t2
 from t2jax import _text
-from t2jax.fitting.result import LEAST_TREND
+from t2jax.fitting.result import LEAST_TREND, relative_errors
+from t2jax.hull import Hull
 from t2jax.laws import Additive, predict
 from t2jax.observations import Observations
 
@@ -48,6 +49,39 @@ def test_a_table_without_trend_is_fitted_with_a_warning_and_not_planned(noise, t
     with pytest.raises(t2.Refusal, match="no ground for a plan"):
         t2.plan(losses(0.35), BUDGET, law="additive", n_draws=4, progress=False)
     assert float(t2.optimum(fit.law, BUDGET).params) > 0  # the law alone is asked for what it says
+
+
+def test_a_trend_along_samples_is_no_trend():
+    samples = np.array([1.0, 4.0, 16.0])
+    scatter = np.exp(np.random.default_rng(0).normal(0, 0.35, len(PARAMS)))
+    loss = predict(LAW, PARAMS, TOKENS)[:, None] * scatter[:, None] / (1 + np.log(samples))
+    runs = Observations(
+        kind="loss", loss=loss.ravel(), samples=np.tile(samples, len(PARAMS)),
+        source="these runs", run=np.repeat(np.arange(len(PARAMS)), 3).astype(str),
+        params=np.repeat(PARAMS, 3), tokens=np.repeat(TOKENS, 3),
+    )  # fmt: skip
+    fit = t2.fit(runs, "softplus", n_starts=2)
+    assert fit.criteria["R2"] > LEAST_TREND
+    assert "next to no trend" in fit.trendless
+    assert t2.FitResult.from_dict(fit.to_dict()).trendless == fit.trendless
+
+
+def test_draws_that_spread_sizes_further_than_the_table_say_so():
+    law = LAW.replace(**{n: np.full(40, x) for n, x in LAW.coefficients().items()})
+    hull = Hull(params=(1e9, 1.1e9), tokens=(1e9, 1e11), samples=(1.0, 1.0),
+                tokens_per_param=(1.0, 1e3), train_flops=(1e18, 1e21))  # fmt: skip
+    for spread, told in ((1e-4, False), (0.03, True)):
+        alpha = np.linspace(0.34 - spread, 0.34 + spread, 40)
+        moved = law.replace(alpha=alpha, A=0.6 * 2e8**alpha)
+        draws = t2.Ensemble(law=moved, point=LAW, kind="simulation", hull=hull)
+        found = t2.optimum(draws, BUDGET)
+        assert ("do not tell the size" in " ".join(found.status)) == told
+
+
+def test_losses_next_to_nothing_do_not_make_a_mean_of_relative_errors():
+    observed = np.array([2.0, 1.0, 1e-12])
+    errors = relative_errors(np.array([2.2, 1.0, 1e-4]), observed)
+    assert errors == pytest.approx([0.1, 0.0, 0.1], rel=1e-3)
 
 
 def test_a_table_with_a_trend_is_planned():

@@ -135,7 +135,7 @@ def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
     name = np.repeat(np.arange(runs), rows).astype(str)
     table = Observations(kind="loss", run=name, params=sizes, tokens=tokens, loss=told)
     fit = SimpleNamespace(law=LAW, observed=told * np.exp(left), predicted=told)
-    noise = residual_noise(fit, table)
+    noise = residual_noise(fit, table, np.arange(runs * rows))
     assert noise is not None
     run, row = noise
     by_run = left.reshape(runs, rows)
@@ -147,7 +147,7 @@ def test_what_a_fit_leaves_over_is_told_apart_into_runs_and_rows():
     # Where the rows of a run share nothing there is nothing between runs, not a root of minus one.
     alike = SimpleNamespace(law=LAW, observed=told * np.exp(np.tile([0.04, -0.04], 120)),
                             predicted=told)  # fmt: skip
-    assert residual_noise(alike, table)[0] == 0.0
+    assert residual_noise(alike, table, np.arange(runs * rows))[0] == 0.0
 
 
 def test_alike_draws_leave_no_regret():

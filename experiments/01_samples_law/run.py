@@ -12,7 +12,7 @@ from t2jax.laws import predict
 
 HERE = pathlib.Path(__file__).resolve().parent
 GEMSTONES = HERE.parents[2] / "shared/data/gemstones/per_question_nll_openbookqa.csv"
-LAWS = ("t2_loss", "product", "softplus", "softplus_scaled", "softplus(coupled)")
+LAWS = ("linked", "linked(additive)", "softplus", "softplus(coupled)", "product", "t2_loss")
 SAMPLES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 FEW = SAMPLES[:3]
 

@@ -1,6 +1,6 @@
 """Can pass@k be told beyond the samples taken, and at models not sampled? See README.md.
 
-    python run.py FOLDER        # with passk_pythia_gsm8k/ and passk_codecontests/ in it
+    python run.py FOLDER      # with passk_codecontests/, passk_pythia_gsm8k/, ladder_1/, gemstones/
 
 Writes `results/table.txt`. Public API only.
 """
@@ -22,8 +22,9 @@ GRID = np.array([1, 10, 100, 1000, 10_000])
 LEVEL = 0.9
 SHUFFLES = 5  # ways to take the samples out of those that were made
 METHODS = (
-    ("beta_binomial", {}),
-    ("beta_binomial, impossible", {"impossible": True}),
+    ("stack", {}),
+    ("beta_binomial", {"method": "beta_binomial"}),
+    ("beta_binomial, impossible", {"method": "beta_binomial", "impossible": True}),
     ("regression", {"method": "regression"}),
 )
 
@@ -85,9 +86,11 @@ def bounds(table: t2.Observations, k: int) -> tuple[np.ndarray, np.ndarray]:
     return mean_pass(c, n - c + 1), mean_pass(c + 1, n - c)
 
 
-def scores(found: t2.Extrapolation, truth: np.ndarray) -> list[str]:
+def scores(
+    found: t2.Extrapolation, truth: np.ndarray, answered: np.ndarray | bool = True
+) -> list[str]:
     """Per k: mean absolute error of log pass@k, coverage and number of checkpoints."""
-    cells = []
+    cells, truth = [], np.where(answered, truth, np.nan)
     for j in range(len(GRID)):
         one = np.full_like(truth, np.nan)
         one[:, j] = truth[:, j]
@@ -133,15 +136,43 @@ def pythia_alone(folder: pathlib.Path) -> Iterator[str]:
     whole = pythia(folder)
     few, large, truth = thinned(whole), whole.params > 6e9, measured(whole)
     for what, rows in (("all sizes", np.ones_like(large)), ("6.9B and 12B", large)):
-        target = few.select(rows)
         yield from header(
-            f"Pythia on GSM8K, {what}: {target.n_rows} checkpoints past 1e9 tokens, each from "
+            f"Pythia on GSM8K, {what}: {rows.sum()} checkpoints past 1e9 tokens, each from "
             f"{TAKEN} samples\na question of its own; 90% intervals; last number: how many measured"
         )
-        for name, options in METHODS:
-            found = t2.extrapolate(target, GRID, level=LEVEL, **options)
-            yield line(name, scores(found, truth[rows]))
-        yield ""
+        yield from side_by_side([few.select(rows)], truth[rows])
+
+
+def side_by_side(
+    tables: list[t2.Observations], truth: np.ndarray, told: bool = False
+) -> Iterator[str]:
+    """Every method on the same tables, judged where every method has an answer.
+
+    Args:
+      tables: of one set of checkpoints, each a way to take the samples.
+      truth: pass@k of the checkpoints [checkpoints, K].
+      told: whether to add mean estimates at the largest k.
+    """
+    found = {}
+    for name, options in METHODS:
+        each = [t2.extrapolate(table, GRID, level=LEVEL, **options) for table in tables]
+        parts = ("run", "params", "tokens", "estimate", "low", "high", "beyond")
+        stacked = {part: np.concatenate([getattr(f, part) for f in each]) for part in parts}
+        found[name] = t2.Extrapolation(method=name, samples=GRID, level=LEVEL, **stacked)
+        if name == "stack":
+            yield f"  {next(note for note in each[0].notes if 'weight' in note)}"
+    every = np.all([np.isfinite(f.estimate) for f in found.values()], axis=0)
+    known = np.tile(truth, (len(tables), 1))
+    for name, one in found.items():
+        yield line(name, scores(one, known, every))
+        if told:
+            last = one.estimate[:, -1].reshape(len(tables), -1).T
+            rows = zip(tables[0].run, last, truth[:, -1], strict=True)
+            rest = ", ".join(f"{run} {mean(x):.3f} ({y:.3f})" for run, x, y in rows)
+            yield f"    mean estimate at k=10000 (measured): {rest}"
+    if not every.all():
+        yield f"  {np.sum(~every[:, 0])} with too few solved samples for a line are left out"
+    yield ""
 
 
 def pythia_unseen(folder: pathlib.Path) -> Iterator[str]:
@@ -197,36 +228,57 @@ def contests(folder: pathlib.Path) -> Iterator[str]:
         f"CodeContests: five models, {TAKEN} of 10,000 samples a problem, {SHUFFLES} ways to take "
         "them. 90%\nintervals; last number: models times ways measured"
     )
-    for name, options in METHODS:
-        found = [
-            t2.extrapolate(thinned(whole, seed), GRID, level=LEVEL, **options)
-            for seed in range(SHUFFLES)
-        ]
-        parts = ("run", "params", "tokens", "estimate", "low", "high", "beyond")
-        stacked = {part: np.concatenate([getattr(f, part) for f in found]) for part in parts}
-        every = t2.Extrapolation(method=name, samples=GRID, level=LEVEL, **stacked)
-        yield line(name, scores(every, np.tile(truth, (SHUFFLES, 1))))
-        told = []
-        for i, run in enumerate(whole.run):
-            last = np.array([f.estimate[i, -1] for f in found])
-            told.append(f"{run} {mean(last):.3f} ({truth[i, -1]:.3f})")
-        yield f"    mean estimate at k=10000 (measured): {', '.join(told)}"
-    yield ""
+    yield from side_by_side([thinned(whole, seed) for seed in range(SHUFFLES)], truth, told=True)
+
+
+def known_chances(folder: pathlib.Path) -> Iterator[str]:
+    """Tables whose questions have a measured chance: samples are simulated, the truth is exact."""
+    for name, chance in chances(folder).items():
+        rng = np.random.default_rng(0)
+        runs, questions = chance.shape
+        table = t2.Observations(
+            kind="counts", run=np.arange(runs).astype(str), params=np.ones(runs),
+            tokens=np.ones(runs), successes=rng.binomial(TAKEN, chance),
+            trials=np.full(chance.shape, TAKEN), question=np.arange(questions).astype(str),
+            task=np.full(questions, "task"),
+        )  # fmt: skip
+        rest = np.log1p(-np.minimum(chance, 1 - 1e-16))
+        truth = np.stack([-np.expm1(k * rest).mean(axis=1) for k in GRID], axis=1)
+        yield from header(
+            f"{name}: {runs} checkpoints, {TAKEN} samples a question simulated from chances that "
+            "were measured"
+        )
+        yield from side_by_side([table], truth)
+
+
+def chances(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Success probabilities by table [checkpoints, questions]."""
+    out, parquet = {}, folder / "ladder_1" / "questions-base.parquet"
+    if parquet.is_file():
+        own = pd.read_parquet(parquet)
+        own = own[~own.task.astype(str).str.startswith("long")]
+        out["ladder_1"] = np.exp(-own.pivot(index="run", columns="question", values="nll"))
+    for task in ("openbookqa", "arc_challenge", "commonsense_qa"):
+        csv = folder / "gemstones" / f"per_question_nll_{task}.csv"
+        if csv.is_file():
+            out[task] = np.exp(-pd.read_csv(csv).filter(regex="^q"))
+    return {name: wide.to_numpy(float)[::5] for name, wide in out.items()}
 
 
 def main(words: list[str]) -> int:
     """Predict, measure, write the table."""
     if len(words) != 1:
-        print("usage: run.py FOLDER, which holds passk_pythia_gsm8k/ and passk_codecontests/")
+        print("usage: run.py FOLDER, which holds passk_pythia_gsm8k/, passk_codecontests/, ...")
         return 2
     folder, told = pathlib.Path(words[0]), []
     for name, part in (
-        ("passk_codecontests", contests),
-        ("passk_pythia_gsm8k", pythia_alone),
-        ("passk_pythia_gsm8k", pythia_unseen),
+        ("passk_codecontests/counts.csv", contests),
+        ("passk_pythia_gsm8k/counts.csv", pythia_alone),
+        ("", known_chances),
+        ("passk_pythia_gsm8k/counts.csv", pythia_unseen),
     ):
-        if not (folder / name / "counts.csv").is_file():
-            print(f"{folder / name / 'counts.csv'} is absent: {part.__name__} is left out")
+        if not (folder / name).exists():
+            print(f"{folder / name} is absent: {part.__name__} is left out")
             continue
         for text in part(folder):
             print(text, flush=True)

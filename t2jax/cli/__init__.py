@@ -21,6 +21,7 @@ COMMANDS = {
     "identify": "can these rows tell a law's coefficients apart, and which cheap rows would",
     "fit": "fit a law to a table of runs",
     "compare": "judge laws by what they were not fitted to",
+    "extrapolate": "pass@k beyond the samples taken, from a table of counts",
     "bootstrap": "resample a fit: intervals for everything that follows",
     "profile": "intervals of coefficients and of N*, D*, k* by profile likelihood",
     "calibrate": "simulate tables on your design: which intervals cover as often as they say",

@@ -18,7 +18,7 @@ from t2jax._typing import Floats
 from t2jax.decision.purchase import Purchase, evaluations, runs_to_buy, training_run
 from t2jax.decision.regret import Lattice, lattice
 from t2jax.errors import InputError, Refusal
-from t2jax.laws import Law, Link
+from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.planning.budget import Budget
 from t2jax.planning.driver import answerable, box_of
@@ -250,7 +250,7 @@ def _candidates(
     if given is None:
         return runs_to_buy(law, hull, noise=_noise(draws, noise), most=most)
     samples = (1.0,)
-    if law.uses_samples and not isinstance(law, Link) and hull is not None and hull.samples[1] > 1:
+    if law.searched.uses_samples and hull is not None and hull.samples[1] > 1:
         samples = tuple(np.geomspace(*hull.samples, 4))
     out = []
     for item in given:

@@ -10,7 +10,7 @@ import numpy as np
 from t2jax import _text, cost
 from t2jax.errors import InputError, Refusal
 from t2jax.hull import Hull
-from t2jax.laws import Law, Link
+from t2jax.laws import Law
 from t2jax.observations import Observations
 
 __all__ = ["Purchase", "evaluations", "runs_to_buy", "training_run"]
@@ -185,7 +185,7 @@ def runs_to_buy(
     )
     ratio = (hull.tokens_per_param[0] / _REACH, hull.tokens_per_param[1] * _REACH)
     samples = (1.0,)
-    if law.uses_samples and not isinstance(law, Link):  # whose every k follows from the first
+    if law.searched.uses_samples:  # else every k follows from the first
         samples = tuple(np.geomspace(*hull.samples, 4)) if hull.samples[1] > 1 else (1.0,)
     out = [
         training_run(n, d, noise=noise, samples=samples)

@@ -88,12 +88,13 @@ def tally(successes: Floats, trials: Floats, weight: Floats, steps: Floats, kind
     )
 
 
-def tally_of(successes: np.ndarray, trials: np.ndarray) -> Tally:
-    """The tally of a table's counts, every question counted once.
+def tally_of(successes: np.ndarray, trials: np.ndarray, weight: np.ndarray | None = None) -> Tally:
+    """The tally of a table's counts, every question counted once unless weights are given.
 
     Args:
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
+      weight: how often a question counts [questions].
 
     >>> tally_of(np.array([[0, 0, 3]]), np.array([[9, 9, 9]])).lost.tolist()
     [[2.0]]
@@ -101,7 +102,8 @@ def tally_of(successes: np.ndarray, trials: np.ndarray) -> Tally:
     solved, asked = jnp.asarray(successes, float), jnp.asarray(trials, float)
     kinds = jnp.asarray(np.unique(trials[trials > 0]), float)
     steps = jnp.arange(max(int(np.max(trials)), 1), dtype=float)
-    return tally(solved, asked, jnp.ones(solved.shape[1]), steps, kinds)
+    each = jnp.ones(solved.shape[1]) if weight is None else jnp.asarray(weight, float)
+    return tally(solved, asked, each, steps, kinds)
 
 
 def _binned(place: Floats, weight: Floats, bins: int) -> Floats:

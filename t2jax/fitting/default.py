@@ -45,4 +45,4 @@ def candidates(runs: Observations) -> tuple[str, ...]:
     if runs.kind == "nll":
         inner = ("additive", "ceiling", "farseer")
         return ("linked", *(f"linked({loss})" for loss in inner))
-    return ("softplus", "softplus_scaled", "softplus(coupled)", "product", "t2_loss")
+    return ("softplus", "softplus(coupled)", "product", "t2_loss")

@@ -18,11 +18,11 @@ from t2jax.fitting.minimise import Minimum
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.paper import paper_law, profile_inner
 from t2jax.fitting.problem import Problem
-from t2jax.fitting.result import Certificate, FitResult, goodness
+from t2jax.fitting.result import Certificate, FitResult, goodness, trend_of
 from t2jax.fitting.rows import sample_grid, value_rows
 from t2jax.fitting.stages import Solved, plan_stages, run_stages
 from t2jax.hull import Hull
-from t2jax.laws import Law, Link, Linked, on_host, template
+from t2jax.laws import Law, Linked, on_host, template
 from t2jax.observations import Observations
 
 __all__ = ["accuracy_of", "fit", "versions"]
@@ -101,7 +101,7 @@ def fit(
     inner, grid = None, stages[-1].grid
     if recipe is not None and len(stages) > 1:
         inner, stages = profile_inner(runs, n_starts), stages[1:]
-    if isinstance(wanted, Link):
+    if wanted.searched is not wanted:
         grid = sample_grid(runs, wanted, samples)
     result = _result(runs, grid, run_stages(stages, n_starts, inner))
     held = 0 if inner is None else len(inner.cards())
@@ -263,6 +263,7 @@ def _result(
         hull=Hull.of(params=runs.params, tokens=runs.tokens, samples=np.asarray(fitted_samples)),
         observed=observed,
         predicted=predicted,
+        trend=None if counts else trend_of(fitted, np.asarray(judged.samples), observed, predicted),
         criteria=_criteria(
             problem, value - prior, np.asarray(data.rows.value), observed, predicted
         ),

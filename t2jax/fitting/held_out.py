@@ -21,7 +21,7 @@ from t2jax.fitting.count_likelihood import log_likelihood
 from t2jax.fitting.objectives import Objective
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.refit import Resample, fitted_stages, refit, resettled
-from t2jax.fitting.result import FitResult
+from t2jax.fitting.result import FitResult, relative_errors
 from t2jax.fitting.rows import Rows, value_rows
 from t2jax.fitting.spread import spreads
 from t2jax.fitting.stages import Stage
@@ -162,7 +162,7 @@ def held_out(
     judged = _judge(stages[-1].problem, done.law, done.nuisance, rows, stages[-1].rows, seen)
     error, density = _at_worst(np.asarray(judged[0])), np.asarray(judged[1])
     out, fitted_out = ~np.stack(keep[-1]), ~np.stack(keep[-2])
-    clusters = _runs_of(runs, rows)
+    clusters = runs.cluster("run")[np.asarray(rows.place)]
     n_runs = int(runs.cluster("run").max()) + 1
     far = {name: (error[i], out[i]) for i, name in enumerate(ends) if out[i].any()}
     if counts:
@@ -252,14 +252,6 @@ def _at_worst(error: np.ndarray) -> np.ndarray:
     return np.minimum(np.where(np.isnan(error), _WORST, error), _WORST)
 
 
-def _runs_of(runs: Observations, rows: Rows) -> np.ndarray:
-    """The run of every row, from 0 [rows]."""
-    code = runs.cluster("run")
-    if runs.kind == "loss" and rows.weight.size < runs.n_rows:
-        return code[np.asarray(runs.samples) == 1.0]  # what a law of one sample is fitted to
-    return np.repeat(code, rows.weight.size // runs.n_rows)
-
-
 def thinned(runs: Observations, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Successes and trials had no question been sampled more often [checkpoints, questions].
 
@@ -289,7 +281,7 @@ def _judge(
             return _counts_error(law, rows, *seen)
         predicted = rows.predict(law)
         accuracy = law.kind == "accuracy"
-        error = jnp.abs(predicted - rows.value if accuracy else predicted / rows.value - 1.0)
+        error = abs(predicted - rows.value) if accuracy else relative_errors(predicted, rows.value)
         return error, _density(problem.objective, fitted.predict(law), nuisance, fitted)
 
     return jax.lax.map(lambda pair: one(*pair), (law, nuisance))

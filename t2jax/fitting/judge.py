@@ -10,7 +10,7 @@ from t2jax.errors import Refusal
 from t2jax.fitting.default import ON_PROOF, PREFERRED
 from t2jax.fitting.held_out import HeldOut, held_out
 from t2jax.fitting.result import FitResult, goodness
-from t2jax.laws import Law, Link, Stacked
+from t2jax.laws import Law, Stacked
 from t2jax.observations import Observations
 
 __all__ = ["Judged", "best_of", "choose", "judge", "stack", "win_shares"]
@@ -140,7 +140,7 @@ def stack(runs: Observations, fits: Mapping[str, Callable[[], FitResult]]) -> Fi
     """All laws that the far end of the table does not refute, by `win_shares`.
 
     Returns:
-      A fit of law "stack", whose certificate is that of its first member.
+      A fit of law "stack", whose certificate is that of its first member, with the bounds of all.
 
     Raises:
       Refusal: no law has a certified fit that could be judged.
@@ -158,9 +158,14 @@ def stack(runs: Observations, fits: Mapping[str, Callable[[], FitResult]]) -> Fi
     names = [judged.law_name for fit, judged in sound if any(fit is one for one, _ in kept)]
     told = ", ".join(f"{name} {w:.2f}" for name, (_, w) in zip(names, kept, strict=True))
     axis = sound[0][1].axes[0]
+    bounds = [(f.law.searched.form, name) for f, _ in kept for name in f.certificate.at_bound]
+    certificate = dataclasses.replace(
+        best.certificate, at_bound=tuple(f"{form}.{name}" for form, name in bounds)
+    )
     return dataclasses.replace(
         best, law=law, predicted=predicted, criteria=goodness(best.observed, predicted),
-        n_free=sum(fit.n_free for fit, _ in kept) + len(kept) - 1,
+        n_free=sum(fit.n_free for fit, _ in kept) + len(kept) - 1, certificate=certificate,
+        trend=max((fit.trend for fit, _ in kept if fit.trend is not None), default=None),
         message=f"laws weighed by how often each is best where {axis} is largest and held out: "
         f"{told}; {_told(sound[0][1], found, failed)}",
     )  # fmt: skip
@@ -168,10 +173,8 @@ def stack(runs: Observations, fits: Mapping[str, Callable[[], FitResult]]) -> Fi
 
 def _stacked(members: list[Law], weights: list[float]) -> Law:
     """Laws as one; linked laws share their spread, so that their losses are stacked."""
-    if not isinstance(members[0], Link):
-        return Stacked(members=tuple(members), weights=tuple(weights))
-    losses = Stacked(members=tuple(law.base for law in members), weights=tuple(weights))
-    return members[0].on(losses)
+    searched = tuple(law.searched for law in members)
+    return members[0].with_searched(Stacked(members=searched, weights=tuple(weights)))
 
 
 def _none_certified(runs: Observations, best: FitResult) -> Refusal:

@@ -53,8 +53,8 @@ class Problem:
     def of(cls, law: Law, objective: Objective, *, own: bool = False) -> "Problem":
         """The problem of fitting a law of this form."""
         link = type(law) if isinstance(law, Link) else None
-        searched = law if link is None else law.base
-        return cls(structure=jax.tree.structure(searched), objective=objective, own=own, link=link)
+        structure = jax.tree.structure(law.searched)
+        return cls(structure=structure, objective=objective, own=own, link=link)
 
     @property
     def template(self) -> Law:

@@ -16,13 +16,17 @@ from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.observations import Observations
 
-__all__ = ["LEAST_TREND", "Certificate", "FitResult", "goodness"]
+__all__ = [
+    "LEAST_TREND", "Certificate", "FitResult", "goodness", "relative_errors", "trend_of",
+]  # fmt: skip
 
 
 LEAST_TREND = 0.5
 """Share of the variance, corrected for coefficients, below which no plan is made: in a third of
 the tables simulated there the size planned is off by more than a factor of ten
 (experiments/12_loss_forms)."""
+
+_NOTHING = 1e-3  # of the mean: a loss below it counts as that in relative errors
 
 
 def goodness(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -32,8 +36,31 @@ def goodness(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     spread = np.sum((observed - observed.mean()) ** 2)
     return {
         "R2": float(1.0 - np.sum((observed - predicted) ** 2) / max(spread, 1e-300)),
-        "mean relative error": float(np.mean(np.abs(predicted / observed - 1.0))),
+        "mean relative error": float(np.mean(relative_errors(predicted, observed))),
     }
+
+
+def relative_errors(predicted, observed):
+    """`|predicted / observed - 1|`, of values next to nothing in units of a share of the mean.
+
+    Plain arithmetic on NumPy or JAX arrays: many samples take some losses so near zero that a
+    ratio to them says nothing, and one such row would be the whole of a mean.
+    """
+    return abs(predicted - observed) / observed.clip(_NOTHING * observed.mean())
+
+
+def trend_of(law: Law, samples: np.ndarray, observed: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of the variance at the least k that a law explains, corrected for its coefficients.
+
+    There a trend in N and D is all that there is to see; by the correlation of measured and
+    predicted, since a law that is off throughout may follow a trend.
+    """
+    least = samples == samples.min()
+    observed, predicted = observed[least], predicted[least]
+    free = len(observed) - len(law.base.cards())
+    spread = np.ptp(predicted) > 0 and np.ptp(observed) > 0
+    follows = np.corrcoef(observed, predicted)[0, 1] ** 2 if spread else 0.0
+    return float(1.0 - (1.0 - follows) * (len(observed) - 1) / max(free, 1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +111,8 @@ class FitResult(SavedResult):
       source: file the table came from.
       data_hash: hash of the table.
       versions: versions of the software.
+      trend: share of the variance at the least k that the law explains, corrected for its
+        coefficients; None where no losses were fitted.
       recipe: "paper" where the published recipe was followed, else None.
       observations: the table itself; not saved with the result.
     """
@@ -109,6 +138,7 @@ class FitResult(SavedResult):
     source: str
     data_hash: str
     versions: dict[str, str]
+    trend: float | None = None
     recipe: str | None = None
     observations: Observations | None = None
 
@@ -119,25 +149,12 @@ class FitResult(SavedResult):
 
     @property
     def trendless(self) -> str:
-        """Why the fit is no ground for a plan; empty where it is one.
-
-        At one sample, where a trend in N and D is all that there is to see; by the correlation of
-        measured and predicted, since a law that is off throughout may follow a trend.
-        """
-        if self.law.kind != "loss" or not len(self.observed):
-            return ""
-        each = len(self.samples or (0.0,))
-        observed, predicted = (x.reshape(-1, each)[:, 0] for x in (self.observed, self.predicted))
-        members = getattr(self.law.base, "members", (self.law.base,))
-        free = len(observed) - max(len(member.cards()) for member in members)
-        spread = np.ptp(predicted) > 0 and np.ptp(observed) > 0
-        follows = np.corrcoef(observed, predicted)[0, 1] ** 2 if spread else 0.0
-        share = 1.0 - (1.0 - follows) * (len(observed) - 1) / max(free, 1)
-        if share >= LEAST_TREND:
+        """Why the fit is no ground for a plan; empty where it is one."""
+        if self.law.kind != "loss" or self.trend is None or self.trend >= LEAST_TREND:
             return ""
         return (
             f"{self.source} has next to no trend: law '{self.law.name}' explains "
-            f"{max(share, 0.0):.0%} of how its losses differ"
+            f"{max(self.trend, 0.0):.0%} of how its losses differ"
         )
 
     @property

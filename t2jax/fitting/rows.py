@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t2jax._typing import Floats
+from t2jax._typing import Floats, Ints
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.count_likelihood import Tally, tally, tally_of
 from t2jax.laws import Centre, Law, spread_law
@@ -32,6 +32,7 @@ class Rows:
       unique_tokens: unique training tokens [rows]; infinite where nothing is repeated.
       value: loss in nats, or pass@k [rows].
       weight: how often the row counts [rows].
+      place: which row of the table it is of [rows].
       successes: solved attempts [rows, questions], for the count likelihood only.
       trials: attempts [rows, questions]; zero where a question was not asked.
       tally: the counts of each row's questions, weighed, for the likelihood.
@@ -44,6 +45,7 @@ class Rows:
     unique_tokens: Floats
     value: Floats
     weight: Floats
+    place: Ints
     successes: Floats | None = None
     trials: Floats | None = None
     tally: Tally | None = None
@@ -113,15 +115,17 @@ def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
     unique = runs.unique_tokens
     if unique is None:
         unique = np.full(runs.n_rows, np.inf)
-    columns = {"params": runs.params, "tokens": runs.tokens, "unique_tokens": unique}
+    columns = {"params": runs.params, "tokens": runs.tokens, "unique_tokens": unique,
+               "place": np.arange(runs.n_rows)}  # fmt: skip
     return {name: np.repeat(column, repeat) for name, column in columns.items()}
 
 
 def _rows(
     columns: dict[str, np.ndarray], *, tally: Tally | None = None, **more: np.ndarray
 ) -> Rows:
-    floats: dict[str, Any] = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
-    return Rows(**floats, tally=tally)
+    given: dict[str, Any] = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
+    given["place"] = jnp.asarray(columns["place"])
+    return Rows(**given, tally=tally)
 
 
 def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> Rows:

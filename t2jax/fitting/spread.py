@@ -150,9 +150,10 @@ def spreads(
     parts = []
     for start in range(0, len(weight), _CHUNK):
         at = np.minimum(np.arange(start, start + _CHUNK), len(weight) - 1)
-        chunk = _many(questions, jnp.asarray(question_weight[at]), jnp.asarray(weight[at]), bent)
-        parts.append(jax.tree.map(np.asarray, chunk))
-    return jax.tree.map(lambda *x: np.concatenate(x)[: len(weight)], *parts)
+        # Nothing waits for a chunk here, so that several are computed at once.
+        given = jnp.asarray(question_weight[at]), jnp.asarray(weight[at])
+        parts.append(_many(questions, *given, bent))
+    return jax.tree.map(lambda *x: np.concatenate(list(map(np.asarray, x)))[: len(weight)], *parts)
 
 
 @functools.partial(jax.jit, static_argnames="bent")

@@ -23,7 +23,7 @@ from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.rows import Rows, counts_rows, sample_grid, value_rows
 from t2jax.fitting.spread import measured_spread
 from t2jax.fitting.starts import grid_starts
-from t2jax.laws import Law, Link, Spread, Stacked
+from t2jax.laws import Law, Spread, Stacked
 from t2jax.observations import Observations
 
 __all__ = ["Solved", "Stage", "default_objective", "plan_stages", "run_stages"]
@@ -76,13 +76,13 @@ class Solved(NamedTuple):
 
 def default_objective(law: Law, runs: Observations) -> str:
     """`student_t` for losses, `beta_binomial` for counts, `sse` for pass@k from likelihoods."""
-    if law.kind == "loss" or isinstance(law, Link):
+    if law.searched.kind == "loss":
         return "student_t"
     return "beta_binomial" if runs.kind == "counts" else "sse"
 
 
 def _check_pair(law: Law, objective: Objective, runs: Observations) -> None:
-    if (law.base if isinstance(law, Link) else law).kind not in objective.kinds:
+    if law.searched.kind not in objective.kinds:
         raise InputError(
             f"objective '{objective.name}' does not fit law '{law.name}', which describes a loss",
             remedy="use objective='student_t', 'huber' or 'sse'",
@@ -117,9 +117,9 @@ def plan_stages(
     chosen = objective_by_name(objective or default_objective(law, runs), delta=delta)
     _check_pair(law, chosen, runs)
     grid = sample_grid(runs, law, samples)
-    if isinstance(law, Link):
+    if law.searched is not law:
         spread = measured_spread(runs)
-        rows = dataclasses.replace(value_rows(runs, law.base, (1.0,)), of_mean=True)
+        rows = dataclasses.replace(value_rows(runs, law.searched, (1.0,)), of_mean=True)
         return (Stage(problem=Problem.of(law, chosen), rows=rows, grid=(1.0,), spread=spread),)
     if law.kind == "loss":
         rows = value_rows(runs, law, grid)

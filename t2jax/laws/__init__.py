@@ -43,7 +43,6 @@ from t2jax.laws.linked import LinkedAccuracy as LinkedAccuracy
 from t2jax.laws.product import Product as Product
 from t2jax.laws.size import Size as Size
 from t2jax.laws.softplus import Softplus as Softplus
-from t2jax.laws.softplus_scaled import SoftplusScaled as SoftplusScaled
 from t2jax.laws.spread import Spread as Spread
 from t2jax.laws.spread import from_dict as spread_from_dict
 from t2jax.laws.stacked import Stacked as Stacked
@@ -68,7 +67,6 @@ REGISTRY: dict[str, type[Law]] = {
         T2Loss,
         T2LossPaper,
         Softplus,
-        SoftplusScaled,
         Product,
         T2Accuracy,
         BetaMonotone,

@@ -208,6 +208,15 @@ class Law:
         """The loss in N and D that this law is built on: the law itself unless it has one."""
         return self
 
+    @property
+    def searched(self) -> "Law":
+        """What a fit searches for: the law itself unless the rest of it is read off the table."""
+        return self
+
+    def with_searched(self, law: "Law") -> "Law":
+        """This law with that in the place of what is searched for."""
+        return law
+
     def __post_init__(self):
         for card in self.own_cards:
             value = getattr(self, card.name)

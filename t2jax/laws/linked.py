@@ -26,6 +26,15 @@ class Link(OnLoss):
             raise TypeError(f"this {self.name} law has no spread of questions yet: fit it first")
         return self.spread
 
+    @property
+    def searched(self) -> Law:
+        """The loss law: the spread is measured."""
+        return self.loss
+
+    def with_searched(self, law: Law) -> Self:
+        """The same spread round another loss."""
+        return self.on(law)
+
     def coefficients(self) -> dict[str, Any]:
         """Coefficients of the loss law by name."""
         return self.loss.coefficients()

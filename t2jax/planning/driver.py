@@ -14,7 +14,7 @@ from t2jax.errors import InputError, Refusal, Status
 from t2jax.laws import Law, T2Loss, sampling_law
 from t2jax.planning.budget import Budget
 from t2jax.planning.frontier import Frontier
-from t2jax.planning.result import Optimum, hull_flags
+from t2jax.planning.result import Optimum, hull_flags, width_flag
 from t2jax.planning.rivals.against import against
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.closed_form import applies
@@ -104,7 +104,11 @@ def optimum(
             )
             naive = optimum(law, plain, chinchilla=False, progress=False)
             point = dataclasses.replace(point, plain=naive)
-    return dataclasses.replace(point, draws=draws)
+    if draws is None:
+        return point
+    return dataclasses.replace(
+        point, draws=draws, code=point.code | width_flag(draws, ensemble.hull)
+    )
 
 
 @double

@@ -17,7 +17,7 @@ from t2jax.planning.rivals.rival import Rival
 from t2jax.planning.solvers.certify import Certified
 from t2jax.uncertainty.ensemble import central_interval
 
-__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "price_words", "words"]
+__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "price_words", "width_flag", "words"]
 
 FORMAT = "t2jax.optimum/1"
 """The first entry of a saved optimum."""
@@ -318,6 +318,16 @@ def _moved(optimum: Optimum) -> list[str]:
         was, now = float(getattr(plain, name)), float(getattr(optimum, name))
         parts.append(f"{letter} {_text.count(was)} -> {_text.count(now)} (x {now / was:.3g})")
     return [f"against 6ND and 2Nk alone the answer moved: {', '.join(parts)}"]
+
+
+def width_flag(draws: Optimum, hull: Hull | None) -> np.ndarray:
+    """The flag of sizes that draws spread further than the table does, of an optimum's shape."""
+    low, high = hull.params if hull is not None else (1.0, 1.0)
+    if not high > low:
+        return np.zeros(np.shape(draws.params)[1:], int)
+    sizes = np.log(np.asarray(draws.params))
+    wide = np.subtract(*np.nanquantile(sizes, [0.95, 0.05], axis=0)) > np.log(high / low)
+    return np.where(wide, int(Status.UNTOLD_PARAMS), 0)
 
 
 def hull_flags(optimum: Optimum, hull: Hull | None) -> np.ndarray:

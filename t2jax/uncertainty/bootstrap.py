@@ -119,12 +119,12 @@ def bootstrap(
             asked = question_weights(rng, scheme, table.task, n_draws)
     resamples = [_resample(s, table, row_weight, asked) for s in stages]
     if scheme == "wild":
-        fitted = clusters[_rows_seen(stages[-1], table)]
+        fitted = clusters[np.asarray(stages[-1].rows.place)]
         value = signed_values(rng, fit, stages[-1], fitted, n_draws)
         resamples[-1] = dataclasses.replace(resamples[-1], value=value)
     surfaces = None
     if discrepancy and applies(fit):
-        surfaces = Surfaces(fit, table, n_draws, seed)
+        surfaces = Surfaces(fit, stages[-1], clusters, n_draws, seed)
         resamples[-1] = _beside(resamples[-1], stages[-1], surfaces.before())
     done = refit(fit, stages, resamples, n_draws, title="bootstrap", progress=progress)
     what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
@@ -141,7 +141,7 @@ def bootstrap(
         diagnostics={
             "scheme": scheme,
             **_diagnostics(done, what, n_clusters),
-            "noise": residual_noise(fit, table),
+            "noise": residual_noise(fit, table, np.asarray(stages[-1].rows.place)),
             **misfit,
         },
         source=fit.source, data_hash=fit.data_hash, uncertified=fit.uncertified,
@@ -175,20 +175,12 @@ def _told(scheme: str, units: str, level: np.ndarray | None) -> str:
     return f"scheme '{scheme}': {how}"
 
 
-def _rows_seen(stage: Stage, table: Observations) -> np.ndarray:
-    """Rows of a table of losses that a stage was given, as indices."""
-    if stage.rows.weight.size == table.n_rows:
-        return np.arange(table.n_rows)
-    # A law of one sample on a table with several: rows at k = 1 only.
-    return np.flatnonzero(np.asarray(table.samples) == 1.0)
-
-
 def _resample(
     stage: Stage, table: Observations, row_weight: np.ndarray, question_weight: np.ndarray | None
 ) -> Resample:
+    weight = row_weight[:, np.asarray(stage.rows.place)]
     if table.kind == "loss":
-        return Resample(weight=row_weight[:, _rows_seen(stage, table)])
-    weight = np.repeat(row_weight, stage.rows.weight.size // table.n_rows, axis=1)
+        return Resample(weight=weight)
     if stage.problem.objective.counts:
         return Resample(weight=weight, question_weight=question_weight)
     assert stage.grid is not None

@@ -16,9 +16,8 @@ from scipy.special import ndtri
 from t2jax._precision import to_numpy
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting import FitResult
-from t2jax.fitting.refit import fitted_stages
-from t2jax.laws import Law, Link, Warped
-from t2jax.observations import Observations
+from t2jax.fitting.stages import Stage
+from t2jax.laws import Law, Warped
 
 __all__ = ["Misfit", "Surfaces", "applies"]
 
@@ -58,7 +57,7 @@ class _Rows(NamedTuple):
 
     Attributes:
       place: log N and log D [rows, 2].
-      run: code of the run of each [rows].
+      run: code of the run, or whatever is resampled, of each [rows].
       unique: unique training tokens, infinite where nothing is repeated [rows].
       log_loss: measured [rows].
       slopes: of the log law in its free coordinates [rows, coordinates].
@@ -75,12 +74,11 @@ class _Rows(NamedTuple):
 
 def applies(fit: FitResult) -> bool:
     """Whether a fit is one of losses at one sample, whose misfit is a surface in N and D."""
-    single = isinstance(fit.law, Link) or (fit.law.kind == "loss" and not fit.law.uses_samples)
-    return single and fit.law.base.uses_tokens
+    law = fit.law.searched
+    return law.kind == "loss" and not law.uses_samples and law.uses_tokens
 
 
-def _rows(fit: FitResult, runs: Observations) -> _Rows:
-    stage = fitted_stages(fit, runs)[-1]
+def _rows(fit: FitResult, stage: Stage, clusters: np.ndarray) -> _Rows:
     data = stage.data(None)
     law = jax.tree.map(jnp.asarray, fit.law)
     nuisance = stage.problem.objective.start_nuisance(stage.rows.predict(law), stage.rows)
@@ -94,9 +92,7 @@ def _rows(fit: FitResult, runs: Observations) -> _Rows:
     told, slopes = log_law(free[:count]), jax.jacfwd(log_law)(free[:count])
     log_loss = jnp.log(stage.rows.value)
     place = jnp.log(jnp.stack([stage.rows.params, stage.rows.tokens], axis=1))
-    unit = runs.cluster("run" if runs.trunk is None else "trunk")
-    if len(unit) != len(log_loss):  # a law of one sample on a table with several
-        unit = unit[np.asarray(runs.samples) == 1.0]
+    unit = clusters[np.asarray(stage.rows.place)]
     arrays = to_numpy((place, log_loss, slopes, log_loss - told))
     return _Rows(
         arrays[0],
@@ -153,7 +149,8 @@ class Surfaces:
 
     Args:
       fit: of losses at one sample, or of a linked law.
-      runs: its table.
+      stage: its minimisation.
+      clusters: of each row of the table, what shares a deviation and is resampled together [rows].
       n_draws: how many.
       seed: of the draws.
 
@@ -161,8 +158,8 @@ class Surfaces:
     Wilson et al. 2020, arXiv:2002.09309.
     """
 
-    def __init__(self, fit: FitResult, runs: Observations, n_draws: int, seed: int):
-        self.rows = _rows(fit, runs)
+    def __init__(self, fit: FitResult, stage: Stage, clusters: np.ndarray, n_draws: int, seed: int):
+        self.rows = _rows(fit, stage, clusters)
         logs, root = _searched(_thinned(self.rows))
         self._rng = np.random.default_rng([seed, 3])
         self.misfit = Misfit(*np.exp(logs).tolist())
@@ -208,7 +205,7 @@ class Surfaces:
             loss=law.base, by_params=frequency[..., 0], by_tokens=frequency[..., 1],
             cosine=weight[..., :_WAVES], sine=weight[..., _WAVES:], least=np.array(least),
         )  # fmt: skip
-        return law.on(warped) if isinstance(law, Link) else warped
+        return law.with_searched(warped)
 
     def _moved(
         self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray,

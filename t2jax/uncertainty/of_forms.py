@@ -24,8 +24,7 @@ def of_forms(
       seed: of their order.
       draw: makes that many draws of the fit of one member.
     """
-    link = fit.law if isinstance(fit.law, Link) else None
-    law = fit.law if link is None else fit.law.base
+    whole, law = fit.law, fit.law.searched
     assert isinstance(law, Stacked)
     weight = np.asarray(law.weights)
     # Whole counts that add up, nearest to the weights.
@@ -35,17 +34,15 @@ def of_forms(
     within = np.zeros(n_draws, int)  # the place of each draw among those of its member
     for i, (member, count) in enumerate(zip(law.members, counts, strict=True)):
         if count:
-            own = member if link is None else link.on(member)
-            made[i] = draw(dataclasses.replace(fit, law=own), int(count))
+            own = dataclasses.replace(fit, law=whole.with_searched(member))
+            made[i] = draw(own, int(count))
         within[order == i] = np.arange(count)
         # A member's place holds its own draws where they count, and some draw of it elsewhere.
         rows = np.where(order == i, within, 0)
         drawn = jax.tree.map(lambda x: np.asarray(x)[None], member)
         point = member
         if count:
-            drawn, point = made[i].law, made[i].point
-            if link is not None:
-                drawn, point = drawn.base, point.base
+            drawn, point = made[i].law.searched, made[i].point.searched
         members.append(jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], drawn))
         points.append(point)
     starts = dict(zip(made, np.cumsum([0, *(int(counts[i]) for i in made)]), strict=False))
@@ -75,10 +72,11 @@ def of_forms(
     }
     drawn: Law = Stacked(members=tuple(members), weights=one_hot)
     point: Law = Stacked(members=tuple(points), weights=law.weights)
-    if link is not None:
-        spreads = [e.law.spread for e in made.values() if isinstance(e.law, Link)]
+    point = whole.with_searched(point)
+    spreads = [e.law.spread for e in made.values() if isinstance(e.law, Link)]
+    if isinstance(whole, Link):
         spread = jax.tree.map(lambda *parts: gathered(parts), *spreads)
-        drawn, point = type(link)(**{"loss": drawn, "spread": spread}), link.on(point)
+        drawn = type(whole)(**{"loss": drawn, "spread": spread})
     nuisance = {n: gathered([e.nuisance[n] for e in made.values()]) for n in first.nuisance}
     return dataclasses.replace(
         first, law=drawn, point=point, seed=seed, diagnostics=diagnostics, nuisance=nuisance

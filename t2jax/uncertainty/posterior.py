@@ -127,6 +127,7 @@ def posterior(
     ]
     if impossible:
         notes.append("predictions count the impossible questions in: the law times 1 - impossible")
+    place = np.asarray(inputs.data.rows.place)
     told = {"failed": failed, "predictive_checks": checks, "notes": notes}
     return Ensemble(
         law=law,
@@ -135,7 +136,7 @@ def posterior(
         unit=prepared.unit,
         seed=seed,
         hull=fit.hull,
-        diagnostics={**verdict, **told, "noise": residual_noise(fit, table)},
+        diagnostics={**verdict, **told, "noise": residual_noise(fit, table, place)},
         source=fit.source,
         data_hash=fit.data_hash,
         uncertified=fit.uncertified,

@@ -7,7 +7,7 @@ import numpy as np
 from t2jax._precision import double, floats
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.laws import Law, Link, OnLoss
+from t2jax.laws import Law, OnLoss
 from t2jax.uncertainty.ensemble import Ensemble
 
 __all__ = ["predict"]
@@ -28,7 +28,8 @@ def predict(
     """A law's value in every draw, alone or as a new run or checkpoint would show it.
 
     `y = spread(L(N, D) exp(e_run + e_checkpoint), k)`: noise acts on the mean loss and every k
-    shares it. Quantiles over the first axis are intervals.
+    shares it. Quantiles over the first axis are intervals. Where a share of the questions is
+    impossible, pass@k counts them in.
 
     Args:
       draws: of a law, from `t2jax.bootstrap` or `t2jax.posterior`.
@@ -64,7 +65,9 @@ def predict(
     if new is not None:
         noise = _noise(draws, np.stack([n.ravel(), d.ravel()], axis=1), new, seed)
         noise = noise.reshape(draws.n_draws, *n.shape)
-    return np.asarray(_every(draws.law, *map(jnp.asarray, (n, d, k, noise))))
+    value = np.asarray(_every(draws.law, *map(jnp.asarray, (n, d, k, noise))))
+    possible = 1.0 - np.asarray(draws.nuisance.get("impossible", np.zeros(draws.n_draws)))
+    return value * possible.reshape(-1, *[1] * n.ndim)
 
 
 def _noise(draws: Ensemble, place: np.ndarray, new: str, seed: int) -> np.ndarray:
@@ -72,7 +75,7 @@ def _noise(draws: Ensemble, place: np.ndarray, new: str, seed: int) -> np.ndarra
     run, checkpoint = draws.nuisance.get("run_sd"), draws.nuisance.get("checkpoint_sd")
     if run is None or checkpoint is None:
         found = draws.diagnostics.get("noise")
-        if found is None or not (draws.point.kind == "loss" or isinstance(draws.point, Link)):
+        if found is None or draws.point.searched.kind != "loss":
             raise InputError(
                 "these draws do not say how noisy a run is",
                 remedy="make them with t2jax.bootstrap of a fit of losses or likelihoods",

@@ -208,11 +208,7 @@ def _sharing(table: Observations, stage: Stage, effects: str | None) -> _Sharing
     """Checkpoints and runs of the fitted rows, and what they share of a deviation."""
     rows = stage.rows.value.shape[0]
     unit = "run" if table.trunk is None else "trunk"
-    row_of = np.arange(table.n_rows)
-    if table.kind != "loss":
-        row_of = np.repeat(row_of, rows // table.n_rows)
-    elif rows < table.n_rows:  # a law of one sample on a table with several
-        row_of = row_of[np.asarray(table.samples) == 1.0]
+    row_of = np.asarray(stage.rows.place)
     inner = np.arange(table.n_rows) if table.kind != "loss" else checkpoints(table)
     inner = np.unique(inner[row_of], return_inverse=True)[1]
     outer = np.unique(table.cluster(unit)[row_of], return_inverse=True)[1]

@@ -3,13 +3,13 @@
 import numpy as np
 
 from t2jax.fitting import FitResult
-from t2jax.laws import Link, predict
+from t2jax.laws import predict
 from t2jax.observations import Observations
 
 __all__ = ["residual_noise"]
 
 
-def residual_noise(fit: FitResult, runs: Observations) -> list[float] | None:
+def residual_noise(fit: FitResult, runs: Observations, place: np.ndarray) -> list[float] | None:
     """Standard deviations of the residuals between runs and within them.
 
     Residuals of log loss, or of pass@k for an accuracy law. With several k to a run the deviation
@@ -19,6 +19,7 @@ def residual_noise(fit: FitResult, runs: Observations) -> list[float] | None:
     Args:
       fit: the fit.
       runs: the table that was fitted.
+      place: which of its rows each fitted row is of [rows].
 
     Returns:
       The deviation between runs, and of each k apart (zero where every run has one row), as a
@@ -31,16 +32,11 @@ def residual_noise(fit: FitResult, runs: Observations) -> list[float] | None:
     left = observed - predicted
     if fit.law.kind == "loss":
         left = np.log(observed / np.maximum(predicted, 1e-12))
-    if isinstance(fit.law, Link) and fit.samples is not None:
+    if fit.law.searched is not fit.law and fit.samples is not None:
         # One deviation of the mean loss, which every k shares.
         loss = np.asarray(runs.neg_log_pass([1.0]))[:, 0]
-        left = np.log(loss / predict(fit.law.base, runs.params, runs.tokens))
-    run = runs.cluster("run")
-    if len(left) != len(run):
-        single = runs.kind == "loss" and len(left) < len(run)
-        run = run[np.asarray(runs.samples) == 1.0] if single else np.repeat(
-            run, len(left) // len(run))  # fmt: skip
-    run = np.unique(run, return_inverse=True)[1]
+        left = np.log(loss / predict(fit.law.searched, runs.params, runs.tokens))
+    run = np.unique(runs.cluster("run")[place], return_inverse=True)[1]
     size = np.bincount(run)
     mean = np.bincount(run, left) / size
     freedom = len(size) - len(fit.law.cards())

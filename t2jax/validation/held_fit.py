@@ -430,11 +430,8 @@ class Setup:
         grid = samples if runs.kind != "loss" and law.uses_samples else None
         stage = plan_stages(law, runs, objective=squares, samples=grid)[-1]
         unit = unit or ("run" if runs.trunk is None else "trunk")
-        codes = runs.cluster(unit)
-        repeat = stage.rows.weight.size // runs.n_rows
-        if repeat == 0:
-            codes, repeat = codes[np.asarray(runs.samples) == 1.0], 1
-        codes = np.unique(np.repeat(codes, repeat), return_inverse=True)[1]
+        codes = runs.cluster(unit)[np.asarray(stage.rows.place)]
+        codes = np.unique(codes, return_inverse=True)[1]
         places, pooled = _places(codes, stage.rows)
         needed = len(law.cards())
         if len(places) <= len(law.base.cards()) and len(places) <= needed:

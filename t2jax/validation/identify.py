@@ -22,7 +22,7 @@ from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import default_law
 from t2jax.fitting.rows import DEFAULT_SAMPLES, sample_grid
-from t2jax.laws import Centre, Coefficient, Law, Link, Role, template
+from t2jax.laws import Centre, Coefficient, Law, Role, template
 from t2jax.observations import Observations
 
 __all__ = ["Identification", "identify"]
@@ -116,8 +116,7 @@ def identify(
     True
     """
     form = template(default_law(runs) if law is None else law)
-    if isinstance(form, Link) or (law is None and form.kind != "loss"):
-        form = form.base  # what is searched for
+    form = form.base if law is None and form.kind != "loss" else form.searched
     if form.kind != "loss":
         raise InputError(
             f"law '{form.name}' predicts accuracy, and identify judges laws of loss",

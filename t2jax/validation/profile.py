@@ -228,7 +228,7 @@ def profile(
         )
     base = settled_at(begun)
     law = on_host(begun.problem.law(base.free, begun.case.data))
-    best, box, plan = budget_plan(law, budget)
+    best, box, plan = budget_plan(law, budget, fit.hull)
     setup = begun if best is None else Setup.of(fit.law, table, box=box, plan=plan, **how)
     asked = chosen(quantities_of(law, best), list(names) if names is not None else None)
     aims = aims_of(asked, law)

@@ -9,10 +9,12 @@ import numpy as np
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal, Status
 from t2jax.fitting.problem import Problem
+from t2jax.hull import Hull
 from t2jax.laws import Law, predict
 from t2jax.planning import Budget, Optimum, optimum
-from t2jax.planning.driver import box_of, checked
+from t2jax.planning.driver import answerable, box_of, checked
 from t2jax.planning.solvers.box import Box
+from t2jax.uncertainty.ensemble import as_ensemble
 from t2jax.validation.held_fit import COEFFICIENT, LOSS, SIZE, Aim, Case, held
 
 __all__ = ["PLAN", "Quantity", "aims_of", "budget_plan", "quantities_of"]
@@ -58,9 +60,11 @@ class Quantity:
 
 
 def budget_plan(
-    law: Law, budget: Budget | None
+    law: Law, budget: Budget | None, hull: Hull | None = None
 ) -> tuple[Optimum | None, Box | None, tuple[float, float, float] | None]:
     """The plan of a budget, the budget in logs, and logs of the plan.
+
+    The ranges of the table, where it is named, say how small a model is looked at.
 
     Raises:
       InputError: a sweep, or a budget other than 6ND and 2Nk apart.
@@ -75,6 +79,7 @@ def budget_plan(
             remedy="e.g. Budget(train_flops=1e20, inference_flops=2e9); for others take draws "
             "from t2jax.bootstrap or t2jax.posterior to t2jax.optimum",
         )
+    budget = answerable(budget, dataclasses.replace(as_ensemble(law), hull=hull))
     best = optimum(law, budget, chinchilla=False, progress=False)
     stuck = int(np.asarray(best.code)) & _FREE
     if stuck:

@@ -20,13 +20,15 @@ _PRIORS = ((-1.0, 2.0), (4.0, 5.0))  # of log a and log b: normal mean and stand
 
 
 def beta_posterior(
-    successes: np.ndarray, trials: np.ndarray, *, impossible: bool, n_draws: int, seed: int
-) -> tuple[np.ndarray, float]:
+    successes: np.ndarray, trials: np.ndarray, *, weight: np.ndarray | None = None,
+    impossible: bool, n_draws: int, seed: int,
+) -> tuple[np.ndarray, float]:  # fmt: skip
     """Draws of the spread of one checkpoint's questions, by adaptive importance resampling.
 
     Args:
       successes: solved attempts [questions].
       trials: attempts [questions].
+      weight: how often a question counts [questions]; once unless given.
       impossible: whether a share of the questions may be impossible.
       n_draws: how many.
       seed: of the proposals.
@@ -37,21 +39,22 @@ def beta_posterior(
     Source: Cappe et al. 2004, Journal of Computational and Graphical Statistics 13, 907.
     """
     rng = np.random.default_rng(seed)
-    counts = tally_of(successes[None], trials[None])
-    rate = (successes.sum() + 0.5) / (trials.sum() + 1.0)
+    weight = np.ones(len(trials)) if weight is None else weight
+    counts = tally_of(successes[None], trials[None], weight)
+    rate = (weight @ successes + 0.5) / (weight @ trials + 1.0)
     odds = math.log((1.0 - rate) / rate)
     # The mean is known far better than the spread: log b follows log a.
     centre = np.array([-1.0, -1.0 + odds, -1.0])[: 2 + impossible]
     root = np.array([[1.5, 0.0, 0.0], [1.5, 0.7, 0.0], [0.0, 0.0, 1.5]])
     root = root[: len(centre), : len(centre)]
-    proposals, weight, effective = np.zeros((0, len(centre))), np.zeros(0), 0.0
+    proposals, share, effective = np.zeros((0, len(centre))), np.zeros(0), 0.0
     for _ in range(_ROUNDS):
         white = rng.standard_t(_TAILS, (_PROPOSALS, len(centre)))
         proposals = centre + white @ root.T
         density = -np.sum(np.log1p(white**2 / _TAILS), axis=1) * (_TAILS + 1) / 2
         log_weight = np.asarray(_log_density(jnp.asarray(proposals), counts)) - density
-        weight = _weights(log_weight)
-        effective = float(1.0 / np.sum(weight**2))
+        share = _weights(log_weight)
+        effective = float(1.0 / np.sum(share**2))
         if effective > _PROPOSALS / 3:
             break
         flat = log_weight
@@ -62,9 +65,9 @@ def beta_posterior(
         offset = proposals - centre
         covariance = (offset * learned[:, None]).T @ offset
         root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(centre)))
-    picked = proposals[rng.choice(_PROPOSALS, n_draws, p=weight)]
-    share = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(n_draws)
-    return np.stack([*np.exp(picked[:, :2].T), share]), effective
+    picked = proposals[rng.choice(_PROPOSALS, n_draws, p=share)]
+    never = 1.0 / (1.0 + np.exp(-picked[:, 2])) if impossible else np.zeros(n_draws)
+    return np.stack([*np.exp(picked[:, :2].T), never]), effective
 
 
 def _weights(log_weight: np.ndarray) -> np.ndarray:
