@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from t2jax.observations import Observations as Observations
     from t2jax.observations import read as read
     from t2jax.passk import pass_at_k as pass_at_k
+    from t2jax.planner import Backtest as Backtest
     from t2jax.planner import Plan as Plan
+    from t2jax.planner import backtest as backtest
     from t2jax.planner import load as load
     from t2jax.planner import plan as plan
     from t2jax.planning import Budget as Budget
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 
 # Each public name and the room that it comes from; rooms that are public themselves name "".
 _ROOMS = {
+    "Backtest": "planner",
     "Budget": "planning",
     "Calibration": "validation",
     "Comparison": "validation",
@@ -98,6 +101,7 @@ _ROOMS = {
     "Rival": "planning",
     "Sensitivity": "planning",
     "Status": "errors",
+    "backtest": "planner",
     "bootstrap": "uncertainty",
     "predict": "uncertainty",
     "calibrate": "validation",

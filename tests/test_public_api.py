@@ -12,6 +12,7 @@ import t2jax
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 PUBLIC = [
+    "Backtest",
     "Budget",
     "Calibration",
     "Comparison",
@@ -37,6 +38,7 @@ PUBLIC = [
     "Rival",
     "Sensitivity",
     "Status",
+    "backtest",
     "bootstrap",
     "calibrate",
     "compare",

@@ -22,6 +22,7 @@ COMMANDS = {
     "fit": "fit a law to a table of runs",
     "compare": "judge laws by what they were not fitted to",
     "extrapolate": "pass@k beyond the samples taken, from a table of counts",
+    "backtest": "plan from the cheaper runs, and let the dearer ones judge the plan",
     "bootstrap": "resample a fit: intervals for everything that follows",
     "profile": "intervals of coefficients and of N*, D*, k* by profile likelihood",
     "calibrate": "simulate tables on your design: which intervals cover as often as they say",

@@ -10,6 +10,7 @@ from typing import Any
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
+from t2jax.planner.backtested import Backtest
 from t2jax.planner.companion import Companion
 from t2jax.planner.equal_budgets import Measured
 from t2jax.planner.result import Plan
@@ -19,7 +20,8 @@ from t2jax.validation import Calibration, Profile
 
 __all__ = ["OTHER_AIM", "Saved", "load", "save_plan"]
 
-Saved = FitResult | Ensemble | Optimum | Frontier | Profile | Calibration | Decision | Design | Plan
+Saved = (FitResult | Ensemble | Optimum | Frontier | Profile | Calibration | Decision | Design
+         | Backtest | Plan)  # fmt: skip
 """What `load` may return."""
 
 _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
@@ -30,6 +32,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.calibration/1": Calibration.from_dict,
     "t2jax.decision/1": Decision.from_dict,
     "t2jax.design/1": Design.from_dict,
+    "t2jax.backtest/1": Backtest.from_dict,
 }
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"
@@ -48,8 +51,8 @@ def load(path: str | os.PathLike) -> Saved:
     of your own is written, and not read.
 
     Args:
-      path: a file: JSON of a fit, optimum, frontier, profile, calibration, decision or design,
-        or NPZ of draws; or the folder of a plan.
+      path: a file: JSON of a fit, optimum, frontier, profile, calibration, decision, design
+        or backtest, or NPZ of draws; or the folder of a plan.
 
     Returns:
       The object.

@@ -10,6 +10,8 @@ from t2jax.reporting.figures._style import log_ticks as log_ticks
 from t2jax.reporting.figures._style import save as save
 from t2jax.reporting.figures._style import svg as svg
 from t2jax.reporting.figures._style import theme as theme
+from t2jax.reporting.figures.backtest import backtest_figure as backtest_figure
+from t2jax.reporting.figures.backtest import backtest_panel as backtest_panel
 from t2jax.reporting.figures.decision import design_figure as design_figure
 from t2jax.reporting.figures.decision import design_panel as design_panel
 from t2jax.reporting.figures.decision import regret_figure as regret_figure
