@@ -58,6 +58,7 @@ def test_a_wide_gap_is_not_bridged_and_lone_runs_of_a_size_are_joined():
 
 def test_seeds_of_a_size_count_alike():
     one = losses(steps=2)
+    assert one.loss is not None
     both = one.join(dataclasses.replace(one, run=np.char.add(one.run, "b"), loss=one.loss + 1.0))
     level = level_at(both, 6 * SIZES[3] * 1e7)
     of = level.params.tolist().index(SIZES[3])

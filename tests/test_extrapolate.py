@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_a_tenth_of_the_samples_is_a_mean_over_the_ways_to_take_it():
     ((spread, line),) = held_out(counts, np.random.default_rng(0))
     # Two of twenty samples: pass@1 and pass@2 of the three kinds of question, and their line.
     one, two = np.mean([5 / 20, 1 / 20, 0]), np.mean([1 - 105 / 190, 1 - 171 / 190, 0])
-    bent = np.log(-np.log([one, two, 2 / 3]))
+    bent = np.log(-np.log(np.array([one, two, 2 / 3])))
     assert line == pytest.approx(bent[0] + (bent[1] - bent[0]) * np.log2(20) - bent[2])
     assert abs(spread) < 0.5
     none = Counts(np.zeros((2, 9)), np.full((2, 9), 50))
@@ -149,7 +150,7 @@ def test_impossible_questions_bend_the_curve_down():
         question=np.arange(200).astype(str), task=np.full(200, "task"),
     )  # fmt: skip
     truth = (1 - (1 - p) ** 10_000).mean()
-    only = {"method": "beta_binomial"}
+    only: dict[str, Any] = {"method": "beta_binomial"}
     plain = extrapolate(table, [10_000], **only).estimate[0, 0]
     mixed = extrapolate(table, [10_000], impossible=True, **only)
     assert plain > truth + 0.02

@@ -63,13 +63,13 @@ def test_slope_of_a_linear_start_is_how_its_target_moves_with_the_value(form):
     law = written(form, draws_of(form, 1)[0])
     point = points(6, near=True)
     with jax.enable_x64(True):
-        values = value(law, point)
+        values, at = jnp.asarray(value(law, point)), {n: jnp.asarray(x) for n, x in point.items()}
 
         def target(one):
-            return law.start_problem(value=one, **point)[1]
+            return law.start_problem(value=one, **at)[1]
 
-        slope = law.start_problem(value=values, **point)[2]
-        moved = jax.jvp(target, (values,), (np.ones_like(values),))[1]
+        slope = law.start_problem(value=values, **at)[2]
+        moved = jax.jvp(target, (values,), (jnp.ones_like(values),))[1]
     np.testing.assert_allclose(np.abs(slope), np.abs(moved), rtol=1e-9)
 
 

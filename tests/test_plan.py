@@ -94,6 +94,7 @@ def test_a_path_is_read_and_its_plan_is_the_tables(made, losses, tmp_path):
                      "finding the optimum", "weighing what is not known"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_counts_of_answers_are_planned_for_and_read_back(tmp_path):
     loss = t2.laws.Additive(E=1.0, A=60.0, B=200.0, alpha=0.3, beta=0.3)
     law = t2.laws.BetaMonotone(loss=loss, a0=1.5, a1=0.6, b0=-2.0, b1=1.2)

@@ -137,6 +137,7 @@ def test_members_keep_their_names_and_their_own_laws_under_misfit(tmp_path):
     np.testing.assert_array_equal(again.predict(**at), draws.predict(**at))
 
 
+@pytest.mark.slow
 def test_a_stack_of_laws_of_samples_is_drawn_as_such():
     runs = t2.datasets.load_ladder()
     fits = [t2.fit(runs, name) for name in ("softplus", "softplus(coupled)")]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Annotated
+from typing import Annotated, Any
 
 from t2jax.cli import _terminal
 from t2jax.cli._flags import numbers
@@ -49,11 +49,12 @@ class Command(FitOptions, TableOptions):
             **({"inference_flops": inference[0] if len(inference) == 1 else list(inference)}
                if inference else {}),
         }  # fmt: skip
+        shared: dict[str, Any] = {"shares": shares} if shares else {}
         found = t2.backtest(
             self.read(self.table), asked, law=self.law or None, n_levels=self.levels,
             n_draws=self.draws, unit=self.unit or None, seed=self.seed,
             announce=_terminal.announce, **self.fit_arguments(),
-            **({"shares": shares} if shares else {}),
+            **shared,
         )  # fmt: skip
         if self.figure:
             from t2jax.reporting import figures

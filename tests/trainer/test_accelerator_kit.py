@@ -21,6 +21,7 @@ def script(name: str):
     return module
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_a_ladder_that_can_be_read(tmp_path, capsys):
     ladder = script("ladder")
     assert ladder.main(["--out", str(tmp_path), "--dry"]) == 0

@@ -356,6 +356,7 @@ def test_killed_twenty_times_it_writes_the_same_bytes(whole: pathlib.Path, warm:
     print(f"killed 20 times; {ladders} ladders, all of them the same bytes")
 
 
+@pytest.mark.slow
 def test_shards_one_after_another_write_the_tables_of_one_process(
     whole: pathlib.Path, warm: pathlib.Path
 ):

@@ -4,8 +4,10 @@ import json
 import math
 import os
 import signal
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,8 +44,9 @@ def config(width=32, layers=2, vocab=128, seq_len=64, dtype="float32", **more) -
 def test_no_step_takes_less_than_the_least(run):
     mesh, rows = devices.make_mesh(), run.batch_rows
     types = (np.int32, np.int32, np.bool_)
-    batch = Batch(*(jax.ShapeDtypeStruct((rows, run.model.seq_len), t) for t in types))
-    plan = Plan(*(np.int32(n) for n in schedule.plan(run, float(run.model.seq_len))))
+    parts: list[Any] = [jax.ShapeDtypeStruct((rows, run.model.seq_len), t) for t in types]
+    batch = Batch(*parts)
+    plan = Plan(*(jnp.int32(n) for n in schedule.plan(run, float(run.model.seq_len))))
     state = compile_steps(run, mesh, None).abstract
     step = jax.jit(one_step(run), donate_argnums=0).lower(state, batch, np.float32(1), plan)
     taken = step.compile().memory_analysis()
