@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from law_cases import CASES, RANGES, Ageing, coefficients, written
 
 from t2jax.errors import InputError, Refusal
-from t2jax.fitting import BetaBinomial, FitResult, fit
+from t2jax.fitting import BetaBinomial, FitResult, driver, fit
+from t2jax.fitting.minimise import Minimum
 from t2jax.fitting.rows import counts_rows
 from t2jax.fitting.starts import nonnegative_least_squares
 from t2jax.laws import Additive, BetaMonotone, T2Accuracy, predict
@@ -308,6 +310,24 @@ def test_coefficients_that_the_design_never_tests_are_not_certified():
     result = fit(fresh, law="data_constrained", objective="sse")
     assert not result.success
     assert "NOT CERTIFIED" in result.summary()
+
+
+def test_a_saddle_and_a_point_above_the_minimum_are_not_certified():
+    cards = [SimpleNamespace(name=name) for name in "ab"]
+    problem: Any = SimpleNamespace(cards=cards, objective=SimpleNamespace(nuisance=()))
+    one, none = np.ones(2), np.zeros(2)
+
+    def verdict(curvature, fall):
+        at: list[Any] = [none, 1.0, none, np.diag(curvature), fall, 1, none.astype(bool)]
+        place = Minimum(*at)
+        return driver._verdict(driver._certificate(problem, place, one, 2 * one), 1.0)
+
+    assert verdict([1.0, 2.0], 1e-9)[0]
+    saddle, above = verdict([-1.0, 2.0], 1e-9), verdict([1.0, 2.0], 1e-6)
+    assert not saddle[0]
+    assert "not positive definite" in saddle[1]
+    assert not above[0]
+    assert "above a stationary point" in above[1]
 
 
 def test_tables_that_cannot_answer_are_refused(noisy):
