@@ -93,8 +93,7 @@ MUTANTS = {
         ("values - best <= _AGREE * scale", "values - best >= _AGREE * scale"),
     ],
     "fitting/result.py": [
-        ("float(np.mean(np.abs(predicted / observed - 1.0)))",
-         "float(np.mean(predicted / observed - 1.0))"),
+        ("return abs(predicted - observed) /", "return (predicted - observed) /"),
         ("(observed - observed.mean()) ** 2", "observed ** 2"),
     ],
     "fitting/objectives.py": [
