@@ -108,7 +108,7 @@ MUTANTS = {
     "fitting/held_out.py": [
         ("_SHARE = 0.25", "_SHARE = 0.5"),
         ("np.where(np.isnan(error), _WORST, error)", "np.where(np.isnan(error), 0.0, error)"),
-        ("jnp.abs(predicted - rows.value if accuracy", "(predicted - rows.value if accuracy"),
+        ("abs(predicted - rows.value) if accuracy", "(predicted - rows.value) if accuracy"),
         ("rows) - jnp.log(rows.value)", "rows) + jnp.log(rows.value)"),
         ("points[:, 1] / points[:, 0]", "points[:, 0] / points[:, 1]"),
         ("np.asarray(r.samples) > bound", "np.asarray(r.samples) <= bound"),
