@@ -101,6 +101,7 @@ def test_an_end_that_no_row_rules_out_is_open():
     found = t2.profile(t2.fit(runs, law="additive", objective="huber"))
     assert not (found["alpha"].bounded and found["E"].bounded)
     assert any("do not bound" in note for note in found.notes)
+    assert any("misfit of the law is no part" in note for note in found.notes)
 
 
 def test_a_quantity_at_its_bound_can_be_held_off_it():

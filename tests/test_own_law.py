@@ -136,6 +136,7 @@ def test_its_prior_is_its_own_and_not_that_of_a_name(own_law, fitted):
     # `product` has a coefficient c too, with another prior; T has none here, and that is said.
     draws = t2.posterior(fitted, n_draws=400, warmup=300, chains=2, progress=False)
     assert isinstance(draws.law, own_law)
+    assert any("misfit of the law is no part" in note for note in draws.diagnostics["notes"])
     notes = [note for note in draws.diagnostics["notes"] if "no prior of its own" in note]
     assert [note.split()[0] for note in notes] == ["T"]
     low, high = np.quantile(draws.law.coefficients()["T"], [0.005, 0.995])

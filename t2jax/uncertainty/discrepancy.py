@@ -19,7 +19,10 @@ from t2jax.fitting import FitResult
 from t2jax.fitting.stages import Stage
 from t2jax.laws import Law, Warped
 
-__all__ = ["Misfit", "Surfaces", "applies"]
+__all__ = ["TAKEN_AS_TRUE", "Misfit", "Surfaces", "applies"]
+
+TAKEN_AS_TRUE = "the misfit of the law is no part of these intervals: t2jax.bootstrap carries it"
+"""What must be said beside intervals that have no surfaces where they could."""
 
 _WAVES = 24  # each a cosine and a sine: the covariance of a surface to a few percent of its own
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood

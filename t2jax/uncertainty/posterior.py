@@ -17,6 +17,7 @@ from t2jax.fitting import FitResult
 from t2jax.laws import Law, Prior
 from t2jax.observations import Observations
 from t2jax.uncertainty import diagnostics
+from t2jax.uncertainty.discrepancy import TAKEN_AS_TRUE, applies
 from t2jax.uncertainty.ensemble import Ensemble, fitted_table
 from t2jax.uncertainty.log_posterior import Inputs, Target
 from t2jax.uncertainty.predictive import check
@@ -125,6 +126,8 @@ def posterior(
         *_apart(law, fit, target.names),
         *misfits,
     ]
+    if applies(fit):
+        notes.append(TAKEN_AS_TRUE)
     if impossible:
         notes.append("predictions count the impossible questions in: the law times 1 - impossible")
     place = np.asarray(inputs.data.rows.place)

@@ -21,6 +21,7 @@ from t2jax.fitting.problem import Problem
 from t2jax.laws import on_host
 from t2jax.observations import Observations
 from t2jax.planning import Budget
+from t2jax.uncertainty.discrepancy import TAKEN_AS_TRUE, applies
 from t2jax.uncertainty.ensemble import fitted_table
 from t2jax.uncertainty.question_choice import SAME_QUESTIONS
 from t2jax.validation.covariance import METHODS, student_quantile
@@ -433,6 +434,8 @@ def _notes(
         notes.append("the choice of questions is part of the intervals")
     elif setup.scores is None:
         notes.append(SAME_QUESTIONS)
+    if applies(fit):
+        notes.append(TAKEN_AS_TRUE)
     open_ends = [i.name for i in intervals.values() if not (i.bounded or i.undefined)]
     if open_ends:
         notes.append(f"the rows do not bound {', '.join(open_ends)}")
