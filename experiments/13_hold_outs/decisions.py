@@ -20,8 +20,11 @@ def main() -> None:
     told = []
     kept = {n: runs for n, runs in tables(pathlib.Path(sys.argv[1])).items() if runs.kind == "nll"}
     for runs in dict(reversed(kept.items())).values():
-        found = t2.backtest(runs, shares=[0.5], n_levels=3, n_draws=40, progress=False)
-        told += [found.summary(), ""]
+        try:
+            found = t2.backtest(runs, shares=[0.5], n_levels=3, n_draws=40, progress=False)
+            told += [found.summary(), ""]
+        except t2.Refusal as refused:
+            told += [f"{runs.source}: refused: {refused}", ""]
         RESULT.write_text("\n".join(told), encoding="utf-8")
 
 
