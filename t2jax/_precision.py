@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from t2jax._devices import few_programs
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 
@@ -63,6 +64,7 @@ def double(driver: Callable[P, R]) -> Callable[P, R]:
                 f"{name} drives its own compiled programs and cannot be traced by jit, vmap or "
                 "grad: call it on concrete numbers, or transform the law itself, which is pure"
             )
+        few_programs()
         with jax.enable_x64(True):
             return to_numpy(driver(*args, **kwargs))
 

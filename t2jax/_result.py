@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2jax import _html
 from t2jax._files import write_whole
+from t2jax._seal import sealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,5 +49,5 @@ class SavedResult(Result):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the result as JSON."""
-        text = json.dumps(self.to_dict(), indent=1)
+        text = json.dumps(sealed(self.to_dict()), indent=1)
         write_whole(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))

@@ -3,11 +3,10 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
-import jax
 import pytest
 
 from t2jax.cli import main
@@ -19,11 +18,6 @@ collect_ignore = ["referees"]
 # red again on the next machine.
 hypothesis.settings.register_profile("t2jax", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("t2jax")
-
-# XLA maps memory for every program it compiles, and the process dies inside the compiler when it
-# has as many maps as Linux allows one, 65,530.
-MANY_MAPS = 20_000
-MAPS = pathlib.Path("/proc/self/maps")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -51,14 +45,6 @@ class Golden:
         if self.relative:
             return pytest.approx(self.value, rel=self.tolerance, abs=0)
         return pytest.approx(self.value, abs=self.tolerance, rel=0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_programs() -> Iterator[None]:
-    """Compiled programs are forgotten between files, where there are very many."""
-    yield
-    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
-        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

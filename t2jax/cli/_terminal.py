@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
 from t2jax import _text
 from t2jax._files import check_file, check_folder, write_whole
+from t2jax._seal import sealed
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def tell(found: _Result, *, as_json: bool) -> None:
 
 def deliver(told: Any, summary: str, *, out: str, as_json: bool) -> None:
     """Write a result as JSON where asked to, and print it where that is not what was written."""
-    text = json.dumps(_text.json_ready(told))
+    text = json.dumps(sealed(_text.json_ready(told)))
     if out:
         write(out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
     if out != "-":

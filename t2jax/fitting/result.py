@@ -10,6 +10,7 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax._result import SavedResult
+from t2jax._seal import check_seal
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 from t2jax.hull import Hull
@@ -257,8 +258,11 @@ class FitResult(SavedResult):
           InputError: the file is missing or is no fit.
         """
         try:
-            return cls.from_dict(json.loads(pathlib.Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+            return cls.from_dict(check_seal(json.loads(text)))
+        except InputError as error:
+            raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"cannot be read as a fit ({type(error).__name__})",
                 source=str(path),

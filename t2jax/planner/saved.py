@@ -1,12 +1,14 @@
 """`load`: whatever t2jax saved, by the format line in the file; and a plan's folder."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from t2jax._seal import check_seal, sealed
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
@@ -34,6 +36,10 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.design/1": Design.from_dict,
     "t2jax.backtest/1": Backtest.from_dict,
 }
+_UNREADABLE = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
+    OverflowError, MemoryError,
+)  # fmt: skip
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"
 
@@ -85,12 +91,12 @@ def load(path: str | os.PathLike) -> Saved:
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)
-        return _READERS[name](described)
+        return _READERS[name](check_seal(described))
     except InputError as error:
         if error.source:
             raise
         raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"cannot be read ({type(error).__name__})", source=str(path), remedy=remedy
         ) from error
@@ -109,13 +115,29 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
         "companion_draws": other and other.best.draws and other.best.draws.to_dict(),
         "frontier": plan.frontier.to_dict(),
     }
-    (folder / "plan.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+    names = ("fit.json", "draws.npz", *(OTHER_AIM if other is not None else ()))
+    # By which the files of another plan are known, where a kill left some of each.
+    told["files"] = {name: _hash(folder / name) for name in names}
+    text = json.dumps(sealed(json.loads(json.dumps(told))))
+    (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _hash(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _load_plan(folder: pathlib.Path) -> Plan:
     """A plan from the folder that `Plan.save` wrote."""
     _check_there(folder, ["plan.json", "fit.json", "draws.npz"])
-    told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    told = _sealed(folder / "plan.json")
+    for name, known in told.get("files", {}).items():
+        path = folder / pathlib.Path(name).name
+        if not path.is_file() or _hash(path) != known:
+            raise InputError(
+                "is not the file that the plan beside it was saved with",
+                source=str(path),
+                remedy="save the plan again; the file itself may be loaded alone",
+            )
     best, other = told["optimum"], None
     if "companion" in best:
         _check_there(folder, OTHER_AIM)
@@ -154,7 +176,15 @@ def _check_there(folder: pathlib.Path, names: Sequence[str]) -> None:
 
 
 def _fit(path: pathlib.Path) -> FitResult:
-    return FitResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return FitResult.from_dict(_sealed(path))
+
+
+def _sealed(path: pathlib.Path) -> dict[str, Any]:
+    """What a file describes, as it was when it was written."""
+    try:
+        return check_seal(json.loads(path.read_text(encoding="utf-8")))
+    except InputError as error:
+        raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
 
 
 def _with_draws(point: dict[str, Any], draws: dict[str, Any] | None) -> Optimum:

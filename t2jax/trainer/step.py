@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from t2jax._devices import few_programs
 from t2jax.trainer import devices, model, optimiser, schedule
 from t2jax.trainer.batches import Batch, Source
 from t2jax.trainer.config import TrainConfig
@@ -83,6 +84,7 @@ def compile_steps(config: TrainConfig, mesh: Mesh, source: Source | None) -> Pro
       mesh: devices to use.
       source: whose rows are made on the devices; None where they are shipped to them.
     """
+    few_programs()
     return _compile(_essence(config), mesh, source)
 
 

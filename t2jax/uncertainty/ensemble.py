@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from t2jax import _text, laws
 from t2jax._arguments import check_level
 from t2jax._files import write_whole
 from t2jax._result import Result
+from t2jax._seal import check_seal, sealed
 from t2jax.errors import InputError, Status
 from t2jax.fitting import FitResult
 from t2jax.hull import Hull
@@ -28,7 +30,10 @@ _PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified"
 _OF_THE_FIT = ("hull", "source", "data_hash", "uncertified", "trendless")
 _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+_UNREADABLE = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
+    MemoryError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,7 +156,10 @@ class Ensemble(Result):
             "diagnostics": dict(self.diagnostics),
             **{n: getattr(self, n) for n in _PLAIN},
         }
-        arrays = self._arrays() | {"meta": np.array(json.dumps(meta))}
+        arrays = self._arrays()
+        # As a reader will see it: tuples are lists in JSON.
+        told = sealed(json.loads(json.dumps(meta)), arrays)
+        arrays["meta"] = np.array(json.dumps(told))
 
         def save(part: pathlib.Path) -> None:
             with part.open("wb") as file:
@@ -181,19 +189,22 @@ class Ensemble(Result):
         """
         try:
             with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
+                held = {name: file[name] for name in file.files if name != "meta"}
+                meta = check_seal(json.loads(str(file["meta"])), held)
                 point = laws.from_dict(meta.pop("point"))
-                draws = {name: file[name] for name in point.coefficients()}
-                meta["nuisance"] = _under(file, _NUISANCE)
-                meta |= _under(file, _STATISTIC)
-                more = _under(file, _LEAF)
+                draws = {name: held[name] for name in point.coefficients()}
+                meta["nuisance"] = _under(held, _NUISANCE)
+                meta |= _under(held, _STATISTIC)
+                more = _under(held, _LEAF)
             meta.pop("format")
             law = with_leaves(point.replace(**draws), more)
             hull = meta.pop("hull")
             if hull is not None:
                 hull = Hull(**{name: tuple(pair) for name, pair in hull.items()})
             return cls(law=law, point=point, hull=hull, **meta)
-        except (*_UNREADABLE, zipfile.BadZipFile) as error:
+        except InputError as error:
+            raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
+        except _UNREADABLE as error:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
@@ -226,9 +237,9 @@ class Ensemble(Result):
         }
 
 
-def _under(file: Any, prefix: str) -> dict[str, np.ndarray]:
-    """The arrays of a file whose names begin with a prefix, without it."""
-    return {name[len(prefix) :]: file[name] for name in file.files if name.startswith(prefix)}
+def _under(held: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name[len(prefix) :]: x for name, x in held.items() if name.startswith(prefix)}
 
 
 def fitted_table(fit: FitResult, runs: Observations | None, what: str) -> Observations:
