@@ -38,7 +38,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
 }
 _UNREADABLE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
-    OverflowError, MemoryError,
+    ArithmeticError, MemoryError, StopIteration,
 )  # fmt: skip
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
 _UNREADABLE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
-    MemoryError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error,
+    MemoryError, OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
