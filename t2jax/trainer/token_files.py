@@ -2,6 +2,7 @@
 
 import pathlib
 import tokenize
+import zipfile
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
             stream = np.load(path, mmap_mode="r", allow_pickle=False)
         except (
             ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError, TypeError,
-            tokenize.TokenError,
+            tokenize.TokenError, zipfile.BadZipFile,
         ):  # fmt: skip
             raise InputError(
                 "this is not a NumPy array", source=str(path), remedy="write it with numpy.save"
