@@ -3,6 +3,7 @@
 import pytest
 
 import t2jax as t2
+from t2jax.cli._budget import BudgetOptions
 from t2jax.cli.evaluate import Command as Evaluate
 from t2jax.cli.optimum import named_models
 from t2jax.errors import InputError
@@ -20,6 +21,14 @@ from t2jax.errors import InputError
 def test_evaluations_that_cannot_be_meant_are_refused(words, problem):
     with pytest.raises(InputError, match=problem):
         Evaluate(checkpoints=("run",), **words).run()
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_of_very_many_digits_is_no_budget(digits, tmp_path):
+    path = tmp_path / "budget.toml"
+    path.write_text("train_flops = " + "9" * digits)
+    with pytest.raises(InputError, match=r"budget|train_flops"):
+        t2.Budget.from_dict(BudgetOptions(budget=str(path)).description())
 
 
 def test_two_models_of_one_name_are_refused():
