@@ -75,7 +75,7 @@ bench: .venv/.dev
 	$(BIN)/pytest -q benchmarks -p no:xdist --benchmark-only
 
 # What the site is made of: its pages, and whatever they link to.
-PAGES := README.md CONTRIBUTING.md VISION.md CHANGELOG.md CITATION.cff LICENSE docs experiments
+PAGES := README.md CONTRIBUTING.md VISION.md SECURITY.md CHANGELOG.md CITATION.cff LICENSE docs experiments
 LINKED := tests/test_architecture.py t2jax/datasets/ladder/PROVENANCE.md
 
 docs: .venv/.docs

@@ -19,8 +19,8 @@ QUESTIONS = ("table", "no_table", "law", "believe", "serving")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in (*QUESTIONS, "method")))
 REFERENCE = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/reference/*.md"))
 DOCUMENTS = (
-    *PAGES, *REFERENCE, "docs/first_result.md", "docs/gallery.md", "docs/ladder.md", "docs/pods.md",
-    "CONTRIBUTING.md", "VISION.md", "CHANGELOG.md",
+    *PAGES, *REFERENCE, "docs/faults.md", "docs/first_result.md", "docs/gallery.md",
+    "docs/ladder.md", "docs/pods.md", "CONTRIBUTING.md", "VISION.md", "SECURITY.md", "CHANGELOG.md",
 )  # fmt: skip
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in DOCUMENTS}
 

@@ -141,7 +141,7 @@ def read_toml(path: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", source=path,
                          remedy="name a TOML file with a budget") from error  # fmt: skip
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is no TOML ({error})", source=path,
                          remedy="e.g. a line: train_flops = 1e22") from error  # fmt: skip
     inner = found.pop("budget", None)

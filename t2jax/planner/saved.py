@@ -38,7 +38,11 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
 }
 _UNREADABLE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
+<<<<<<< HEAD
     OverflowError, MemoryError,
+=======
+    ArithmeticError, MemoryError, StopIteration,
+>>>>>>> faults
 )  # fmt: skip
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"
@@ -83,7 +87,9 @@ def load(path: str | os.PathLike) -> Saved:
             return _load_plan(path)
         data = path.read_bytes()
         if data.startswith(_NPZ):
-            return Ensemble.load(path)
+            draws = Ensemble.load(path)
+            draws.summary()
+            return draws
         described = json.loads(data.decode("utf-8"))
         name = described.get("format") if isinstance(described, dict) else None
         if name == _PLAN:
@@ -91,7 +97,13 @@ def load(path: str | os.PathLike) -> Saved:
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)
+<<<<<<< HEAD
         return _READERS[name](check_seal(described))
+=======
+        found = _READERS[name](check_seal(described))
+        found.summary()  # what cannot be said holds words where numbers belong
+        return found
+>>>>>>> faults
     except InputError as error:
         if error.source:
             raise

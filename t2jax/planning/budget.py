@@ -107,7 +107,7 @@ class Budget:
                 continue
             try:
                 array = np.asarray(numerals(value), float)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 array = np.asarray(np.nan)
             if not (array.size and np.all(np.isfinite(array) & (array > 0))):
                 raise InputError(f"{name} = {value!r} is not a positive number", remedy="e.g. 1e18")

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import tokenize
 import zipfile
 from typing import Any
 
@@ -261,7 +262,10 @@ def _read_arrays(place: pathlib.Path, target: Any) -> Any:
             values = [file[name] for name in _names(target)]
     except InputError:
         raise  # a ValueError too, and already says what is wrong
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        KeyError, ValueError, OSError, EOFError, RuntimeError, MemoryError, SyntaxError,
+        zipfile.BadZipFile, tokenize.TokenError,
+    ) as error:  # fmt: skip
         raise InputError(
             f"the arrays cannot be read ({' '.join(str(error).split())[:200]})",
             source=str(place),
@@ -298,7 +302,7 @@ def _read_card(place: pathlib.Path) -> dict[str, Any]:
         raise InputError(
             f"holds no {_CARD}", source=str(place), remedy="name a folder that training wrote"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(place, error) from error
 
 

@@ -6,6 +6,7 @@ so that a plan, a run and its record agree on them.
 
 import dataclasses
 import math
+import numbers
 
 from t2jax.errors import InputError
 
@@ -42,10 +43,14 @@ class ModelConfig:
 
     def __post_init__(self):
         for name in ("d_model", "n_layers", "head_dim", "mlp_ratio", "vocab_size", "seq_len"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or not 1 <= value < 2**31:
                 raise InputError(
-                    f"{name} is {getattr(self, name)}", remedy="give a whole number of at least 1"
+                    f"{name} is {value}", remedy="give a whole number of at least 1, below 2^31"
                 )
+        if not isinstance(self.rope_theta, numbers.Real) or not 0 < self.rope_theta < math.inf:
+            raise InputError(f"rope_theta is {self.rope_theta}", remedy="give a number above 0")
         if self.head_width % 2 or self.d_model % self.head_width:
             raise InputError(
                 f"d_model {self.d_model} does not split into heads of even width {self.head_width}",

@@ -1,6 +1,8 @@
 """Flat arrays of tokens on disk: how wide they are, and which vocabulary they need."""
 
 import pathlib
+import tokenize
+import zipfile
 
 import numpy as np
 
@@ -31,7 +33,10 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
     if path.suffix == ".npy":
         try:
             stream = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError):
+        except (
+            ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError, TypeError,
+            tokenize.TokenError, zipfile.BadZipFile,
+        ):  # fmt: skip
             raise InputError(
                 "this is not a NumPy array", source=str(path), remedy="write it with numpy.save"
             ) from None

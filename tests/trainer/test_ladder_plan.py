@@ -202,7 +202,7 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(
         ("--workers 0", "--workers is 0; give at least 1"),
         ("--time-budget 1", "not even the cheapest level of 'smoke' fits in 1 seconds; give a"),
         ("--time-budget nan", "fits in nan seconds"),
-        ("--out FILE", "cannot be written (Not a directory)"),
+        ("--out FILE", "is a file, not a folder"),
         ("--out DAMAGED --resume", "ladder.json: is damaged; name another --out"),
         ("--out OTHER --resume", "holds a ladder of preset 'smoke' with other settings"),
     ],

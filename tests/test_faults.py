@@ -1,0 +1,44 @@
+"""The lines of `docs/faults.md` that no other test holds."""
+
+import pytest
+
+import t2jax as t2
+from t2jax.cli._budget import BudgetOptions
+from t2jax.cli.evaluate import Command as Evaluate
+from t2jax.cli.optimum import named_models
+from t2jax.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ({"questions": -1}, "--questions is -1"),
+        ({"mode": "sample", "samples": 16, "temperature": 0.0}, "one and the same"),
+        ({"samples": 16}, "--samples says nothing in mode 'likelihood'"),
+        ({"seed": 3}, "--seed says nothing in mode 'likelihood'"),
+    ],
+)
+def test_evaluations_that_cannot_be_meant_are_refused(words, problem):
+    with pytest.raises(InputError, match=problem):
+        Evaluate(checkpoints=("run",), **words).run()
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_of_very_many_digits_is_no_budget(digits, tmp_path):
+    path = tmp_path / "budget.toml"
+    path.write_text("train_flops = " + "9" * digits)
+    with pytest.raises(InputError, match=r"budget|train_flops"):
+        t2.Budget.from_dict(BudgetOptions(budget=str(path)).description())
+
+
+def test_two_models_of_one_name_are_refused():
+    with pytest.raises(InputError, match="names 'ours' twice"):
+        named_models("ours=7e9:2e12, ours=1e9:2e12")
+
+
+def test_files_of_two_plans_are_told_apart(tmp_path):
+    (tmp_path / "fit.json").write_text("{}")
+    (tmp_path / "draws.npz").write_bytes(b"PK")
+    (tmp_path / "plan.json").write_text('{"format": "t2jax.plan/1", "files": {"fit.json": "0"}}')
+    with pytest.raises(InputError, match=r"fit\.json: is not the file that the plan"):
+        t2.load(tmp_path)
