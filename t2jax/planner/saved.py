@@ -38,11 +38,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
 }
 _UNREADABLE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
-<<<<<<< HEAD
-    OverflowError, MemoryError,
-=======
     ArithmeticError, MemoryError, StopIteration,
->>>>>>> faults
 )  # fmt: skip
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"
@@ -97,13 +93,9 @@ def load(path: str | os.PathLike) -> Saved:
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)
-<<<<<<< HEAD
-        return _READERS[name](check_seal(described))
-=======
         found = _READERS[name](check_seal(described))
         found.summary()  # what cannot be said holds words where numbers belong
         return found
->>>>>>> faults
     except InputError as error:
         if error.source:
             raise

@@ -33,11 +33,7 @@ _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
 _UNREADABLE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
-<<<<<<< HEAD
-    MemoryError, OverflowError, SyntaxError, zipfile.BadZipFile, zlib.error,
-=======
     MemoryError, OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
->>>>>>> faults
 )  # fmt: skip
 
 
