@@ -30,7 +30,8 @@ class Table:
     def html(self) -> str:
         """An HTML table."""
         classes = ["meaning" if title.strip() == "meaning" else "" for title in self.head]
-        return f'<div class="scroller">{_html.table(self.head, self.rows, classes)}</div>'
+        table = _html.table(self.head, self.rows, classes)
+        return f'<div class="scroller" tabindex="0">{table}</div>'
 
 
 @dataclasses.dataclass(frozen=True)

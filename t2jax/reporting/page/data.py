@@ -22,6 +22,9 @@ __all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 MOST_DRAWS = 1000
 """Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
 
+SHARED = "="
+"""Stands for a column of draws that the main law has under the same name."""
+
 _MOST_NUMBERS = 40_000  # of all draws of a law, 11 characters each: arrays of nodes make many
 
 _DOLLARS_PER_HOUR, _UTILISATION, _TOKENS_PER_SAMPLE = 2.0, 0.4, 100.0
@@ -55,10 +58,19 @@ def planner_data(plan: Plan) -> dict[str, Any]:
     if plan.companion is not None and not why_not(plan.companion.fit.law):
         models.append(plan.companion.draws)
     laws = [law for model in models for law in (model.point, model.point.base)]
+    main = _law(draws, label)
+    judges = [_law(model, "mean pass@k") for model in models[1:]]
+    for judge in judges:
+        # Draws of one fit are carried once, whatever they are asked.
+        own = judge["columns"]
+        judge["columns"] = {
+            name: SHARED if text == main["columns"].get(name) else text
+            for name, text in own.items()
+        }
     return {
         "programs": {_form(law): program(law) for law in laws},
-        "law": _law(draws, label),
-        "judges": [_law(model, "mean pass@k") for model in models[1:]],
+        "law": main,
+        "judges": judges,
         "value": label,
         "hull": dataclasses.asdict(plan.fit.hull),
         "least": _least(plan),

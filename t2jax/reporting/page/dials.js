@@ -15,10 +15,12 @@ const Dials = (() => {
     const found = [
       { name: "train_flops", label: "Training budget", unit: "FLOPs, counted as 6ND", kinds: ["separate"],
         range: [Math.min(hull.train_flops[0], start.train_flops) / 10,
-          Math.max(hull.train_flops[1], start.train_flops) * 1000], show: flops },
+          Math.max(hull.train_flops[1], start.train_flops) * 1000],
+        measured: hull.train_flops, show: flops },
       { name: "inference_flops", label: "Inference budget", kinds: sampled ? ["separate"] : [],
         unit: "FLOPs per generated token of a question, 2Nk",
-        range: span(start.inference_flops, 1e3, 1e4), show: flops },
+        range: span(start.inference_flops, 1e3, 1e4), show: flops,
+        measured: [2 * hull.params[0] * hull.samples[0], 2 * hull.params[1] * hull.samples[1]] },
       { name: "total_flops", label: "Lifetime budget", unit: "FLOPs, training and serving", kinds: ["flops"],
         range: span(start.total_flops, 1e3, 1e4), show: flops },
       { name: "dollars", label: "Lifetime budget", unit: "dollars, training and serving", kinds: ["dollars"],
@@ -34,9 +36,11 @@ const Dials = (() => {
       { name: "decode_utilisation", label: "Utilisation in decoding", unit: "share of peak FLOPs",
         kinds: ["dollars"], range: [0.001, 1], show: share, most: 1 },
       { name: "max_params", label: "Cap on parameters", unit: "parameters N", optional: true,
-        range: [hull.params[0], Math.max(hull.params[1] * 100, start.max_params ?? 0)], show: Numbers.count },
+        range: [hull.params[0], Math.max(hull.params[1] * 100, start.max_params ?? 0)],
+        measured: hull.params, show: Numbers.count },
       { name: "max_tokens", label: "Cap on training tokens", unit: "tokens D, the data wall", optional: true,
-        range: [hull.tokens[0], Math.max(hull.tokens[1] * 1000, start.max_tokens ?? 0)], show: Numbers.count },
+        range: [hull.tokens[0], Math.max(hull.tokens[1] * 1000, start.max_tokens ?? 0)],
+        measured: hull.tokens, show: Numbers.count },
     ];
     return found.map((spec) => ({ ...spec, kinds: spec.kinds ?? ["separate", ...served] }));
   }
@@ -51,15 +55,18 @@ const Dials = (() => {
       const id = `dial-${spec.name.replaceAll("_", "-")}`;
       const row = document.createElement("div");
       row.className = "dial";
+      const known = spec.measured ? `; measured ${spec.measured.map((v) => spec.show(v).replace(" FLOPs", "")).join(" to ")}` : "";
       row.innerHTML = `<label for="${id}">${spec.label}</label><output for="${id}"></output>
-<input type="range" id="${id}" step="any"><input type="text" id="${id}-box" inputmode="decimal"
- spellcheck="false" aria-label="${spec.label}, ${spec.unit}"><span class="unit">${spec.unit}</span>
-<span class="wrong" id="${id}-wrong" role="alert"></span>`;
+<input type="range" id="${id}" step="any"><span class="measured"></span><input type="text" id="${id}-box" inputmode="decimal"
+ spellcheck="false" aria-label="${spec.label}, ${spec.unit}"><span class="unit">${spec.unit}${known}</span>
+<span class="far"></span><span class="wrong" id="${id}-wrong" role="alert"></span>`;
       place.append(row);
       this.row = row;
       [this.slider, this.box] = row.querySelectorAll("input");
       this.output = row.querySelector("output");
       this.wrong = row.querySelector(".wrong");
+      this.far = row.querySelector(".far");
+      this.measured = row.querySelector(".measured");
       this.slider.step = 0.01;
       this.slider.addEventListener("input", () => this.slid());
       this.box.addEventListener("change", () => this.typed());
@@ -71,6 +78,13 @@ const Dials = (() => {
     reach() {
       this.slider.min = this.low.toFixed(2);
       this.slider.max = (this.high + (this.spec.optional ? 0.01 : 0)).toFixed(2);
+      this.measured.hidden = !this.spec.measured;
+      if (!this.spec.measured) return;
+      // The bar under the slider: what the table reaches, between the ends of the track.
+      const place = (x) => Math.min(1, Math.max(0, (Math.log10(x) - this.low) / (this.high - this.low)));
+      const [from, to] = this.spec.measured.map(place);
+      this.measured.style.setProperty("--from", `${100 * from}%`);
+      this.measured.style.setProperty("--to", `${100 * to}%`);
     }
 
     slid() {
@@ -84,7 +98,10 @@ const Dials = (() => {
 
     typed() {
       const text = this.box.value.trim();
-      const value = text === "" && this.spec.optional ? null : Numbers.parse(text);
+      let value = text === "" && this.spec.optional ? null : Numbers.parse(text);
+      // Nobody caps a model at 7 parameters: 7 are billions.
+      const billions = this.spec.optional && value !== null && value > 0 && value < 1000;
+      if (billions) value *= 1e9;
       const high = this.spec.most ?? Infinity;
       if (value !== null && !(value > 0 && value <= high && Number.isFinite(value))) {
         const limit = this.spec.most ? " and at most 1" : "";
@@ -93,6 +110,7 @@ const Dials = (() => {
         return;
       }
       this.set(value);
+      if (billions) this.far.textContent = `${text} was taken as ${Numbers.count(value)}. ${this.far.textContent}`;
       this.changed(this.spec.name, value);
     }
 
@@ -114,6 +132,8 @@ const Dials = (() => {
       // Six digits fit the box; the plan keeps them all.
       this.box.value = value === null ? "" : Numbers.plain(round(value, 6));
       this.box.placeholder = this.spec.optional ? "none" : "";
+      const away = value === null ? 0 : Story.decades(value, this.spec.measured);
+      this.far.textContent = away ? `${Story.distance(away)} what was measured` : "";
       this.wrong.textContent = "";
       this.box.removeAttribute("aria-invalid");
     }

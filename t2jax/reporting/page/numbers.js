@@ -59,12 +59,23 @@ const Numbers = (() => {
     return long.length <= 6 && !long.includes("e") ? long : short;
   }
 
-  /** What somebody typed: 1e18, 2.5B, 300k, 1,000; NaN when it is no number. */
+  const WRITTEN = new RegExp("^\\s*[$]?\\s*[+]?(\\d{1,3}(?:[,_]\\d{3})+(?:\\.\\d*)?|\\d+\\.?\\d*|\\.\\d+)"
+    + "(?:e([+-]?\\d+)|\\s*[x*\u00d7]\\s*10\\s*(?:\\^|\\*\\*)\\s*([+-]?\\d+))?"
+    + "\\s*(?:(k|thousand|mn?|million|bn?|g|billion|tn?|trillion)(?![a-z]))?\\s*(%?)"
+    + "\\s*(?:params|parameters|tokens|flops?)?\\s*$", "i");
+  const POWERS = { k: 3, th: 3, m: 6, g: 9, b: 9, t: 12 };
+
+  /** What somebody typed, as t2jax/_numeral.py reads it: 1e18, 2.5B, 10^21; NaN when it is no number. */
   function parse(text) {
-    const found = /^\s*([\d.,_]+(?:e[+-]?\d+)?)\s*([kmbtKMBT]?)\s*$/i.exec(text);
+    const alone = /^\s*10\s*(?:\^|\*\*)\s*([+-]?\d+)\s*$/.exec(text);
+    if (alone) return Number(`1e${alone[1]}`);
+    const found = WRITTEN.exec(text);
     if (!found) return NaN;
-    const factor = { "": 1, k: 1e3, m: 1e6, b: 1e9, t: 1e12 }[found[2].toLowerCase()];
-    return Number(found[1].replace(/[,_]/g, "")) * factor;
+    const [, digits, e, power, scale = "", share] = found;
+    const word = scale.toLowerCase();
+    const zeros = POWERS[word.startsWith("th") ? "th" : word[0]] ?? 0;
+    const value = Number(`${digits.replace(/[,_]/g, "")}e${Number(e ?? power ?? 0) + zeros}`);
+    return share ? value / 100 : value;
   }
 
   /** Round numbers between two ends of a log axis, at most so many where possible. */

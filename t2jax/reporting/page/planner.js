@@ -19,13 +19,18 @@ const Planner = (() => {
       this.model = Work.laws(data);
       this.sampled = this.model.main.point.usesSamples;
       this.find = (selector) => root.querySelector(selector);
-      this.active = "A";
-      this.plans = { A: new Work.Plan(this.model, data, { ...data.initial }), B: null };
+      const told = Address.read(location.hash, data.initial, data.hardware);
+      const made = (inputs) => inputs && new Work.Plan(this.model, data, inputs);
+      this.plans = { A: made(told.A), B: made(told.B) };
+      this.active = told.active;
+      const [title, lede] = ["#headline", "#lede"].map((id) => document.querySelector(id));
+      this.report = { title, lede, headline: title.textContent, said: lede.textContent };
       this.quantity = "tokens_per_param";
       this.timer = 0;
       this.waiting = [];
       this.build();
       this.find(".planner-grid").hidden = false;
+      this.tabs();
       this.turn();
       new ResizeObserver(() => this.charts()).observe(this.find("#frontier-chart .plot"));
     }
@@ -59,6 +64,8 @@ const Planner = (() => {
         if (act) this[act](event.target);
       });
       this.find("form").addEventListener("submit", (event) => event.preventDefault());
+      document.querySelector("#back").addEventListener("click", () => this.take("#"));
+      window.addEventListener("hashchange", () => this.take(location.hash));
       this.find("details").addEventListener("toggle", () => this.numbers());
       this.show();
     }
@@ -92,19 +99,41 @@ const Planner = (() => {
       this.render();
     }
 
+    /** Whether the active plan is the one that the report was written about. */
+    get own() {
+      const { inputs } = this.plan;
+      return this.active === "A" && Object.keys(inputs).every((key) => inputs[key] === this.data.initial[key]);
+    }
+
+    /** The plans that an address names. */
+    take(hash) {
+      const told = Address.read(hash, this.data.initial, this.data.hardware);
+      for (const name of ["A", "B"]) {
+        this.plans[name] = told[name] && new Work.Plan(this.model, this.data, told[name]);
+      }
+      this.active = told.active;
+      this.tabs();
+      this.show();
+      this.turn();
+    }
+
+    /** The second plan's tab, and what the button beside it does. */
+    tabs() {
+      this.find(".tab-b").hidden = !this.plans.B;
+      this.find("[data-do=second]").textContent = this.plans.B ? "Remove plan B" : "Compare with a second plan";
+    }
+
     /** Make a second plan, or take it away. */
     second(button) {
-      const tab = this.find(".tab-b");
       if (this.plans.B) {
         this.plans.B = null;
         this.choose("A");
-        button.textContent = "Compare with a second plan";
-        tab.hidden = true;
+        this.tabs();
+        Address.put(Address.write(this.plans, this.active, this.data.initial));
         button.focus();
       } else {
         this.plans.B = new Work.Plan(this.model, this.data, { ...this.plans.A.inputs });
-        tab.hidden = false;
-        button.textContent = "Remove plan B";
+        this.tabs();
         this.choose("B");
         this.turn();
       }
@@ -144,6 +173,7 @@ const Planner = (() => {
 
     finish() {
       this.say();
+      Address.put(Address.write(this.plans, this.active, this.data.initial));
       for (const resolve of this.waiting.splice(0)) resolve();
     }
 
@@ -159,6 +189,7 @@ const Planner = (() => {
     }
 
     render() {
+      this.headline();
       this.results();
       this.versus();
       this.charts();
@@ -177,6 +208,16 @@ const Planner = (() => {
       this.find(".fine").textContent = size
         ? `Intervals hold 90% of ${all} draws, those of the curves pointwise.${few}${this.data.note}`
         : `There are no draws, hence no intervals.${this.data.note}`;
+    }
+
+    /** The page's headline is that of the plan on the sliders. */
+    headline() {
+      const { title, lede, headline, said } = this.report;
+      const still = this.own || this.plan.lacks;
+      title.textContent = still ? headline : Story.headline(this.plan, this.data.hull);
+      lede.textContent = still ? said : Story.lede(this, this.plan);
+      document.querySelector(".back").hidden = this.own;
+      document.title = `${title.textContent} | t2jax`;
     }
 
     results() {
@@ -243,6 +284,11 @@ const Planner = (() => {
           ? "One sample of Chinchilla's model already exceeds the budget that is left for inference." : "";
         return;
       }
+      const why = Story.agreement(A, B);
+      if (why) {
+        place.textContent = why;
+        return;
+      }
       const sign = this.model.main.point.accuracy ? -1 : 1;
       const gain = sign * (A.best.value - B.best.value);
       const each = A.draws.value.map((value, i) => sign * (value - B.draws.value[i]));
@@ -296,17 +342,32 @@ const Planner = (() => {
       return words.join(" ");
     }
 
-    async copy(button) {
-      const text = this.command();
+    copy(button) {
+      return this.hand(button, this.command());
+    }
+
+    share(button) {
+      Address.put(Address.write(this.plans, this.active, this.data.initial));
+      return this.hand(button, location.href);
+    }
+
+    /** Text to the clipboard, and a word that it is there. */
+    async hand(button, text) {
+      const before = button.textContent;
       try {
         await navigator.clipboard.writeText(text);
       } catch {
         // No clipboard on this page: select the text, so that the keyboard can copy it.
-        getSelection().selectAllChildren(this.find("#command"));
+        const place = document.createElement("textarea");
+        place.value = text;
+        button.after(place);
+        place.select();
         document.execCommand("copy");
+        place.remove();
+        button.focus();
       }
       button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy as command line"; }, 1600);
+      setTimeout(() => { button.textContent = before; }, 1600);
     }
 
     /** Plans and frontiers, a row each. */

@@ -21,9 +21,15 @@ const Work = (() => {
 
   /** The laws of the page: {main, judges}, each bound at its point and at its draws. */
   function laws(data) {
+    const known = {};
+    // A judge of the same draws names them by "=": they are carried once.
+    const column = (name, text) => {
+      if (text !== "=") known[name] ??= decode(text);
+      return text === "=" || data.law.columns[name] === text ? known[name] : decode(text);
+    };
     const bind = ({ program, single, accuracy, usesSamples, summed, point, columns, label }) => {
       const one = Object.values(point).map((value) => Float64Array.from([value].flat()));
-      const many = Object.values(columns).map(decode);
+      const many = Object.entries(columns).map(([name, text]) => column(name, text));
       const form = { accuracy, usesSamples, summed };
       return {
         label,

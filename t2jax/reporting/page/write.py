@@ -19,8 +19,8 @@ from t2jax.uncertainty import Ensemble
 
 __all__ = ["Drawing", "page_html"]
 
-_SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "dials.js", "planner.js",
-            "planner_charts.js")  # fmt: skip
+_SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "story.js", "address.js",
+            "dials.js", "planner.js", "planner_charts.js")  # fmt: skip
 
 Drawing = tuple[str, str, Mapping[str, str]]
 """A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
@@ -47,6 +47,7 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
         "title": _escape(f"{headline(best)} | t2jax"),
         "headline": _escape(headline(best)),
         "lede": _escape(lede(best)),
+        "trust": "".join(f"<li>{_escape(sentence)}</li>" for sentence in trust(plan)),
         "planner": planner,
         "sections": "\n".join(section.html() for section in sections(plan)),
         "figures": _figures(drawings),
@@ -90,6 +91,20 @@ def lede(best: Optimum, level: float = 0.9) -> str:
         low, high = best.gain_interval(level)
         line += f" ({_text.number(low, 3)} to {_text.number(high, 3)})"
     return line + "."
+
+
+def trust(plan: Plan) -> list[str]:
+    """What a reader must know before believing the headline: at most three sentences."""
+    error = plan.fit.criteria.get("mean relative error")
+    said = []
+    if error is not None:
+        what = "pass@k" if plan.fit.law.kind == "accuracy" else "losses"
+        said.append(f"The law misses the {what} it was fitted to by {error:.1%} on average.")
+    said += plan.warnings[:2]
+    more = len(plan.warnings) - 2
+    if more > 0:
+        said.append(f'{more} more such sentences stand below, under "What this does not know".')
+    return said
 
 
 def _colophon(fit: FitResult, draws: Ensemble) -> str:
