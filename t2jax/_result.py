@@ -35,6 +35,16 @@ class Result:
         records = self.records(**options)
         return pd.DataFrame.from_records(records, index=next(iter(records[0]), None))
 
+    def plot(self) -> Any:
+        """The result as a matplotlib `Figure`, which `savefig` writes.
+
+        Raises:
+          InputError: there is no figure of it.
+        """
+        from t2jax.reporting import figures
+
+        return figures.plot(self)
+
     def _repr_html_(self) -> str | None:
         return _html.of_summary(self)
 

@@ -87,6 +87,7 @@ ROOMS = {
 
 # Arrows that point down the stairs: of one module, inside functions only, with the reason.
 BACK_DOORS = {
+    ("t2jax._result", "reporting"): "a result draws itself, whatever it is",
     ("t2jax.planner.result", "reporting"): "a Plan says and saves itself as every result does",
     ("t2jax.planner.backtested", "reporting"): "a Backtest draws itself",
 }

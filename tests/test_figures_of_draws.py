@@ -230,3 +230,27 @@ def test_no_words_lie_on_others_or_leave_the_page(front, bought):
     for name, figure in drawn.items():
         assert overlaps(figure) == [], name
         assert cut(figure) == [], name
+
+
+def test_a_fit_outside_its_draws_is_explained():
+    far = dataclasses.replace(DRAWS, point=LAW.replace(alpha=0.1))
+    (legend,) = figures.pairs_figure(far).legends
+    said = " ".join(legend.get_title().get_text().split())
+    assert said.startswith("The fit lies outside 99% of the draws in \N{GREEK SMALL LETTER ALPHA}:")
+    (legend,) = figures.pairs_figure(DRAWS).legends
+    assert legend.get_title().get_text() == ""
+
+
+def test_results_draw_themselves_and_panels_need_no_axes(front):
+    assert len(front.plot().axes) == 3
+    assert figures.grid_panel(SPENT, SPENT).figure is not None
+    with pytest.raises(InputError, match="no figure of a Budget"):
+        figures.plot(t2.Budget(train_flops=1e20))
+
+
+def test_smooth_curves_stand_at_their_own_samples():
+    fine = np.geomspace(1, 64, 50)
+    law = 1 - 0.8**fine
+    laws = {"a": (law, law, law)}
+    ax = figures.pass_at_k_panel([1, 8, 64], {"a": [0.2, 0.8, 1.0]}, laws=laws, at=fine)
+    np.testing.assert_array_equal(marks(ax, "a, law")[0], fine)

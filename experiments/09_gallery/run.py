@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TRAIN, INFERENCE = 1e12, 1.8e6
 KS = (1, 4, 16, 64, 256, 1024)
+SMOOTH = np.geomspace(min(KS), max(KS), 60)  # k of the curves between them
 VARIANTS = {"base": "base", "finetuned on documents": "ft", "finetuned on answers": "sft"}
 # arXiv:2404.10102, the refit of Chinchilla's law: the ladder's models are too small to stand
 # beside public ones.
@@ -42,9 +43,9 @@ def measured_curves(fit: t2.FitResult, draws: t2.Ensemble, count: int = 4):
         n, d = float(runs.params[i]), float(runs.tokens[i])
         name = f"N = {n / 1e3:.3g}k, D = {d / 1e6:.2g}M"
         seen[name] = runs.select([i]).pass_at_k(KS)[0]
-        drawn = np.stack([draws.predict(params=n, tokens=d, samples=k) for k in KS])
+        drawn = np.stack([draws.predict(params=n, tokens=d, samples=k) for k in SMOOTH])
         low, high = np.quantile(drawn, [0.05, 0.95], axis=1)
-        told[name] = (fit.predict(params=n, tokens=d, samples=np.asarray(KS, float)), low, high)
+        told[name] = (fit.predict(params=n, tokens=d, samples=SMOOTH), low, high)
     return seen, told
 
 
@@ -128,7 +129,8 @@ def collect() -> list[Drawn]:
                                                           ax=ax, label="N, parameters"))),
         ("pass_at_k", "Measured pass@k of four checkpoints as points; law `beta_monotone` with "
          "its 90% interval.",
-         lambda: figures.alone(lambda ax: figures.pass_at_k_panel(KS, curves, ax=ax, laws=laws))),
+         lambda: figures.alone(lambda ax: figures.pass_at_k_panel(
+             KS, curves, ax=ax, laws=laws, at=SMOOTH))),
         ("variants", "Optimal tokens per parameter of the base checkpoints and of the same "
          "checkpoints finetuned on whole documents and on answers.",
          lambda: figures.variants_figure(others)),

@@ -1,19 +1,18 @@
 """What a table says of itself: a line, a paragraph, a notebook's table (floor 1, private)."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from t2jax import _html
 from t2jax.observations import _hull
 
-if TYPE_CHECKING:
-    from t2jax.observations._observations import Observations
-
 __all__ = ["as_html", "describe", "one_line"]
 
+# These are methods of `Observations`, whose module imports this one.
 
-def describe(self: "Observations") -> str:
+
+def describe(self: Any) -> str:
     """The table in one paragraph."""
     rows = "rows" if self.kind == "loss" else "checkpoints"
     parts = [f"{self.n_rows} {rows} of {len(set(self.run))} runs"]
@@ -44,7 +43,7 @@ def describe(self: "Observations") -> str:
     return " ".join([", ".join(parts) + ".", *_noted(self)])
 
 
-def one_line(self: "Observations") -> str:
+def one_line(self: Any) -> str:
     """The table in a line."""
     asked = "" if self.task is None else f" x {self.n_questions} questions"
     rows = "rows" if self.kind == "loss" else "checkpoints"
@@ -52,7 +51,7 @@ def one_line(self: "Observations") -> str:
     return f"Observations({self.kind}: {self.n_rows} {rows}{asked}, N {sizes}, from {self.source})"
 
 
-def as_html(self: "Observations") -> str:
+def as_html(self: Any) -> str:
     """The table as a notebook shows it: what it holds, a line each."""
     low, high = self.train_flops.min(), self.train_flops.max()
     lines = [
@@ -75,5 +74,5 @@ def as_html(self: "Observations") -> str:
     return _html.table([self.source, ""], lines) + notes
 
 
-def _noted(self: "Observations") -> list[str]:
+def _noted(self: Any) -> list[str]:
     return [f"{note[0].upper()}{note[1:]}." for note in self.notes if note]

@@ -12,6 +12,7 @@ from t2jax.reporting.figures._style import svg as svg
 from t2jax.reporting.figures._style import theme as theme
 from t2jax.reporting.figures.backtest import backtest_figure as backtest_figure
 from t2jax.reporting.figures.backtest import backtest_panel as backtest_panel
+from t2jax.reporting.figures.compared import comparison_panel as comparison_panel
 from t2jax.reporting.figures.decision import design_figure as design_figure
 from t2jax.reporting.figures.decision import design_panel as design_panel
 from t2jax.reporting.figures.decision import regret_figure as regret_figure
@@ -27,6 +28,7 @@ from t2jax.reporting.figures.frontier import frontier_panel as frontier_panel
 from t2jax.reporting.figures.isoflop import isoflop_figure as isoflop_figure
 from t2jax.reporting.figures.isoflop import isoflop_panel as isoflop_panel
 from t2jax.reporting.figures.isoflop import measured_points as measured_points
+from t2jax.reporting.figures.plotted import plot as plot
 from t2jax.reporting.figures.posterior import pair_panel as pair_panel
 from t2jax.reporting.figures.posterior import pairs_figure as pairs_figure
 from t2jax.reporting.figures.posterior import trace_figure as trace_figure

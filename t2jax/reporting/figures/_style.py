@@ -131,6 +131,11 @@ def alone(draw: Callable[[Axes], object], size: tuple[float, float] = (5.6, 4.2)
     return figure
 
 
+def on(ax: Axes | None) -> Axes:
+    """The axes, or those of a figure of their own."""
+    return Figure(figsize=(5.6, 4.2)).subplots() if ax is None else ax
+
+
 @styled
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure, as what its name ends with: `.png`, `.svg` or `.pdf`."""
@@ -156,9 +161,18 @@ def svg(figure: Figure, name: str) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # A hundredth of a point is less than a screen shows; matplotlib writes millionths.
+    text = re.sub(r'(?<= )(?:d|x|y|points)="[^"]*"', _rounded, text)
+    text = re.sub(r">\s+<", "><", text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
     return text.strip()
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates with two decimals, and one space between them."""
+    short = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", attribute[0])
+    return re.sub(r"\s+", " ", short)
 
 
 def shade(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:

@@ -7,13 +7,14 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from t2jax._typing import ArrayLike
-from t2jax.decision import Decision, Design
+from t2jax.decision import Decision, Design, Purchase
 from t2jax.errors import InputError
 from t2jax.reporting.figures._style import (
     count,
     halo,
     limits,
     log_axis,
+    on,
     palette,
     power,
     ramp,
@@ -72,13 +73,20 @@ def design_figure(
     return figure
 
 
+def _advice(bought: list[Purchase]) -> str:
+    if not bought:
+        return "No training run is worth buying"
+    first = bought[0]
+    return f"Buy {count(first.params)} parameters on {count(first.tokens)} tokens first"
+
+
 @styled
 def design_panel(
     design: Design,
     params: ArrayLike | None = None,
     tokens: ArrayLike | None = None,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
 ) -> Axes:
     """The gain of every training run over (N, D), with the purchases numbered in order.
 
@@ -86,11 +94,12 @@ def design_panel(
       design: runs judged by how far they lower the expected regret.
       params: sizes of the checkpoints at hand [rows], or None.
       tokens: their training tokens [rows].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
 
     Raises:
       InputError: no training run among the candidates brings anything.
     """
+    ax = on(ax)
     runs = [(c.params, c.tokens, float(fall))
             for c, fall in zip(design.candidates, design.fall, strict=True)
             if c.kind == "train" and fall > 0]  # fmt: skip
@@ -125,5 +134,5 @@ def design_panel(
     log_axis(ax.xaxis, *x, count, most=6)
     log_axis(ax.yaxis, *y, count, most=6)
     ax.set(xlabel="N, parameters", ylabel="D, training tokens",
-           title="What a run would bring, and training FLOPs (6ND)")  # fmt: skip
+           title=_advice(bought))  # fmt: skip
     return ax

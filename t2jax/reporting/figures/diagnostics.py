@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from t2jax import _text
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.reporting.figures._style import count, halo, limits, log_axis, palette, power, styled
+from t2jax.reporting.figures._style import count, halo, limits, log_axis, on, palette, power, styled
 
 __all__ = ["equal_flops", "grid_panel", "pass_at_k_panel", "predicted_panel", "regret_panel",
            "residual_panel", "tornado_panel"]  # fmt: skip
@@ -22,7 +23,7 @@ def predicted_panel(
     observed: ArrayLike,
     predicted: ArrayLike,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     held_out: ArrayLike | None = None,
     label: str = "loss, nats",
 ) -> Axes:
@@ -34,13 +35,14 @@ def predicted_panel(
     Args:
       observed: measured values [rows].
       predicted: the law's values at the same rows [rows].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       held_out: whether a row was left out of the fit [rows]; None where none was.
       label: what the values are, with the unit.
 
     Raises:
       InputError: the columns differ in length or hold no pair of positive numbers.
     """
+    ax = on(ax)
     seen, told = _columns(observed, predicted)
     out = np.zeros(len(seen), bool) if held_out is None else np.asarray(held_out, bool)
     low, high = limits([seen, told], 0.05)
@@ -55,11 +57,16 @@ def predicted_panel(
         _tell_errors(seen[out], told[out], (low, high), ax)
     log_axis(ax.xaxis, low, high, _plain, most=5)
     log_axis(ax.yaxis, low, high, _plain, most=5)
-    ax.set(xlabel=f"observed {label}", ylabel=f"predicted {label}", title="Predicted and observed")
+    ax.set(xlabel=f"observed {label}", ylabel=f"predicted {label}", title=_message(told, seen))
     handles, names = ax.get_legend_handles_labels()
     errors = {"fitted": (told / seen - 1.0)[~out], "held out": (told / seen - 1.0)[out]}
     ax.legend(handles, [_with_error(name, errors.get(name)) for name in names], loc="upper left")
     return ax
+
+
+def _message(told: np.ndarray, seen: np.ndarray) -> str:
+    error = told / seen - 1.0
+    return f"The law is off by {_text.number(100 * float(np.mean(np.abs(error))), 2)}% on average"
 
 
 def _with_error(name: str, error: np.ndarray | None) -> str:
@@ -90,7 +97,12 @@ def _tell_errors(seen: np.ndarray, told: np.ndarray, ends: tuple[float, float], 
 
 @styled
 def residual_panel(
-    along: ArrayLike, observed: ArrayLike, predicted: ArrayLike, *, ax: Axes, label: str
+    along: ArrayLike,
+    observed: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    ax: Axes | None = None,
+    label: str,
 ) -> Axes:
     """Relative error of a law along N, D, k or training FLOPs: a pattern means misfit.
 
@@ -98,12 +110,13 @@ def residual_panel(
       along: the quantity [rows].
       observed: measured values [rows].
       predicted: the law's values [rows].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       label: what `along` is, with the unit, such as "N, parameters".
 
     Raises:
       InputError: the columns differ in length.
     """
+    ax = on(ax)
     seen, told = _columns(observed, predicted)
     x, _ = _columns(along, observed)
     error = 100.0 * (told / seen - 1.0)
@@ -122,10 +135,19 @@ def residual_panel(
     log_axis(ax.xaxis, *limits([x], 0.05), power if "FLOPs" in label else count, most=5)
     low, high = min(0.0, error.min()), max(0.0, error.max())
     room = max(high - low, 0.1)
-    ax.set(xlabel=label, ylabel="predicted above observed, %", title="Residuals",
+    ax.set(xlabel=label, ylabel="predicted above observed, %", title=_drift(x, error),
            ylim=(low - 0.05 * room, high + 0.18 * room))  # fmt: skip
     ax.legend(loc="upper left", ncols=3, columnspacing=1.2)
     return ax
+
+
+def _drift(x: np.ndarray, error: np.ndarray) -> str:
+    """What the error does at the far end, against its scatter."""
+    most = np.argsort(x, kind="stable")[-max(len(x) // 10, 1) :]
+    mean = float(np.mean(error[most]))
+    if abs(mean) < max(0.5 * float(np.mean(np.abs(error))), 0.05):
+        return "The error does not grow with what is drawn along"
+    return f"At the far end the law is {abs(mean):.2g}% too {'high' if mean > 0 else 'low'}"
 
 
 @styled
@@ -133,18 +155,22 @@ def pass_at_k_panel(
     samples: ArrayLike,
     curves: Mapping[str, ArrayLike],
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     laws: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | None = None,
+    at: ArrayLike | None = None,
 ) -> Axes:
     """Measured pass@k of some checkpoints as points, with a law and its interval.
 
     Args:
       samples: k [ks].
       curves: measured pass@k by checkpoint [ks].
-      ax: where to draw.
-      laws: the law's value and the ends of its interval by checkpoint, each [ks].
+      ax: where to draw; a figure of its own where None.
+      laws: the law's value and the ends of its interval by checkpoint, each [points].
+      at: k of these, dense enough for smooth curves [points]; `samples` where None.
     """
+    ax = on(ax)
     k = np.asarray(samples, float)
+    fine = k if at is None else np.asarray(at, float)
     colors = palette()
     cycle = (colors.ours, colors.chinchilla, colors.third, colors.fourth, colors.rule)
     for i, (name, measured) in enumerate(curves.items()):
@@ -152,20 +178,36 @@ def pass_at_k_panel(
         ax.plot(k, np.asarray(measured), "o", ms=4.5, color=color, label=name)
         if laws is not None and name in laws:
             value, low, high = (np.asarray(column, float) for column in laws[name])
-            ax.plot(k, value, color=color, label=f"{name}, law")
-            ax.fill_between(k, low, high, color=color, alpha=0.18, lw=0, label=f"{name}, band")
+            ax.plot(fine, value, color=color, label=f"{name}, law")
+            ax.fill_between(fine, low, high, color=color, alpha=0.18, lw=0, label=f"{name}, band")
     log_axis(ax.xaxis, *limits([k], 0.03), count)
     ax.set(xlabel="k, samples per question", ylabel="mean pass@k over questions",
-           title="Repeated sampling", ylim=(0.0, 1.02))  # fmt: skip
+           title=_gain(k, curves), ylim=(0.0, 1.02))  # fmt: skip
     handles, names = ax.get_legend_handles_labels()
     kept = [(h, n) for h, n in zip(handles, names, strict=True) if n in curves]
     ax.legend(*zip(*kept, strict=True))
     return ax
 
 
+def _gain(k: np.ndarray, curves: Mapping[str, ArrayLike]) -> str:
+    """What sampling more does for the checkpoint that gains most."""
+    if not curves:
+        return "Repeated sampling"
+    ends = {name: np.asarray(y, float)[[np.argmin(k), np.argmax(k)]] for name, y in curves.items()}
+    name = max(ends, key=lambda one: float(np.ptp(ends[one])))
+    low, high = ends[name]
+    return f"{count(k.max())} samples take {name} from {low:.2f} to {high:.2f}"
+
+
 @styled
 def tornado_panel(
-    names: Sequence[str], low: ArrayLike, high: ArrayLike, base: float, *, ax: Axes, label: str
+    names: Sequence[str],
+    low: ArrayLike,
+    high: ArrayLike,
+    base: float,
+    *,
+    ax: Axes | None = None,
+    label: str,
 ) -> Axes:
     """What an answer becomes when each input goes to its low and its high end, widest on top.
 
@@ -174,12 +216,13 @@ def tornado_panel(
       low: the answer with each input at its low end [inputs].
       high: the answer with each input at its high end [inputs].
       base: the answer as planned.
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       label: what the answer is, with the unit.
 
     Raises:
       InputError: the columns differ in length.
     """
+    ax = on(ax)
     down, up = _columns(low, high)
     if len(down) != len(names):
         raise InputError("the columns of a tornado differ in length", remedy="one entry an input")
@@ -196,7 +239,7 @@ def tornado_panel(
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylim(-0.6, len(order) - 0.4)
     ax.grid(visible=False, axis="y")
-    ax.set(xlabel=label, title="What the answer hangs on")
+    ax.set(xlabel=label, title=f"The answer hangs most on {names[order[-1]]}")
     handles, words = ax.get_legend_handles_labels()
     once = dict(zip(words, handles, strict=True))
     ax.legend(list(once.values()), list(once))
@@ -205,7 +248,12 @@ def tornado_panel(
 
 @styled
 def regret_panel(
-    params: ArrayLike, regret: ArrayLike, epsilon: float, *, ax: Axes, unit: str = "nats"
+    params: ArrayLike,
+    regret: ArrayLike,
+    epsilon: float,
+    *,
+    ax: Axes | None = None,
+    unit: str = "nats",
 ) -> Axes:
     """What another size than the best would lose, with the sizes that lose at most epsilon.
 
@@ -213,12 +261,13 @@ def regret_panel(
       params: sizes N, rising [sizes].
       regret: value lost against the best size [sizes].
       epsilon: the loss that does not matter.
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       unit: of the regret.
 
     Raises:
       InputError: the columns differ in length, or no size loses so little.
     """
+    ax = on(ax)
     n, lost = _columns(params, regret)
     near = lost <= epsilon
     if not near.any():
@@ -232,21 +281,24 @@ def regret_panel(
     ax.plot(n[best], lost[best], "D", ms=6, mew=1.6, mfc=colors.paper, mec=colors.ours,
             label="best size")  # fmt: skip
     log_axis(ax.xaxis, *limits([n], 0.02), count)
-    ax.set(xlabel="N, parameters", ylabel=f"regret, {unit}", title="How flat the optimum is",
+    ends = f"{count(n[near].min())} to {count(n[near].max())}"
+    ax.set(xlabel="N, parameters", ylabel=f"regret, {unit}",
+           title=f"Any size from {ends} loses at most {epsilon:g}",
            ylim=(-0.02 * lost.max(), 1.05 * lost.max()))  # fmt: skip
     ax.legend()
     return ax
 
 
 @styled
-def grid_panel(params: ArrayLike, tokens: ArrayLike, *, ax: Axes) -> Axes:
+def grid_panel(params: ArrayLike, tokens: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """The checkpoints of a table in N and D, with lines of equal training FLOPs.
 
     Args:
       params: sizes [rows].
       tokens: training tokens [rows].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
     """
+    ax = on(ax)
     n, d = _columns(params, tokens)
     colors = palette()
     x, y = limits([n], 0.06), limits([d], 0.06)
@@ -256,7 +308,8 @@ def grid_panel(params: ArrayLike, tokens: ArrayLike, *, ax: Axes) -> Axes:
     log_axis(ax.xaxis, *x, count, most=6)
     log_axis(ax.yaxis, *y, count, most=6)
     ax.set(xlabel="N, parameters", ylabel="D, training tokens",
-           title="The checkpoints, and training FLOPs (6ND)")  # fmt: skip
+           title=f"{len(n)} checkpoints over {np.log10((n * d).max() / (n * d).min()):.1f} decades "
+           "of training FLOPs (6ND)")  # fmt: skip
     return ax
 
 

@@ -19,6 +19,7 @@ from t2jax.reporting.figures._style import (
     halo,
     limits,
     log_axis,
+    on,
     palette,
     point,
     power,
@@ -94,7 +95,7 @@ def frontier_panel(
     front: Frontier,
     name: str,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     best: Optimum | None = None,
     hull: Hull | None = None,
     inside: Optimum | None = None,
@@ -106,13 +107,14 @@ def frontier_panel(
     Args:
       front: the optima.
       name: "tokens_per_param", "params" or "tokens".
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       best: the planned optimum.
       hull: ranges of the table.
       inside: the best plan within them.
       level: of the band.
       models: public models, marked where the axis of training FLOPs reaches them.
     """
+    ax = on(ax)
     flops = np.asarray(front.train_flops)
     line = np.asarray(getattr(front.optimum, name))
     low, high = front.band(name, level)
@@ -160,7 +162,11 @@ def frontier_panel(
     log_axis(ax.xaxis, *x, power, most=5)
     log_axis(ax.yaxis, *y, count)
     mark_models(models, name, ax, x, y)
-    ax.set(xlabel=FLOPS, ylabel=_AXES[name], title=_TITLES[name])
+    ax.set(
+        xlabel=FLOPS,
+        ylabel=_AXES[name],
+        title=f"{_TITLES[name]}: {count(line[0])} to {count(line[-1])}",
+    )
     return ax
 
 

@@ -12,12 +12,15 @@ from matplotlib.lines import Line2D
 
 from t2jax import _text, cost
 from t2jax.fitting import FitResult
+from t2jax.fitting.paper import isoflop_groups
 from t2jax.observations import Observations
 from t2jax.planning import Frontier, Optimum
 from t2jax.reporting.figures._style import (
     count,
+    halo,
     limits,
     log_axis,
+    on,
     palette,
     point,
     power,
@@ -28,6 +31,9 @@ from t2jax.reporting.figures._style import (
 from t2jax.reporting.figures.frontier import FLOPS
 
 __all__ = ["isoflop_figure", "isoflop_panel", "measured_points"]
+
+_SIZES = 3  # of a level that is worth a curve
+_NEAR = math.log(1.5)  # checkpoints whose FLOPs spread less than this share a level
 
 
 @styled
@@ -58,9 +64,17 @@ def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
         point(f"{best_word} value, by the law", "D", palette().grey),
     ]
     if any(len(ax.collections) for ax in panels):
-        dot = Line2D([], [], color=palette().grey, marker="o", ls="", label="measured checkpoint")
-        keys.append(dot)
-    figure.legend(handles=keys, loc="outside upper center", ncols=2 if len(budgets) == 1 else 4)
+        dot = Line2D([], [], color=palette().grey, marker="o", lw=0.9, ms=5,
+                     label="measured, joined by level")  # fmt: skip
+        stick = Line2D([], [], color=palette().grey, lw=2.6, alpha=0.35,
+                       label="misfit: from measured to law")  # fmt: skip
+        keys += [dot, stick]
+    figure.legend(
+        handles=keys,
+        loc="outside upper center",
+        ncols=1 + len(budgets),
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -69,7 +83,7 @@ def isoflop_panel(
     fit: FitResult,
     front: Frontier,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     inference_flops: float | None = None,
     norm: LogNorm | None = None,
     n_curves: int = 5,
@@ -79,52 +93,41 @@ def isoflop_panel(
     Args:
       fit: the fitted law.
       front: the optima, whose budgets are drawn and whose optima are marked.
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       inference_flops: budget for sampling, which gives a model of N parameters
         `k = C_i/(2N)` samples; None for a single sample.
       norm: colour scale of training FLOPs.
       n_curves: number of budgets.
     """
+    ax = on(ax)
     norm = norm or _norm(fit, front)
-    flops = np.asarray(front.train_flops)
-    # The two ends of the table's range hold few checkpoints; curves stand between them.
-    inside = np.flatnonzero((flops >= fit.hull.train_flops[0]) & (flops <= fit.hull.train_flops[1]))
-    inside = inside if len(inside) >= n_curves else np.arange(len(flops))
-    chosen = inside[np.linspace(0, len(inside) - 1, min(n_curves, len(inside))).round().astype(int)]
+    points = measured_points(fit, inference_flops)
+    levels = _levels(fit, front, points, n_curves)
     single = inference_flops is None
-    optima = front.optimum
-    if single and front.optimum.chinchilla is not None:
-        optima = front.optimum.chinchilla
-    sizes = np.asarray(optima.params)[chosen]
     one_sample = math.inf if single else inference_flops / cost.INFERENCE_FLOPS
+    sizes = _best_sizes(front, levels, single)
     x = limits([np.asarray(fit.hull.params), sizes[sizes <= one_sample]], 0.06)
     ks = (1.0, fit.hull.samples[1])
+    sign = -1.0 if fit.law.kind == "accuracy" else 1.0
     drawn = []
-    for i in chosen:
-        n = np.geomspace(x[0], min(x[1], one_sample), 300)
-        d = flops[i] / (cost.TRAIN_FLOPS * n)
+    for flops in levels:
+        n = np.geomspace(x[0], min(x[1], one_sample), 600)
+        d = flops / (cost.TRAIN_FLOPS * n)
         k = np.ones_like(n) if single else one_sample / n
-        y = fit.predict(params=n, tokens=d, samples=k)
+        y = np.asarray(fit.predict(params=n, tokens=d, samples=k))
         within = np.ones_like(n, bool)
         for column, (low, high) in ((n, fit.hull.params), (d, fit.hull.tokens), (k, ks)):
             within &= (column >= low) & (column <= high)
-        color = ramp()(norm(flops[i]))
-        ax.plot(n, y, color=color, lw=1.3, ls=(0, (1, 1.4)), label=f"{flops[i]:.2g}, all")
-        ax.plot(n, np.where(within, y, np.nan), color=color, lw=2, label=f"{flops[i]:.2g}")
+        color = ramp()(norm(flops))
+        ax.plot(n, y, color=color, lw=1.3, ls=(0, (1, 1.4)), label=f"{flops:.2g}, all")
+        ax.plot(n, np.where(within, y, np.nan), color=color, lw=2, label=f"{flops:.2g}")
         drawn.append(y[within])
-        size = float(np.asarray(optima.params)[i])
-        if size <= one_sample:
-            point = {"params": size, "tokens": flops[i] / (cost.TRAIN_FLOPS * size)}
-            least = float(fit.predict(**point, samples=1.0 if single else one_sample / size))
-            ax.plot(size, least, "D", ms=6, mfc=palette().paper, mec=color, mew=1.6, zorder=6,
-                    label="optimum")  # fmt: skip
-            drawn.append(np.asarray([least]))
-    points = measured_points(fit, inference_flops)
+        best = int(np.argmin(sign * y))
+        ax.plot(n[best], y[best], "D", ms=6, mfc=palette().paper, mec=color, mew=1.6, zorder=6,
+                label="optimum")  # fmt: skip
+        drawn.append(y[best : best + 1])
     if points is not None:
-        n, c, y = points
-        ax.scatter(n, y, c=c, cmap=ramp(), norm=norm, s=26, lw=0.6,
-                   edgecolors=palette().paper, zorder=4)  # fmt: skip
-        drawn.append(y)
+        drawn.append(_measured(fit, points, levels, one_sample, norm, ax))
     _value_axis(ax, drawn, fit)
     log_axis(ax.xaxis, *x, count)
     ax.set_xlabel("N, parameters")
@@ -135,6 +138,79 @@ def isoflop_panel(
         ax.set_title("Inference budget spent on samples, k = C/(2N)")
         _samples_axis(ax, one_sample, x)
     return ax
+
+
+def _levels(
+    fit: FitResult, front: Frontier, points: tuple[np.ndarray, ...] | None, most: int
+) -> np.ndarray:
+    """Training FLOPs at which curves are drawn: levels that the table has, else the frontier's."""
+    if points is not None:
+        n, c, _ = points
+        group = isoflop_groups(c)
+        members = [np.flatnonzero(group == i) for i in np.unique(group)]
+        full = [rows for rows in members if len(np.unique(n[rows])) >= _SIZES]
+        close = [rows for rows in full if np.ptp(np.log(c[rows])) < _NEAR]
+        own = [float(np.exp(np.mean(np.log(c[rows])))) for rows in close]
+        if len(own) >= 2:
+            return _spread(np.asarray(own), most)
+    flops = np.asarray(front.train_flops)
+    # The two ends of the table's range hold few checkpoints; curves stand between them.
+    low, high = fit.hull.train_flops
+    inside = flops[(flops >= low) & (flops <= high)]
+    return _spread(inside if len(inside) >= most else flops, most)
+
+
+def _spread(values: np.ndarray, most: int) -> np.ndarray:
+    """So many of them at equal steps, both ends included."""
+    return values[np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)]
+
+
+def _best_sizes(front: Frontier, levels: np.ndarray, single: bool) -> np.ndarray:
+    """The sizes that the frontier has at budgets near the levels, which the axis must hold."""
+    optima = front.optimum
+    if single and front.optimum.chinchilla is not None:
+        optima = front.optimum.chinchilla
+    flops = np.log(np.asarray(front.train_flops))
+    near = [int(np.argmin(np.abs(flops - np.log(level)))) for level in levels]
+    return np.asarray(optima.params)[near]
+
+
+def _measured(
+    fit: FitResult, points: tuple[np.ndarray, ...], levels: np.ndarray, one_sample: float,
+    norm: LogNorm, ax: Axes,
+) -> np.ndarray:  # fmt: skip
+    """The checkpoints of the levels that are drawn, joined by level, each with the law's misfit.
+
+    Returns:
+      The values drawn.
+    """
+    n, c, y = points
+    nearest = np.argmin(np.abs(np.log(c[:, None] / levels)), axis=1)
+    shown = np.abs(np.log(c / levels[nearest])) < _NEAR / 2
+    if not shown.any():
+        return y[:0]
+    n, c, y, nearest = n[shown], c[shown], y[shown], nearest[shown]
+    k = np.ones_like(n) if math.isinf(one_sample) else one_sample / n
+    told = np.asarray(fit.predict(params=n, tokens=c / (cost.TRAIN_FLOPS * n), samples=k))
+    colors = ramp()(norm(levels[nearest]))
+    for i in np.unique(nearest):
+        sizes = np.unique(n[nearest == i])
+        means = [np.exp(np.mean(np.log(y[(nearest == i) & (n == size)]))) for size in sizes]
+        ax.plot(sizes, means, color=ramp()(norm(levels[i])), lw=0.9, alpha=0.9, zorder=3,
+                label="measured level")  # fmt: skip
+    ax.vlines(n, np.minimum(y, told), np.maximum(y, told), colors=list(colors), lw=2.6, alpha=0.35,
+              zorder=2, label="misfit")  # fmt: skip
+    ax.scatter(n, y, c=levels[nearest], cmap=ramp(), norm=norm, s=26, lw=0.6,
+               edgecolors=palette().paper, zorder=4)  # fmt: skip
+    off = np.abs(told / y - 1.0)
+    worst = int(np.argmax(off))
+    ax.annotate(
+        f"the law misses these by {off.mean():.1%} on average,\n{off[worst]:.0%} at most, at "
+        f"N = {_text.count(n[worst])} and {_text.number(c[worst], 2)} FLOPs",
+        (0.5, 0.985), xycoords="axes fraction", ha="center", va="top", fontsize=8, zorder=7,
+        color=palette().grey,
+    ).set_path_effects(halo())  # fmt: skip
+    return np.concatenate([y, told])
 
 
 def measured_points(

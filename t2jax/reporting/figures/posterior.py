@@ -1,6 +1,8 @@
 """Draws of the coefficients: in pairs, and along the chains that made them."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +14,14 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from t2jax import _text
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.reporting.figures._style import log_axis, palette, styled
+from t2jax.reporting.figures._style import log_axis, on, palette, styled
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["pair_panel", "pairs_figure", "trace_figure", "trace_panel"]
 
 _WIDE = 5.0  # largest over smallest draw past which an axis is logarithmic
 _CELLS = 48
+_TAIL = 0.005  # share of the draws beyond the fit below which it is called outside
 _SHARES = (0.9, 0.5)  # of the draws that the contours enclose
 
 
@@ -65,8 +68,29 @@ def pairs_figure(draws: Ensemble, names: Sequence[str] | None = None) -> Figure:
         Line2D([], [], marker="D", ls="", ms=4.5, mew=1.3, mfc=colors.paper, mec=colors.chinchilla,
                label="fit"),
     ]  # fmt: skip
-    figure.legend(handles=keys, loc="upper right")
+    legend = figure.legend(handles=keys, loc="upper right", title=_outside(columns, point, symbols),
+                           alignment="left", title_fontsize=8)  # fmt: skip
+    legend.get_title().set_color(colors.grey)
     return figure
+
+
+def _outside(
+    columns: Mapping[str, np.ndarray], point: Mapping[str, Any], symbols: Mapping[str, str]
+) -> str | None:
+    """Why the fit lies where hardly any draw does, for the coefficients of which that is so."""
+    far = []
+    for name, column in columns.items():
+        below = float(np.mean(column <= float(point[name])))
+        if min(below, 1.0 - below) < _TAIL:
+            far.append(symbols[name])
+    if not far:
+        return None
+    text = (
+        f"The fit lies outside 99% of the draws in {', '.join(far)}: it is the single likeliest "
+        "point, at a bound or along a ridge, whereas the draws weigh priors and everything that "
+        "fits nearly as well. Plan with the draws."
+    )
+    return textwrap.fill(text, 44)
 
 
 @styled
@@ -74,7 +98,7 @@ def pair_panel(
     first: ArrayLike,
     second: ArrayLike,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     names: tuple[str, str],
     point: tuple[float, float] | None = None,
 ) -> Axes:
@@ -83,13 +107,14 @@ def pair_panel(
     Args:
       first: draws, across [draws].
       second: draws, upwards [draws].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       names: of the two, as they are written on the axes.
       point: the fit's own estimate of both.
 
     Raises:
       InputError: the columns differ in length or hold fewer than ten draws.
     """
+    ax = on(ax)
     x, y = np.asarray(first, float).ravel(), np.asarray(second, float).ravel()
     if len(x) != len(y) or len(x) < 10:
         raise InputError(f"columns of {len(x)} and {len(y)} draws",
@@ -141,18 +166,21 @@ def trace_figure(draws: Ensemble, names: Sequence[str] | None = None) -> Figure:
 
 
 @styled
-def trace_panel(chains: ArrayLike, *, ax: Axes, name: str, r_hat: float | None = None) -> Axes:
+def trace_panel(
+    chains: ArrayLike, *, ax: Axes | None = None, name: str, r_hat: float | None = None
+) -> Axes:
     """Draws in the order in which they were made, a line a chain.
 
     Args:
       chains: draws [chains, draws].
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       name: of the coefficient.
       r_hat: how far the chains disagree, 1 at best; written in the title.
 
     Raises:
       InputError: not two axes.
     """
+    ax = on(ax)
     values = np.asarray(chains, float)
     if values.ndim != 2:
         raise InputError(f"chains have {values.ndim} axes", remedy="give [chains, draws]")

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from t2jax.errors import InputError
 from t2jax.planning import Frontier
-from t2jax.reporting.figures._style import count, limits, log_axis, palette, styled
+from t2jax.reporting.figures._style import count, limits, log_axis, on, palette, styled
 from t2jax.reporting.figures.frontier import frontier_panel
 
 __all__ = ["variant_panel", "variants_figure"]
@@ -63,7 +63,7 @@ def variant_panel(
     front: Frontier,
     name: str,
     *,
-    ax: Axes,
+    ax: Axes | None = None,
     title: str,
     reference: Frontier | None = None,
     level: float = 0.9,
@@ -73,11 +73,12 @@ def variant_panel(
     Args:
       front: the optima along training budgets.
       name: "tokens_per_param", "params" or "tokens".
-      ax: where to draw.
+      ax: where to draw; a figure of its own where None.
       title: the variant.
       reference: the variant to compare with.
       level: of the band.
     """
+    ax = on(ax)
     frontier_panel(front, name, ax=ax, level=level)
     if reference is not None:
         other = np.asarray(getattr(reference.optimum, name))
