@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 # In the order of a user: what one writes, another reads.
-CHAIN = ("plan", "identify", "fit", "compare", "bootstrap", "profile", "calibrate", "posterior",
+CHAIN = ("plan", "backtest", "identify", "fit", "compare", "bootstrap", "profile", "calibrate", "posterior",
          "optimum", "frontier", "design", "report", "train", "evaluate", "finetune", "ladder",
          "completion")  # fmt: skip
 
