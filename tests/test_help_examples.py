@@ -36,9 +36,9 @@ def folder(tmp_path_factory):
 
 
 # In the order of a user: what one writes, another reads.
-CHAIN = ("plan", "backtest", "identify", "fit", "compare", "bootstrap", "profile", "calibrate", "posterior",
-         "optimum", "frontier", "design", "report", "train", "evaluate", "finetune", "ladder",
-         "completion")  # fmt: skip
+CHAIN = ("plan", "backtest", "extrapolate", "identify", "fit", "compare", "bootstrap", "profile",
+         "calibrate", "posterior", "optimum", "frontier", "design", "report", "train", "evaluate",
+         "finetune", "ladder", "completion")  # fmt: skip
 
 
 def answer(words: list[str]) -> tuple[int, str]:
