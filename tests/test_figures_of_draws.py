@@ -252,6 +252,6 @@ def test_smooth_curves_stand_at_their_own_samples():
     fine = np.geomspace(1, 64, 50)
     law = 1 - 0.8**fine
     laws = {"a": (law, law, law)}
-    samples, measured = np.array([1, 8, 64]), {"a": np.array([0.2, 0.8, 1.0])}
-    ax = figures.pass_at_k_panel(samples, measured, laws=laws, at=fine)
+    measured = {"a": np.array([0.2, 0.8, 1.0])}
+    ax = figures.pass_at_k_panel(np.array([1, 8, 64]), measured, laws=laws, at=fine)
     np.testing.assert_array_equal(marks(ax, "a, law")[0], fine)

@@ -8,6 +8,7 @@ import re
 import shlex
 
 import made_logs
+import numpy as np
 import pytest
 
 import t2jax as t2
@@ -32,13 +33,18 @@ def folder(tmp_path_factory):
     few = ladder.select_questions([i % 6 == 0 for i in range(ladder.n_questions)])
     larger = {"params": few.params * LARGER, "tokens": few.tokens * LARGER}
     dataclasses.replace(few, **larger).write(place / "runs.csv")
+    assert few.nll is not None
+    tried = np.full(few.nll.shape, 200.0)
+    solved = np.random.default_rng(0).binomial(200, np.exp(-few.nll)).astype(float)
+    counted = {"kind": "counts", "nll": None, "successes": solved, "trials": tried}
+    dataclasses.replace(few, **counted).write(place / "counts.csv")
     return place
 
 
 # In the order of a user: what one writes, another reads.
-CHAIN = ("plan", "identify", "fit", "compare", "bootstrap", "profile", "calibrate", "posterior",
-         "optimum", "frontier", "design", "report", "train", "evaluate", "finetune", "ladder",
-         "completion")  # fmt: skip
+CHAIN = ("plan", "backtest", "extrapolate", "identify", "fit", "compare", "bootstrap", "profile",
+         "calibrate", "posterior", "optimum", "frontier", "design", "report", "train", "evaluate",
+         "finetune", "ladder", "completion")  # fmt: skip
 
 
 def answer(words: list[str]) -> tuple[int, str]:

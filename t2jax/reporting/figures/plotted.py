@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
-from t2jax.planner import Plan
+from t2jax.planner import Backtest, Plan
 from t2jax.planning import Frontier
+from t2jax.reporting.figures.backtest import backtest_figure
 from t2jax.reporting.figures.compared import comparison_panel
 from t2jax.reporting.figures.decision import design_figure, regret_figure
 from t2jax.reporting.figures.fitted import fit_figure
@@ -19,6 +20,7 @@ from t2jax.validation import Comparison
 __all__ = ["plot"]
 
 _FIGURES: Mapping[type, Callable[[Any], Figure]] = {
+    Backtest: backtest_figure,
     Comparison: lambda found: cast(Figure, comparison_panel(found).figure),
     Decision: regret_figure,
     Design: design_figure,
