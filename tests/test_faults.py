@@ -38,6 +38,11 @@ def test_escapes_of_a_terminal_are_shown_and_not_obeyed(capsys):
     assert told == "run \\x1b]0;title\\x07\\x1b[2J of runs.csv\nsecond \\u202e line\n"
 
 
+def test_a_price_beyond_all_floats_is_refused():
+    with pytest.raises(InputError, match="prompt_tokens = inf is out of range"):
+        t2.Cost(prompt_tokens=10**400)
+
+
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(InputError, match="names 'ours' twice"):
         named_models("ours=7e9:2e12, ours=1e9:2e12")
