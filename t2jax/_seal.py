@@ -3,28 +3,29 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from t2jax.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["check_seal", "sealed"]
 
 _SEAL = "sha256"
 
 
-def _digest(described: Any, arrays: Mapping[str, np.ndarray] | None) -> str:
+def _digest(described: Any, arrays: "Mapping[str, np.ndarray] | None") -> str:
     """Hash of a JSON-ready description, however it is spaced and ordered, and of arrays."""
     found = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, array in sorted((arrays or {}).items()):
         found.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
+        found.update(array.tobytes())
     return found.hexdigest()
 
 
 def sealed(
-    described: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+    described: Mapping[str, Any], arrays: "Mapping[str, np.ndarray] | None" = None
 ) -> dict[str, Any]:
     """A description with its hash.
 
@@ -34,7 +35,7 @@ def sealed(
     return {**described, _SEAL: _digest(dict(described), arrays)}
 
 
-def check_seal(described: Any, arrays: Mapping[str, np.ndarray] | None = None) -> Any:
+def check_seal(described: Any, arrays: "Mapping[str, np.ndarray] | None" = None) -> Any:
     """A description without its hash, which is what it was when it was written.
 
     One that was written down by hand has none.

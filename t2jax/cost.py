@@ -163,11 +163,12 @@ class Cost:
                 raise InputError(f"cost: {name} = {value!r} is not a number", remedy="e.g. 1.0")
             low = 0.0 if name not in _POSITIVE else np.nextafter(0.0, 1.0)
             high = 1.0 if name == "shared_prefill" else np.inf
-            array = np.asarray(value, float)
+            huge = isinstance(value, int) and value.bit_length() > 1023  # is no float
+            array = np.asarray(np.inf if huge else value, float)
             if not np.all((array >= low) & (array <= high) & np.isfinite(array)):
                 bounds = "positive" if low else "between 0 and 1" if high == 1 else "zero or more"
                 raise InputError(
-                    f"cost: {name} = {value!r} is out of range", remedy=f"it is {bounds}"
+                    f"cost: {name} = {array!s} is out of range", remedy=f"it is {bounds}"
                 )
         if self.unit not in ("FLOPs", "dollars"):
             raise InputError(f"cost: no unit '{self.unit}'", remedy="use 'FLOPs' or 'dollars'")

@@ -3,6 +3,7 @@
 import pytest
 
 import t2jax as t2
+from t2jax.cli import _terminal
 from t2jax.cli._budget import BudgetOptions
 from t2jax.cli.evaluate import Command as Evaluate
 from t2jax.cli.optimum import named_models
@@ -29,6 +30,17 @@ def test_a_number_of_very_many_digits_is_no_budget(digits, tmp_path):
     path.write_text("train_flops = " + "9" * digits)
     with pytest.raises(InputError, match=r"budget|train_flops"):
         t2.Budget.from_dict(BudgetOptions(budget=str(path)).description())
+
+
+def test_escapes_of_a_terminal_are_shown_and_not_obeyed(capsys):
+    _terminal.say("run \x1b]0;title\x07\x1b[2J of runs.csv\nsecond \u202e line")
+    told = capsys.readouterr().out
+    assert told == "run \\x1b]0;title\\x07\\x1b[2J of runs.csv\nsecond \\u202e line\n"
+
+
+def test_a_price_beyond_all_floats_is_refused():
+    with pytest.raises(InputError, match="prompt_tokens = inf is out of range"):
+        t2.Cost(prompt_tokens=10**400)
 
 
 def test_two_models_of_one_name_are_refused():

@@ -113,8 +113,9 @@ def card(folder: pathlib.Path) -> tuple[bytes, bytes]:
     return (folder / "card.json").read_bytes(), (folder / "arrays.npz").read_bytes()
 
 
-TOML = b"""train_flops = 1e22
-inference_flops = "2e9"
+TOML = b"""dollars = 1e7
+questions = "1e9"
+tokens_per_sample = 500
 max_params = 70e9
 [cost]
 hardware = "h100"

@@ -40,8 +40,8 @@ class _Result(Protocol):
 
 
 def say(text: str) -> None:
-    """Print a result."""
-    print(text)
+    """Print a result; what a name would do to a terminal is shown as an escape."""
+    print("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text))
 
 
 def say_json(told: Any) -> None:
