@@ -141,6 +141,7 @@ def test_what_cannot_be_asked_is_said():
 def test_a_plan_of_a_true_law_loses_next_to_nothing():
     rng = np.random.default_rng(0)
     runs = losses()
+    assert runs.loss is not None
     runs = dataclasses.replace(runs, loss=runs.loss * np.exp(0.002 * rng.normal(size=runs.n_rows)))
     found = t2.backtest(runs, n_levels=1, shares=[0.5], law="additive", n_draws=20,
                         discrepancy=False, progress=False)  # fmt: skip

@@ -40,9 +40,10 @@ def plan(out, *words):
 def check_page(text, *more):
     """Assert that the page is narrow and says everything in its order."""
     assert max(map(len, text.splitlines())) <= 100
-    order = ["The data\n", "148 checkpoints", "The fit", "alpha", "The plan\n", "none was given"]
-    order += ["parameters N", "-log pass@k, nats", "Doubling the training", *more]
-    order += ["What this does not know", "synthetic questions", "written:"]
+    order = ["The verdict\n", "The plan\n", "none was given", "parameters N"]
+    order += ["-log pass@k, nats", "Doubling the training", *more, "What this does not know"]
+    order += ["synthetic questions", "The fit", "alpha", "The data\n", "148 checkpoints"]
+    order += ["written:"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
 
@@ -61,7 +62,7 @@ def command(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(t2, "plan", kept)
-        return (*plan(out, "--draws", "12"), out), made[0]
+        return (*plan(out, "--draws", "12", "--full"), out), made[0]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,9 @@ def planned(command):
 
 def test_the_command_prints_the_summary_of_the_plan(command):
     (_, text, _, out), made = command
-    files = "".join(f"  {out / name}\n" for name in FILES)
-    assert text == f"{made.summary()}\n\nwritten:\n{files}"
+    files = "".join(f"  {out / name}\n" for name in (*FILES, "plan.toml"))
+    assert text == f"{made.summary(full=True)}\n\nwritten:\n{files}"
+    assert len(made.summary().splitlines()) <= 24
     again = t2.load(out)
     assert isinstance(again, t2.Plan)
     assert again.summary() == made.summary()
@@ -120,12 +122,12 @@ def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
     ):
         assert sentence in told
         assert sentence in page
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "plan.toml"])
 
 
 @pytest.mark.slow
 def test_the_plan_brings_the_accuracy_law(tmp_path):
-    code, text, errors = plan(tmp_path / "report", "--draws", "40")
+    code, text, errors = plan(tmp_path / "report", "--draws", "40", "--full")
     assert (code, errors) == (0, "")
     check_page(text, "law 'beta_monotone'", "most pass@k")
     told = json.loads((tmp_path / "report" / "optimum.json").read_text())
@@ -240,7 +242,7 @@ def test_a_plan_of_a_loss_table_goes_beyond_it_only_with_a_warning(run, loss_tab
     assert told["doubts"][0].startswith(
         "EXTRAPOLATION: the training budget 1e+13 lies 0.29 decades"
     )
-    assert [pathlib.Path(path).name for path in told["files"]] == list(FILES)
+    assert [pathlib.Path(path).name for path in told["files"]] == [*FILES, "plan.toml"]
     assert run("plan", loss_table, "--law", "additive", "--draws", "8", "--quiet") == (0, "", "")
 
 

@@ -80,7 +80,7 @@ class BudgetOptions(PriceOptions):
         Raises:
           InputError: the file cannot be read, or a flag is no number.
         """
-        values = read_toml(self.budget) if self.budget else {}
+        values = self.from_file()
         cost = dict(values.pop("cost", {}))
         # A budget named on the command line replaces the file's, not joins it.
         from t2jax.planning.budget import GOALS
@@ -108,6 +108,14 @@ class BudgetOptions(PriceOptions):
             if isinstance(text, str):
                 values[name] = _number(text, name)
         return {**values, **({"cost": cost} if cost else {})}
+
+    def from_file(self) -> dict[str, Any]:
+        """What the file says of the budget.
+
+        Raises:
+          InputError: it cannot be read.
+        """
+        return read_toml(self.budget) if self.budget else {}
 
     def one(self, problem: str) -> dict[str, Any]:
         """The description of one budget.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Annotated, Any
+from typing import Annotated
 
 from t2jax.cli import _terminal
 from t2jax.cli._flags import numbers
@@ -43,18 +43,16 @@ class Command(FitOptions, TableOptions):
 
         train = numbers(self.train_flops, "--train-flops")
         inference = numbers(self.inference_flops, "--inference-flops")
-        shares = numbers(self.shares, "--shares")
+        shares = numbers(self.shares, "--shares") or [1 / 2, 1 / 3]
         asked = {
             **({"train_flops": list(train)} if train else {}),
             **({"inference_flops": inference[0] if len(inference) == 1 else list(inference)}
                if inference else {}),
         }  # fmt: skip
-        shared: dict[str, Any] = {"shares": shares} if shares else {}
         found = t2.backtest(
-            self.read(self.table), asked, law=self.law or None, n_levels=self.levels,
+            self.read(self.table), asked, law=self.law or None, shares=shares, n_levels=self.levels,
             n_draws=self.draws, unit=self.unit or None, seed=self.seed,
             announce=_terminal.announce, **self.fit_arguments(),
-            **shared,
         )  # fmt: skip
         if self.figure:
             from t2jax.reporting import figures

@@ -134,7 +134,7 @@ class Decision(SavedResult):
             f"any N between {ends[0].strip()} and {ends[1]} costs at most {self.within:g} {unit} "
             "more than the best, on average over the draws",
             f"not knowing the law costs {_text.number(self.best['expected'], 2)} {unit} on average "
-            f"at N {_text.count(self.best['params'])}, the plan of least expected regret, and "
+            f"at N {_text.count(self.best['params'])}, the plan that costs least so, and "
             f"{_text.number(self.plug_in['expected'], 2)} at the optimum of the estimate, "
             f"N {_text.count(self.plug_in['params'])}",
         ]

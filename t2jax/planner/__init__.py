@@ -8,3 +8,4 @@ from t2jax.planner.equal_budgets import measured as measured
 from t2jax.planner.judging import backtest as backtest
 from t2jax.planner.result import Plan as Plan
 from t2jax.planner.saved import load as load
+from t2jax.planner.verdict import Verdict as Verdict

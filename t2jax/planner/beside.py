@@ -12,7 +12,10 @@ from t2jax.planning.rivals.in_range import inside
 from t2jax.uncertainty import Ensemble
 from t2jax.validation import Profile, profile
 
-__all__ = ["decide", "in_range", "profiled", "without_a_law"]
+__all__ = ["NOT_COMPARED", "decide", "in_range", "profiled", "without_a_law"]
+
+NOT_COMPARED = "The checkpoints are not compared at equal budgets: "
+"""Begins the sentence that says why no measured run judges a plan."""
 
 T = TypeVar("T")
 
@@ -27,8 +30,7 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
     """What the checkpoints themselves say about the budgets, and why not."""
     runs = fit.observations
     if runs is None:
-        return None, ("The checkpoints are not compared at equal budgets: the fit does not carry "
-                      "its table.",)  # fmt: skip
+        return None, (f"{NOT_COMPARED}the fit does not carry its table.",)
     found = measured(runs, budget) if budget.cost.monomial else None
     if found is not None:
         return found, ()
@@ -39,7 +41,7 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
         lacking = "that needs an inference budget per question"
     elif not budget.cost.monomial:
         lacking = "that is done in 6ND and 2Nk only"
-    return None, (f"The checkpoints are not compared at equal budgets: {lacking}.",)
+    return None, (f"{NOT_COMPARED}{lacking}.",)
 
 
 def decide(
@@ -59,7 +61,7 @@ def decide(
     lacking = "Which runs to buy next is not said"
     if draws.diagnostics.get("noise") is None:
         return decision, None, (f"{lacking}: the draws do not carry the noise of runs.",)
-    return decision, *_or_why(lambda: design(draws, budget, simulate=False), lacking)
+    return decision, *_or_why(lambda: design(draws, budget), lacking)
 
 
 def profiled(

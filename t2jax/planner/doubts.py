@@ -13,6 +13,7 @@ __all__ = ["doubts"]
 
 _OUTSIDE = ": this is extrapolation"
 _SELDOM = 0.005  # share of the draws below which a percentage reads 0%
+_UNITS = {"trunk": "independent trainings (trunks)"}
 _FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
 
@@ -25,26 +26,34 @@ def doubts(
     budget: Budget,
 ) -> list[str]:
     """Everything that the intervals leave out, a sentence each."""
-    # Of a fit that is not certified more is said below: why it is not.
+    said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
+    # Of a fit that is not certified more is said above: why it is not.
     dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
-    said = [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
+    said += [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
     rival = best.rival
     if rival is not None and any(sentence.endswith(_OUTSIDE) for sentence in rival.status):
         said.append("Chinchilla's choice lies outside the table too: this is extrapolation.")
-    said += _draw_doubts(fit, draws, best)
+    if fit.source == "the built-in ladder":
+        said.append(
+            "The built-in ladder holds tiny models trained on synthetic questions. It shows how a "
+            "plan is made and says nothing about large models."
+        )
+    said += _misfit(fit, draws)
     units = draws.diagnostics.get("units")
     if units is not None and units < _FEW_UNITS:
         said.append(
-            f"Only {units} {draws.unit}s could be resampled: the intervals are uncertain "
-            "themselves, and tend to be too narrow."
+            f"Only {units} {_UNITS.get(draws.unit, draws.unit + 's')} could be resampled: the "
+            "intervals are uncertain themselves, and tend to be too narrow."
         )
-    said += _misfit(fit, draws)
+    said += _draw_doubts(fit, draws, best)
     if companion is not None:
         name = companion.fit.law.name
         error = companion.fit.criteria.get("mean relative error")
         if error is not None:
             said.append(f"Law '{name}' misses the measured pass@k by {error:.1%} on average.")
         notes = _draw_doubts(companion.fit, companion.draws, companion.best)
+        if not companion.fit.success:
+            notes = [f"NOT CERTIFIED: {companion.fit.message}.", *notes]
         # Of the same draws what was said of them once is enough.
         said += [f"Law '{name}': {note}" for note in notes if note not in said]
     limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
@@ -58,11 +67,6 @@ def doubts(
         said.append(
             "The table does not say what N counts (total, non-embedding, ...); 6ND and the plan's "
             "size inherit whatever it was. State it as params_definition where the table is read."
-        )
-    if fit.source == "the built-in ladder":
-        said.append(
-            "The built-in ladder holds tiny models trained on synthetic questions. It shows how a "
-            "plan is made and says nothing about large models."
         )
     return said
 
@@ -84,7 +88,7 @@ def _counted(fit: FitResult, budget: Budget) -> list[str]:
 
 
 def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
-    said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
+    said: list[str] = []
     found = draws.diagnostics.get("at_bound", {})
     shares = {name: share for name, share in found.items() if share >= _SELDOM}
     names = [*fit.certificate.at_bound, *(n for n in shares if n not in fit.certificate.at_bound)]
@@ -113,7 +117,16 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
     if not len(fit.observed):
         return []
     error = fit.predicted / fit.observed - 1.0
-    said = (
+    said = ""
+    runs = fit.observations
+    if runs is not None and len(error) % runs.n_rows == 0:
+        most = np.argsort(runs.train_flops, kind="stable")[-max(1, runs.n_rows // 10) :]
+        bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
+        said = (
+            f"In the tenth of the table with the most training law '{fit.law.name}' predicts "
+            f"{abs(bias):.1%} too {'high' if bias > 0 else 'low'} on average. "
+        )
+    said += (
         f"Law '{fit.law.name}' misses a measured value by {np.mean(np.abs(error)):.1%} on average "
         f"and one in twenty by more than {np.quantile(np.abs(error), 0.95):.0%}"
     )
@@ -121,14 +134,6 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
         by_k = np.mean(np.abs(error.reshape(-1, len(fit.samples))), axis=0)
         said += (
             f"; worst at k = {_text.number(fit.samples[int(np.argmax(by_k))])} ({by_k.max():.1%})"
-        )
-    runs = fit.observations
-    if runs is not None and len(error) % runs.n_rows == 0:
-        most = np.argsort(runs.train_flops, kind="stable")[-max(1, runs.n_rows // 10) :]
-        bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
-        said += (
-            f". In the tenth of the table with the most training it predicts {abs(bias):.1%} too "
-            f"{'high' if bias > 0 else 'low'} on average"
         )
     carried = (
         "The intervals carry such misfit as far as the table shows it"

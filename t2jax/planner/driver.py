@@ -18,6 +18,7 @@ from t2jax.hull import Hull
 from t2jax.laws import Law, Linked
 from t2jax.observations import Observations, read
 from t2jax.planner import budgets
+from t2jax.planner.judging import backtest as judged_by_dearer
 from t2jax.planner.result import Announce, Plan, middling, silent
 from t2jax.planning import Budget
 from t2jax.planning.driver import check_trend
@@ -26,6 +27,7 @@ from t2jax.validation.design_check import check_design
 
 __all__ = ["check_certified", "plan"]
 
+_BACKTEST_DRAWS = 100
 _COMPANION_DRAWS = 300  # enough for a 90% interval, at a third of the time
 
 
@@ -42,6 +44,7 @@ def plan(
     discrepancy: bool = True,
     companion: str | None = "linked_accuracy",
     extrapolate: bool = False,
+    backtest: bool = False,
     uncertified: bool = True,
     progress: bool = True,
     announce: Announce | None = None,
@@ -62,6 +65,8 @@ def plan(
       companion: the accuracy law that tells pass@k beside a loss law of question likelihoods;
         None leaves it out. The default law tells it itself.
       extrapolate: answer budgets outside the table too.
+      backtest: judge a plan made of the cheaper third of the FLOPs by the runs that were dearer,
+        as `t2jax.backtest` does at length; about as long again as the fit.
       uncertified: go on with a fit whose minimum is not certified, and say so in the warnings.
       progress: whether to draw progress bars on a terminal.
       announce: called with the name of every long step before it begins.
@@ -107,7 +112,8 @@ def plan(
             judge = few.resampled(table, companion, None)
     made = Plan.of(found, draws, budget, companion=judge, unit=unit, extrapolate=extrapolate,
                    progress=progress, announce=announce)  # fmt: skip
-    return dataclasses.replace(made, notes=notes)
+    made = dataclasses.replace(made, notes=notes)
+    return steps.backtested(made, table, law, objective) if backtest else made
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,6 +145,25 @@ class _Steps:
             discrepancy=self.discrepancy, progress=self.progress,
         )  # fmt: skip
         return found, draws
+
+    def backtested(
+        self, made: Plan, table: Observations, law: str | type[Law] | Law | None,
+        objective: str | None,
+    ) -> Plan:  # fmt: skip
+        """The plan beside one that was made of cheaper runs, or why there is none."""
+        served = made.fit.law.uses_samples and table.kind != "loss"
+        asked = {"inference_flops": float(made.optimum.inference_flops)} if served else None
+        try:
+            found = judged_by_dearer(
+                table, asked, law=law, objective=objective, samples=self.samples, shares=[1 / 3],
+                n_levels=1, n_draws=min(self.n_draws, _BACKTEST_DRAWS), unit=self.unit,
+                seed=self.seed, discrepancy=self.discrepancy, progress=self.progress,
+                announce=self.announce,
+            )  # fmt: skip
+        except Refusal as refused:
+            warning = f"No backtest: {refused.problem}."
+            return dataclasses.replace(made, warnings=(*made.warnings, warning))
+        return dataclasses.replace(made, backtest=found)
 
 
 def check_certified(model: FitResult | Ensemble) -> None:

@@ -16,6 +16,7 @@ __all__ = ["Choice", "Measured", "measured"]
 _SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
 _NEAR = 2.0  # a level further from the budget than this factor says nothing about it
 _RESAMPLES = 2000
+_INTERVALS = ("gain_interval", "loss_gain_interval")
 _log_pass = double(passk.log_pass_at_k)
 
 
@@ -55,6 +56,7 @@ class Measured:
         anew and judged on the questions left out.
       level: of that interval.
       at_edge: whether T2's choice is the smallest or the largest size measured at the level.
+      loss_gain_interval: of `loss_gain()`, made alike; NaN from counts.
     """
 
     train_flops: float
@@ -65,17 +67,23 @@ class Measured:
     gain_interval: tuple[float, float]
     level: float
     at_edge: bool
+    loss_gain_interval: tuple[float, float] = (float("nan"), float("nan"))
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Self:
         """Read back the fields of one, its gain left out."""
         values = {name: value for name, value in description.items() if name != "gain"}
         both = {name: Choice(**values.pop(name)) for name in ("single", "repeated")}
-        return cls(**both, gain_interval=tuple(values.pop("gain_interval")), **values)
+        ends = {name: tuple(values.pop(name)) for name in _INTERVALS if name in values}
+        return cls(**both, **ends, **values)
 
     def gain(self) -> float:
         """Mean pass@k of T2's choice less that of Chinchilla's."""
         return self.repeated.pass_at_k - self.single.pass_at_k
+
+    def loss_gain(self) -> float:
+        """Nats by which T2's choice is better than Chinchilla's; NaN from counts."""
+        return self.single.loss - self.repeated.loss
 
 
 def measured(
@@ -153,6 +161,7 @@ def measured(
         gain_interval=_gain_interval(score_one, score_k, at_k[1], level, seed),
         level=level,
         at_edge=repeated in (0, len(sizes) - 1),
+        loss_gain_interval=_gain_interval(score_one, score_k, -at_k[0], level, seed),
     )
 
 
@@ -180,14 +189,14 @@ def _of_sizes(
 
 
 def _gain_interval(
-    score_one: np.ndarray, score_k: np.ndarray, success: np.ndarray, level: float, seed: int
+    score_one: np.ndarray, score_k: np.ndarray, worth: np.ndarray, level: float, seed: int
 ) -> tuple[float, float]:
-    """Ends of the interval of the difference in pass@k over resamples of the questions.
+    """Ends of the interval of the difference in worth over resamples of the questions.
 
     Both sizes are chosen anew on each resample and judged on the questions it leaves out, so
     that neither the luck of the choice nor its instability is hidden.
     """
-    questions = success.shape[1]
+    questions = worth.shape[1]
     rng = np.random.default_rng(seed)
     times = rng.multinomial(questions, np.full(questions, 1 / questions), size=_RESAMPLES)
     ours = (times @ score_k.T).argmax(1)
@@ -196,7 +205,7 @@ def _gain_interval(
     kept = out.any(1)
     if not kept.any():
         return float("nan"), float("nan")
-    judged = (out[kept] @ success.T) / out[kept].sum(1, keepdims=True)
+    judged = (out[kept] @ worth.T) / out[kept].sum(1, keepdims=True)
     each = np.arange(len(judged))
     difference = judged[each, ours[kept]] - judged[each, theirs[kept]]
     low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])

@@ -15,10 +15,12 @@ from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
 from t2jax.observations import Observations
 from t2jax.planner import budgets
-from t2jax.planner.beside import decide, in_range, profiled, without_a_law
+from t2jax.planner.backtested import Backtest
+from t2jax.planner.beside import NOT_COMPARED, decide, in_range, profiled, without_a_law
 from t2jax.planner.companion import Companion, predicted
 from t2jax.planner.doubts import doubts
 from t2jax.planner.equal_budgets import Measured
+from t2jax.planner.verdict import Verdict, verdict_on
 from t2jax.planning import Budget, Frontier, Optimum, frontier, optimum
 from t2jax.uncertainty import Ensemble
 from t2jax.uncertainty.ensemble import central_interval
@@ -51,6 +53,7 @@ class Plan(Result):
       profile: intervals of the plan by profile likelihood, where the draws carry no misfit.
       decision: what not knowing the law costs, and the sizes nearly as good.
       design: which runs to buy next.
+      backtest: what plans of the cheaper runs lost on the dearer ones, where it was asked for.
       notes: what was assumed.
       warnings: what must be said against the plan, weightiest first.
     """
@@ -66,6 +69,7 @@ class Plan(Result):
     profile: Profile | None = None
     decision: Decision | None = None
     design: Design | None = None
+    backtest: Backtest | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -73,6 +77,13 @@ class Plan(Result):
     def runs(self) -> Observations | None:
         """The table; None where the fit was read from a file."""
         return self.fit.observations
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the table itself says at these budgets, against what the law says."""
+        why = next((w for w in self.warnings if w.startswith(NOT_COMPARED)), "")
+        why = why.removeprefix(NOT_COMPARED).removesuffix(".")
+        return verdict_on(self.optimum, self.measured, why)
 
     @classmethod
     def of(
@@ -166,15 +177,16 @@ class Plan(Result):
             out.append(row)
         return out
 
-    def summary(self, level: float = 0.9) -> str:
-        """The plan as `t2jax plan` prints it.
+    def summary(self, level: float = 0.9, *, full: bool = False) -> str:
+        """The plan as `t2jax plan` prints it: the answer, its verdict, and what weighs most.
 
         Args:
           level: of the intervals.
+          full: everything that was found, in order of weight, as `t2jax plan --full` prints it.
         """
-        from t2jax.reporting import tables
+        from t2jax.reporting import screen, tables
 
-        return tables.page(self, level)
+        return tables.page(self, level) if full else screen.first(self, level)
 
     def __repr__(self) -> str:
         """The plan in a line."""
@@ -197,7 +209,9 @@ class Plan(Result):
             "notes": list(self.notes),
             "optimum": self.described(level),
             "profile": self.profile and self.profile.to_dict(),
+            "verdict": self.verdict.to_dict(),
             "measured": measured and dataclasses.asdict(measured) | {"gain": measured.gain()},
+            "backtest": self.backtest and self.backtest.to_dict(),
             "regret": self.decision and self.decision.to_dict(),
             "design": self.design and self.design.to_dict(),
             "doubts": list(self.warnings),

@@ -138,6 +138,7 @@ def _load_plan(folder: pathlib.Path) -> Plan:
         profile=read(told["profile"], Profile.from_dict),
         decision=read(told["regret"], Decision.from_dict),
         design=read(told["design"], Design.from_dict),
+        backtest=read(told.get("backtest"), Backtest.from_dict),
         notes=tuple(told["notes"]),
         warnings=tuple(told["doubts"]),
     )  # fmt: skip

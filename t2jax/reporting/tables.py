@@ -16,21 +16,27 @@ from t2jax.uncertainty import Ensemble
 from t2jax.validation import Profile
 
 __all__ = [
+    "COUNTS",
     "WIDTH",
     "fit_section",
+    "measured_cells",
     "measured_section",
     "page",
     "plan_section",
+    "samples_text",
     "sections",
+    "short",
     "value_label",
 ]
 
-_COUNTS = {
+COUNTS = {
     "params": "parameters N",
     "tokens": "training tokens D",
     "samples": "samples per question k",
     "tokens_per_param": "tokens per parameter",
 }
+_WHOLE = 10_000  # samples that are written out
+_SURE = 2.0  # standard errors
 _WORDS = {"params": "parameters", "tokens": "tokens", "samples": "samples",
           "tokens_per_param": "tokens per parameter"}  # fmt: skip
 
@@ -46,22 +52,35 @@ def page(plan: Plan, level: float = 0.9) -> str:
 
 
 def sections(plan: Plan, level: float = 0.9) -> list[Section]:
-    """Everything that `t2jax plan` has to say, in reading order.
+    """Everything that `t2jax plan --full` has to say, in order of weight.
 
     Args:
       plan: what was found.
       level: of the intervals.
     """
-    found = [
-        Section("The data", [plan.fit.description]),
-        fit_section(plan.fit, plan.draws, level),
-        plan_section(plan, level),
-    ]
+    found = [Section("The verdict", [str(plan.verdict)]), plan_section(plan, level)]
     if plan.measured is not None:
         found.append(measured_section(plan.measured))
+        if plan.verdict.headline == "measured":
+            found = [found[0], found[2], found[1]]
+    if plan.backtest is not None:
+        found.append(Section("Judged by runs it was not made of", [plan.backtest.sentence()]))
+    found.append(Section("What this does not know", [Bullets(plan.warnings)]))
     if plan.decision is not None:
         found.append(_decision_section(plan.decision, plan.design))
-    return [*found, Section("What this does not know", [Bullets(plan.warnings)])]
+    data = Section("The data", [plan.fit.description, *_defined(plan.fit)])
+    return [*found, fit_section(plan.fit, plan.draws, level), data]
+
+
+def _defined(fit: FitResult) -> list[str]:
+    """Words of the table that not everybody knows, explained."""
+    said = []
+    if "trunk" in fit.description:
+        said.append("A trunk is one training whose runs share data and seed.")
+    if fit.params_definition == "matrices+head":
+        said.append("N (matrices+head) counts the weight matrices and the output layer, and not "
+                    "the embedding of the input.")  # fmt: skip
+    return said
 
 
 def measured_section(found: Measured) -> Section:
@@ -73,18 +92,39 @@ def measured_section(found: Measured) -> Section:
         f"FLOPs{within}, each with the samples that the inference budget affords it."
     )
     head = ["", "T2's choice", "Chinchilla's"]
-    shown = {
-        "parameters N": lambda c: _text.count(c.params),
-        "training tokens D": lambda c: _text.count(c.tokens),
-        "samples per question k": lambda c: _text.count(c.samples),
-        "tokens per parameter": lambda c: _text.count(c.tokens / c.params),
-        "mean -log pass@k, nats": lambda c: _text.number(c.loss, 3),
-        "mean pass@k": lambda c: _text.number(c.pass_at_k, 3),
-        "checkpoints averaged": lambda c: str(c.checkpoints),
-    }
-    rows = [[title, show(found.repeated), show(found.single)] for title, show in shown.items()]
+    titles = {**COUNTS, "value": "mean -log pass@k, nats", "pass_at_k": "mean pass@k"}
+    rows = [[title, *measured_cells(found, name, "loss")] for name, title in titles.items()]
+    averaged = [str(choice.checkpoints) for choice in (found.repeated, found.single)]
+    rows.append(["checkpoints averaged", *averaged])
     blocks = [start, Table(head, rows), _measured_verdict(found)]
     return Section("Without a law", blocks, silent=True)
+
+
+def measured_cells(found: Measured, quantity: str, kind: str) -> tuple[str, str]:
+    """What was measured of a quantity of a plan, for the best size and for Chinchilla's.
+
+    Args:
+      found: the measured comparison.
+      quantity: as `Plan.records` names it.
+      kind: "loss" or "accuracy": what the law's value is.
+    """
+    shown = {
+        "params": lambda c: _text.count(c.params),
+        "tokens": lambda c: _text.count(c.tokens),
+        "samples": lambda c: samples_text(c.samples),
+        "tokens_per_param": lambda c: _text.count(c.tokens / c.params),
+        "value": lambda c: short(c.loss if kind == "loss" else c.pass_at_k),
+        "pass_at_k": lambda c: short(c.pass_at_k),
+    }
+    show = shown.get(quantity, lambda _: "")
+    return show(found.repeated), show(found.single)
+
+
+def samples_text(samples: float) -> str:
+    """Samples as people draw them: a whole number."""
+    if not samples < _WHOLE:  # NaN among them
+        return _text.count(samples)
+    return str(max(1, round(samples)))
 
 
 def _measured_verdict(found: Measured) -> str:
@@ -105,16 +145,29 @@ def _measured_verdict(found: Measured) -> str:
 def _decision_section(decision: Decision, design: Design | None) -> Section:
     """What not knowing the law costs, and what would lower that most."""
     blocks: list[str | Table | Bullets] = [_sentence(line) for line in decision.words()]
-    if design is not None and design.picks[0].fall > 0:
+    if design is not None and _beyond_noise(design):
         unit = "nats" if design.kind == "loss" else "of pass@k"
-        rows = [[pick.purchase.words().rpartition(" (")[0], f"{pick.purchase.flops:.3g}",
-                 _text.number(pick.fall, 2)] for pick in design.picks]  # fmt: skip
+        fall: dict[str, list[float]] = {}
+        for pick in design.picks:
+            words = pick.purchase.words().rpartition(" (")[0]
+            fall.setdefault(words, []).append(pick.fall)
+        price = {p.purchase.words().rpartition(" (")[0]: p.purchase.flops for p in design.picks}
+        rows = [[f"{words}{f', {len(falls)} times' if len(falls) > 1 else ''}",
+                 f"{price[words] * len(falls):.3g}", _text.number(sum(falls), 2)]
+                for words, falls in fall.items()]  # fmt: skip
         blocks += [
-            "Runs that would lower this regret most for their FLOPs, none dearer than the dearest "
+            "Runs that would lower this cost most for their FLOPs, none dearer than the dearest "
             "in the table:",
-            Table(["buy next", "FLOPs", f"regret falls, {unit}"], rows),
+            Table(["buy next", "FLOPs", f"cost falls, {unit}"], rows),
         ]
     return Section("What not knowing the law costs", blocks)
+
+
+def _beyond_noise(design: Design) -> bool:
+    """Whether what the first purchase brings is more than chance, by simulation."""
+    first = design.picks[0]
+    mean, error = design.simulated.get(design.candidates.index(first.purchase), (0.0, 0.0))
+    return first.fall > 0 and mean > _SURE * error
 
 
 def _sentence(line: str) -> str:
@@ -127,7 +180,7 @@ def fit_section(fit: FitResult, draws: Ensemble, level: float = 0.9) -> Section:
     width = max(map(len, meanings.values()))
     rows = []
     for name, value in fit.law.coefficients().items():
-        band = _text.interval(*draws.interval(name, level), _short) if draws.n_draws else "n/a"
+        band = _text.interval(*draws.interval(name, level), short) if draws.n_draws else "n/a"
         note = "at its bound" if name in fit.certificate.at_bound else ""
         rows.append([name, _text.number(value), band, meanings[name].ljust(width), note])
     head = ["coefficient", "estimate", f"{level:.0%} interval", "meaning".ljust(width), ""]
@@ -169,7 +222,7 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
     shown = [name for name in titles if name == "plan" or best.rival is not None]
     for name in shown:
         head += [titles[name], f"{level:.0%} interval"]
-    labels = {**_COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
+    labels = {**COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
     if best.goal != "train_flops":
         labels["spent"] = f"cost, {best.unit}"
     rows = []
@@ -177,7 +230,7 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
         name = found["quantity"]
         if name not in labels:
             continue
-        show = _text.count if name in _COUNTS else _short
+        show = samples_text if name == "samples" else _text.count if name in COUNTS else short
         row = [labels[name]]
         if plan.inside is not None:
             row.append(show(found["in_range"]))
@@ -255,12 +308,12 @@ def _comparison(best: Optimum, subject: str, level: float) -> list[str]:
                          "Chinchilla's size and tokens.")  # fmt: skip
     else:
         gain, unit = float(best.gain()), "nats" if best.kind == "loss" else "of pass@k"
-        line = f"{subject[0].upper()}{subject[1:]} is {_short(abs(gain))} {unit} "
+        line = f"{subject[0].upper()}{subject[1:]} is {short(abs(gain))} {unit} "
         line += f"{'better' if gain >= 0 else 'WORSE'} than "
         line += "Chinchilla's size and tokens with the samples that its size affords"
         if best.draws is not None:
             line += f", {level:.0%} interval "
-            line += _text.interval(*best.gain_interval(level), _short)
+            line += _text.interval(*best.gain_interval(level), short)
         lines.append(line + ".")
     if rival is not None and Status.OVER_INFERENCE & int(np.asarray(rival.code)):
         lines.append(
@@ -275,13 +328,12 @@ def _other_aim(best: Optimum, companion: Companion, level: float) -> list[str | 
     """What the accuracy law would do with the same budgets."""
     own = companion.best
     rows = []
-    for name, title in _COUNTS.items():
+    for name, title in COUNTS.items():
         low, high = own.interval(name, level)
-        rows.append(
-            [title, _text.count(float(getattr(own, name))), _text.interval(low, high, _text.count)]
-        )
+        show = samples_text if name == "samples" else _text.count
+        rows.append([title, show(float(getattr(own, name))), _text.interval(low, high, show)])
     value, low, high = companion.pass_at_k(own, level)
-    rows.append(["mean pass@k", _short(value), _text.interval(low, high, _short)])
+    rows.append(["mean pass@k", short(value), _text.interval(low, high, short)])
     head = [f"law '{companion.fit.law.name}'", "most pass@k", f"{level:.0%} interval"]
     if companion.disagrees(best, level):
         verdict = (
@@ -295,5 +347,6 @@ def _other_aim(best: Optimum, companion: Companion, level: float) -> list[str | 
     return [start, Table(head, rows), verdict]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three significant digits."""
     return _text.number(value, 3)

@@ -1,0 +1,93 @@
+"""A command's whole configuration as a TOML file: read for `--config`, written beside a report."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from t2jax.errors import InputError
+
+__all__ = ["filled", "toml"]
+
+T = TypeVar("T")
+
+
+def filled(command: T, values: Mapping[str, Any], path: str, kept: Iterable[str]) -> T:
+    """The command with the file's options where no flag was given.
+
+    Args:
+      command: a command as it was typed.
+      values: options of the file by name.
+      path: of the file; a table is looked for in its folder.
+      kept: options that a file does not hold.
+
+    Raises:
+      InputError: an option that no file holds, or a value that does not fit.
+    """
+    fields = {field.name: field for field in dataclasses.fields(command)}  # pyright: ignore[reportArgumentType] -- commands are dataclasses
+    taken = {}
+    for name, value in values.items():
+        if name in kept:
+            raise InputError(f"'{name}' is no option of a file", source=path,
+                             remedy=f"give --{name.replace('_', '-')}")  # fmt: skip
+        default = fields[name].default
+        value = _fitting(value, default)
+        if type(value) is not type(default):
+            kind = {bool: "true or false", int: "a whole number"}.get(type(default), "text")
+            raise InputError(f"'{name}' is {value!r}, not {kind}", source=path,
+                             remedy=f"e.g. {name} = {_value(default)}")  # fmt: skip
+        if name == "table" and value not in ("", "-", "ladder"):
+            value = os.path.join(os.path.dirname(path), str(value))
+        if getattr(command, name) == default:
+            taken[name] = value
+    return dataclasses.replace(command, **taken)  # pyright: ignore[reportArgumentType] -- see above
+
+
+def _fitting(value: Any, default: Any) -> Any:
+    """A list or a table of the file as the flag spells it."""
+    if not isinstance(default, str) or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={one}" for name, one in value.items())
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
+    return str(value)
+
+
+def toml(values: Mapping[str, Any], about: str) -> str:
+    """A TOML file of plain values; mappings become tables.
+
+    Args:
+      values: by name; None is left out.
+      about: comment in the first lines.
+
+    >>> print(toml({"seed": 0, "budget": {"train_flops": 1e12}}, "a plan"), end="")
+    # a plan
+    seed = 0
+    <BLANKLINE>
+    [budget]
+    train_flops = 1000000000000.0
+    """
+    lines = [f"# {line}" for line in about.splitlines()]
+    return "\n".join([*lines, *_table(values, "")]) + "\n"
+
+
+def _table(values: Mapping[str, Any], prefix: str) -> list[str]:
+    plain = {n: v for n, v in values.items() if v is not None and not isinstance(v, Mapping)}
+    lines = [f"{name} = {_value(value)}" for name, value in plain.items()]
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{prefix}{name}]", *_table(value, f"{prefix}{name}.")]
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str | pathlib.Path):
+        return json.dumps(str(value), ensure_ascii=False)
+    return repr(value)

@@ -1,0 +1,117 @@
+"""The first screen: the answer first and complete, in at most `LINES` lines."""
+
+import re
+
+from t2jax import _text
+from t2jax.planner import Plan
+from t2jax.reporting.blocks import Table, wrap
+from t2jax.reporting.tables import COUNTS, measured_cells, samples_text, short, value_label
+
+__all__ = ["LINES", "first"]
+
+LINES = 24
+_TOLD = 2  # lines that one warning may take: what is cut is in the full text
+_WARNINGS = 2
+
+
+def first(plan: Plan, level: float = 0.9) -> str:
+    """What to train, by how much it is better, whether to believe it, and where the rest is.
+
+    Args:
+      plan: what was found.
+      level: of the intervals.
+    """
+    lines = [*wrap(_headline(plan)).splitlines(), *wrap(" ".join(plan.notes)).splitlines(), ""]
+    lines += [*_table(plan, level).splitlines(), ""]
+    lines += wrap(str(plan.verdict)).splitlines()
+    if plan.backtest is not None:
+        lines += wrap(plan.backtest.sentence()).splitlines()
+    rest = wrap(_rest(plan)).splitlines()
+    for warning in plan.warnings[:_WARNINGS]:
+        shown = _cut(warning)
+        if len(lines) + len(shown) + len(rest) <= LINES:
+            lines += shown
+    return "\n".join([*lines[: LINES - len(rest)], *rest])
+
+
+def _headline(plan: Plan) -> str:
+    """The answer in a sentence: that of the measured runs where they contradict the law."""
+    best, found = plan.optimum, plan.measured
+    if plan.verdict.headline == "measured" and found is not None:
+        ours = found.repeated
+        return (
+            f"Measured at these budgets, {_text.count(ours.params)} parameters on "
+            f"{_text.count(ours.tokens)} tokens with {_times(ours.samples)} was the best of "
+            f"{found.sizes} sizes; the law says {_text.count(float(best.params))}."
+        )
+    told = f"{_text.count(float(best.params))} parameters on {_text.count(float(best.tokens))} "
+    told += "tokens"
+    if float(best.samples) > 1 + 1e-9:
+        told += f", and {_times(float(best.samples))}"
+    if _beyond(plan):
+        return f"Beyond the data, the law says: train {told}."
+    return f"Train {told}."
+
+
+def _beyond(plan: Plan) -> bool:
+    return any(sentence.endswith("extrapolation") for sentence in plan.optimum.status)
+
+
+def _times(samples: float) -> str:
+    return f"{samples_text(samples)} samples per question"
+
+
+def _table(plan: Plan, level: float) -> str:
+    """The plan, Chinchilla's choice by the law, and both as they were measured."""
+    best, found = plan.optimum, plan.measured
+    rival = best.rival is not None
+    head = ["", "law's plan", f"{level:.0%} interval", *(["Chinchilla"] if rival else [])]
+    head += ["best in range"] if plan.inside is not None else []
+    head += ["best measured", "and Chinchilla"] if found is not None else []
+    labels = {**COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
+    if best.goal != "train_flops":
+        labels["spent"] = f"cost, {best.unit}"
+    if plan.backtest is not None and _beyond(plan):
+        labels["value"] += f" (backtest: {plan.backtest.error():.0%} off)"
+    rows = []
+    for record in plan.records(level):
+        name = record["quantity"]
+        if name not in labels:
+            continue
+        show = samples_text if name == "samples" else _text.count if name in COUNTS else short
+        row = [labels[name], show(record["plan"]),
+               _text.interval(record["plan_low"], record["plan_high"], show)]  # fmt: skip
+        row += [show(record["chinchilla"])] if rival else []
+        row += [show(record["in_range"])] if plan.inside is not None else []
+        row += list(measured_cells(found, name, plan.fit.law.kind)) if found is not None else []
+        rows.append(row)
+    if rival and not best.goal.startswith("target"):
+        gain = _text.interval(*best.gain_interval(level), short)
+        row = ["gain over Chinchilla", short(float(best.gain())), gain, ""]
+        row += [""] if plan.inside is not None else []
+        if found is not None:
+            seen = found.loss_gain() if best.kind == "loss" else found.gain()
+            row += [short(seen), ""]
+        rows.append(row)
+    return Table(head, rows).text()
+
+
+def _cut(warning: str) -> list[str]:
+    """As many whole sentences of a warning as its lines hold."""
+    kept = ""
+    for sentence in re.split(r"(?<=[.:;]) ", warning):
+        longer = f"{kept} {sentence}".strip()
+        if kept and len(wrap(longer, "- ", "  ").splitlines()) > _TOLD:
+            break
+        kept = longer
+    return wrap(re.sub(r"[:;]$", ".", kept), "- ", "  ").splitlines()[:_TOLD]
+
+
+def _rest(plan: Plan) -> str:
+    more = len(plan.warnings) - _WARNINGS
+    said = f"{more} more warnings, the fit" if more > 0 else "The fit"
+    asked = "" if plan.backtest is not None else "; `t2jax backtest` judges such plans on the table"
+    return (
+        f"{said} and what to buy next: --full, or plan.summary(full=True){asked}; "
+        "figures and a planner: index.html of the report."
+    )

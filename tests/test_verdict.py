@@ -1,0 +1,103 @@
+"""The measured runs judge the law, and the first screen says so first."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import t2jax as t2
+from t2jax.planner import Measured
+from t2jax.planner.equal_budgets import Choice
+from t2jax.planner.verdict import verdict_on
+from t2jax.reporting import screen
+
+BUDGET = t2.Budget(train_flops=1e21, inference_flops=1e12)
+LAW = t2.laws.T2Loss.from_paper(
+    E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3
+)  # fmt: skip
+MANY = jax.tree.map(lambda x: x * np.linspace(0.99, 1.01, 24), LAW)
+DRAWS = t2.Ensemble(law=MANY, point=LAW, kind="bootstrap", unit="run")
+
+
+@pytest.fixture(scope="module")
+def best() -> t2.Optimum:
+    return t2.optimum(DRAWS, BUDGET)
+
+
+def seen(params: float, gain: float) -> Measured:
+    """A measured comparison whose best size has so many parameters and gains so much."""
+
+    def choice(size: float, loss: float, right: float) -> Choice:
+        return Choice(params=size, tokens=1e21 / 6 / size, samples=40, checkpoints=2, loss=loss,
+                      pass_at_k=right)  # fmt: skip
+
+    return Measured(
+        train_flops=1e21, unevenness=1.0, sizes=7, single=choice(2 * params, 2.0, 0.5),
+        repeated=choice(params, 2.0 - gain, 0.5 + gain / 10), gain_interval=(-0.01, 0.05),
+        level=0.9, at_edge=False, loss_gain_interval=(gain - 0.1, gain + 0.1),
+    )  # fmt: skip
+
+
+def test_runs_that_agree_let_the_law_speak(best):
+    found = verdict_on(best, seen(float(best.params), float(best.gain())), "")
+    assert (found.agrees, found.headline) == (True, "law")
+    assert str(found).startswith("The measured runs agree")
+    assert "inside the law's" in str(found)
+    assert "as the law promises" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "words"),
+    [(3.0, 1.0, "outside the law's"), (1.0, 0.2, "where the law promises"),
+     (0.3, 2.0, "outside the law's")],
+)  # fmt: skip
+def test_runs_that_do_not_agree_speak_first(best, size, share, words):
+    found = verdict_on(best, seen(size * float(best.params), share * float(best.gain())), "")
+    assert (found.agrees, found.headline) == (False, "measured")
+    assert found.sentences[0].startswith("THE MEASURED RUNS DO NOT BEAR THE LAW OUT")
+    assert words in found.sentences[0]
+    assert found.to_dict()["sentences"] == list(found.sentences)
+
+
+def test_where_nothing_was_measured_the_reason_is_said(best):
+    found = verdict_on(best, None, "the table holds losses, not answers to questions")
+    assert (found.agrees, found.headline) == (None, "law")
+    assert "No measured run judges this plan: the table holds losses" in str(found)
+
+
+def test_counts_have_no_gain_in_nats(best):
+    found = seen(float(best.params), float("nan"))
+    assert verdict_on(best, found, "").agrees
+
+
+def test_a_comparison_that_was_saved_before_is_read():
+    told = dataclasses.asdict(seen(1e8, 0.1)) | {"gain": 0.01}
+    assert Measured.from_dict(told) == seen(1e8, 0.1)
+    del told["loss_gain_interval"]
+    assert np.isnan(Measured.from_dict(told).loss_gain_interval).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_the_first_screen_is_short_and_begins_with_the_answer(best, share):
+    fit = t2.FitResult(**{f.name: None for f in dataclasses.fields(t2.FitResult)} | {
+        "law": LAW, "samples": (1, 16)})  # fmt: skip
+    made = t2.Plan(
+        fit=fit, draws=DRAWS, budget=BUDGET, optimum=best,
+        frontier=None,  # pyright: ignore[reportArgumentType] -- the screen does not show it
+        measured=seen(float(best.params), share * float(best.gain())),
+        notes=("Training budget 1e+21 FLOPs.", "Inference budget 1e+12 FLOPs."),
+        warnings=tuple(f"Warning {i}: {'of many words ' * 9}. And more." for i in range(5)),
+    )  # fmt: skip
+    text = made.summary()
+    assert len(text.splitlines()) <= screen.LINES
+    assert max(map(len, text.splitlines())) <= 98
+    first = text.splitlines()[0]
+    assert first.startswith("Train " if share == 1.0 else "Measured at these budgets")
+    for words in ("parameters N", "90% interval", "gain over Chinchilla", "best measured",
+                  "- Warning 0", "- Warning 1", "3 more warnings", "--full"):  # fmt: skip
+        assert words in text
+    for word in ("trunk", "matrices+head", "regret", "Warning 2"):
+        assert word not in text
+    k = round(float(best.samples))
+    assert f"{k} samples per question" in text or share < 1
