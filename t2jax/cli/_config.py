@@ -39,7 +39,7 @@ def filled(command: T, values: Mapping[str, Any], path: str, kept: Iterable[str]
             raise InputError(f"'{name}' is {value!r}, not {kind}", source=path,
                              remedy=f"e.g. {name} = {_value(default)}")  # fmt: skip
         if name == "table" and value not in ("", "-", "ladder"):
-            value = os.path.join(os.path.dirname(path), str(value))
+            value = os.path.normpath(os.path.join(os.path.dirname(path), str(value)))
         if getattr(command, name) == default:
             taken[name] = value
     return dataclasses.replace(command, **taken)  # pyright: ignore[reportArgumentType] -- see above
