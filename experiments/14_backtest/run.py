@@ -1,0 +1,91 @@
+"""What plans of a table's cheaper runs would have lost on the dearer ones that were measured.
+
+python experiments/14_backtest/run.py ../shared/data            # every table, and the ladder
+python experiments/14_backtest/run.py ../shared/data porian     # one of them
+python experiments/14_backtest/run.py                           # the card, from results/
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("MPLBACKEND", "agg")
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results"
+TABLES = ("ladder", "openbookqa", "arc_challenge", "commonsense_qa", "gemstones loss", "porian",
+          "farseer")  # fmt: skip
+CHOICES = ("plan", "chinchilla", "chinchilla_measured", "ratio", "smallest", "largest")
+LINE = "{:16}{:10}{:>6}{:>8}{:>9}{:>10}{:>8}{:>8}{:>8}{:>14}{:>8}{:>9}"
+DRAWN = "ladder"
+INFERENCE_FLOPS = 7.01e5  # of the ladder: 32 samples of a middling model; elsewhere the default
+
+
+def table(name: str, folder: pathlib.Path):
+    """The measured runs of a name."""
+    import t2jax as t2
+
+    if name == "ladder":
+        return t2.datasets.load_ladder()
+    sys.path.insert(0, str(HERE.parent / "13_hold_outs"))
+    from tables import tables
+
+    return tables(folder)[name]
+
+
+def file_of(name: str) -> pathlib.Path:
+    """Where the result of a table lies."""
+    return RESULTS / f"{name.replace(' ', '_')}.json"
+
+
+def judge(name: str, folder: pathlib.Path) -> None:
+    """Backtest one table."""
+    import t2jax as t2
+
+    runs = dataclasses.replace(table(name, folder), source=name)
+    budget = {"inference_flops": INFERENCE_FLOPS} if name == "ladder" else None
+    found = t2.backtest(runs, budget, progress=False)
+    found.save(file_of(name))
+
+
+def card() -> str:
+    """All results as text, one line a table and then every case."""
+    import t2jax as t2
+
+    found = {name: t2.load(file_of(name)) for name in TABLES if file_of(name).exists()}
+    head = ("table", "law", "cases", "plan", "Chinch.", "measured", "20:1", "least", "most",
+            "promised off", "inside", "decades")  # fmt: skip
+    rows = []
+    for name, one in found.items():
+        lost = {choice: f"{one.lost(choice).mean():.4f}" for choice in one.choices()}
+        held = sum(case.inside for case in one.cases)
+        rows.append((
+            name, one.law, len(one.cases), *(lost.get(choice, "") for choice in CHOICES),
+            f"{one.error():.1%}", f"{held}/{len(one.cases)}", f"{one.decades():.2f}",
+        ))  # fmt: skip
+    lines = ["lost to the best size measured, nats, mean over the cases", ""]
+    lines += [LINE.format(*row) for row in (head, *rows)]
+    return "\n".join([*lines, *("\n\n" + one.summary() for one in found.values())]) + "\n"
+
+
+def main() -> None:
+    """Judge the tables that were named, and write the card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, help="where the public tables are")
+    parser.add_argument("names", nargs="*", help="some of them")
+    arguments = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if arguments.folder is not None:
+        for name in arguments.names or TABLES:
+            judge(name, arguments.folder)
+    (RESULTS / "backtest.txt").write_text(card(), encoding="utf-8")
+    if file_of(DRAWN).exists():
+        import t2jax as t2
+        from t2jax.reporting import figures
+
+        figures.save(t2.load(file_of(DRAWN)).plot(), RESULTS / "backtest.png")
+
+
+if __name__ == "__main__":
+    main()
