@@ -61,8 +61,6 @@ def sections(plan: Plan, level: float = 0.9) -> list[Section]:
     found = [Section("The verdict", [str(plan.verdict)]), plan_section(plan, level)]
     if plan.measured is not None:
         found.append(measured_section(plan.measured))
-        if plan.verdict.headline == "measured":
-            found = [found[0], found[2], found[1]]
     if plan.backtest is not None:
         found.append(Section("Judged by runs it was not made of", [plan.backtest.sentence()]))
     found.append(Section("What this does not know", [Bullets(plan.warnings)]))
