@@ -1,6 +1,7 @@
 """The measured runs judge the law, and the first screen says so first."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -80,8 +81,8 @@ def test_a_comparison_that_was_saved_before_is_read():
 
 @pytest.mark.parametrize("share", [0.2, 1.0])
 def test_the_first_screen_is_short_and_begins_with_the_answer(best, share):
-    fit = t2.FitResult(**{f.name: None for f in dataclasses.fields(t2.FitResult)} | {
-        "law": LAW, "samples": (1, 16)})  # fmt: skip
+    nothing: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(t2.FitResult))
+    fit = t2.FitResult(**{**nothing, "law": LAW, "samples": (1, 16)})
     made = t2.Plan(
         fit=fit, draws=DRAWS, budget=BUDGET, optimum=best,
         frontier=None,  # pyright: ignore[reportArgumentType] -- the screen does not show it
