@@ -265,13 +265,13 @@ def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkey
         one = jnp.ones((rows, len(aims.value)))
         return _Seen(jnp.zeros((rows, len(truth))), one, one, one, one, jnp.ones(rows, bool))
 
-    def below(problem, case, starts, aims, values, *_):
+    def beyond(problem, case, starts, aims, values, *_):
         found = [next(ranks, 0) for _ in range(len(values))]
         return np.repeat(np.asarray(found)[:, None], len(aims.value), axis=1)
 
     room = sys.modules["t2jax.validation.calibrate"]  # which has the name of its function
     monkeypatch.setattr(room, "_look", seen)
-    monkeypatch.setattr(room, "_below", below)
+    monkeypatch.setattr(room, "_beyond", beyond)
     found = t2.calibrate(
         fitted.observations, TRUE, tables=n_draws + 1, n_draws=n_draws, run_noise=0.01,
         row_noise=0.0, methods=["bootstrap"], progress=False,
