@@ -45,7 +45,7 @@ class ModelConfig:
         for name in ("d_model", "n_layers", "head_dim", "mlp_ratio", "vocab_size", "seq_len"):
             value = getattr(self, name)
             whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or not 1 <= value < 2**31:
+            if not whole or not 1 <= int(value) < 2**31:
                 raise InputError(
                     f"{name} is {value}", remedy="give a whole number of at least 1, below 2^31"
                 )
