@@ -4,32 +4,46 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from t2jax.cli._budget import BudgetOptions, read_toml
 from t2jax.errors import InputError
 
-__all__ = ["filled", "toml"]
+if TYPE_CHECKING:
+    from t2jax.planner import Plan
+
+__all__ = ["again", "filled", "parted", "toml"]
 
 T = TypeVar("T")
 
+_OF_A_CALL = ("config", "budget", "out", "json", "full", "quiet")  # and not of a plan
+_ALWAYS = ("table", "draws", "seed")
 
-def filled(command: T, values: Mapping[str, Any], path: str, kept: Iterable[str]) -> T:
+
+def parted(command: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the file of a command's `--config` says of its options, and of its budget."""
+    told = read_toml(command.config) if command.config else {}
+    options = _names(type(command)) - _names(BudgetOptions)
+    own = {name: value for name, value in told.items() if name in options}
+    return own, {name: value for name, value in told.items() if name not in options}
+
+
+def filled(command: T, values: Mapping[str, Any]) -> T:
     """The command with the file's options where no flag was given.
 
     Args:
-      command: a command as it was typed.
+      command: a command as it was typed; a table is looked for in the folder of its `--config`.
       values: options of the file by name.
-      path: of the file; a table is looked for in its folder.
-      kept: options that a file does not hold.
 
     Raises:
       InputError: an option that no file holds, or a value that does not fit.
     """
     fields = {field.name: field for field in dataclasses.fields(command)}  # pyright: ignore[reportArgumentType] -- commands are dataclasses
-    taken = {}
+    path, taken = getattr(command, "config", ""), {}
     for name, value in values.items():
-        if name in kept:
+        if name in _OF_A_CALL:
             raise InputError(f"'{name}' is no option of a file", source=path,
                              remedy=f"give --{name.replace('_', '-')}")  # fmt: skip
         default = fields[name].default
@@ -54,6 +68,35 @@ def _fitting(value: Any, default: Any) -> Any:
     if isinstance(value, list):
         return ",".join(str(one) for one in value)
     return str(value)
+
+
+def again(command: Any, made: "Plan") -> str:
+    """The configuration that makes a plan of `t2jax plan` again."""
+    from t2jax.cost import Cost
+
+    told: dict[str, Any] = {}
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if field.name in {*_OF_A_CALL, *_names(BudgetOptions)}:
+            continue
+        if field.name in _ALWAYS or value != field.default:
+            told[field.name] = value
+    if command.table not in ("", "-", "ladder"):
+        told["table"] = os.path.relpath(command.table, command.out)
+    if not command.law:
+        told["law"] = made.fit.law.title
+    spent = made.budget.to_dict()
+    if spent["cost"] == Cost().to_dict():
+        del spent["cost"]
+    about = (
+        f"This plan again: t2jax plan --config {pathlib.Path(command.out) / 'plan.toml'}\n"
+        f"t2jax {metadata.version('t2jax')}; the table's data {made.fit.data_hash[:12]}"
+    )
+    return toml({**told, "budget": spent}, about)
+
+
+def _names(options: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(options)}
 
 
 def toml(values: Mapping[str, Any], about: str) -> str:
