@@ -282,6 +282,7 @@ def test_a_bootstrap_interval_leaves_as_many_ranks_on_either_side(fitted, monkey
 def test_the_result_is_written_and_printed(calibrated, tmp_path):
     calibrated.save(tmp_path / "calibration.json")
     told = json.loads((tmp_path / "calibration.json").read_text())
+    assert len(told.pop("sha256")) == 64
     assert told == json.loads(json.dumps(calibrated.to_dict()))
     text = calibrated.summary()
     assert "trust profile" in text

@@ -42,7 +42,7 @@ def check_page(text, *more):
     assert max(map(len, text.splitlines())) <= 100
     order = ["The verdict\n", "The plan\n", "none was given", "parameters N"]
     order += ["-log pass@k, nats", "Doubling the training", *more, "What this does not know"]
-    order += ["synthetic questions", "The fit", "alpha", "The data\n", "148 checkpoints"]
+    order += ["synthetic questions", "The fit", "alpha  ", "The data\n", "148 checkpoints"]
     order += ["written:"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
@@ -354,7 +354,9 @@ def test_calibrate_says_which_intervals_cover(run, loss_table):
     assert code == 0
     assert set(told["coverage"]) == {"profile", "laplace", "bootstrap", "row bootstrap"}
     assert {"tokens_per_param", "loss"} < set(told["coverage"]["profile"])
-    assert json.loads(pathlib.Path("calibration.json").read_text()) == told
+    kept = json.loads(pathlib.Path("calibration.json").read_text())
+    assert len(kept.pop("sha256")) == 64
+    assert kept == told
 
 
 def test_calibrate_refuses_one_ratio_with_rows_that_repair_it(run):

@@ -159,6 +159,7 @@ def test_a_resample_of_all_questions_alike_measures_the_same_spread():
     np.testing.assert_allclose(np.asarray(many.slope)[0], found.slope, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_sampling_until_success_costs_fewer_samples():
     fit = t2.fit(table())
     cost = t2.Cost(stop_at_success=True)

@@ -99,6 +99,7 @@ def test_below_the_smallest_model_the_surface_does_not_change():
     assert surface[3] != pytest.approx(surface[2], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_noise_of_a_new_checkpoint_is_shared_by_every_k_and_absent_from_the_law():
     runs = t2.datasets.load_ladder()
     draws = t2.bootstrap(t2.fit(runs), n_draws=30, progress=False)

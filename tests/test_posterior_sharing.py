@@ -103,6 +103,7 @@ def test_counts_have_no_deviations_of_runs(fitted):
         sharing(dataclasses.replace(fitted, law=law), counts, "run")
 
 
+@pytest.mark.slow
 def test_rows_move_the_mode_as_minimising_again_says(fitted_questions):
     table = asked()
 

@@ -31,6 +31,7 @@ def test_the_notebook_is_small_and_kept_with_its_outputs():
     assert {"fit", "bootstrap", "optimum", "frontier", "Plan"} <= names
 
 
+@pytest.mark.slow
 def test_the_cells_run_in_order_and_the_kept_plan_is_the_plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     space: dict = {}

@@ -123,6 +123,7 @@ def test_a_table_of_losses_is_planned_with_all_forms_that_it_does_not_refute(tmp
         t2.posterior(plan.fit)
 
 
+@pytest.mark.slow
 def test_members_keep_their_names_and_their_own_laws_under_misfit(tmp_path):
     runs = t2.datasets.load_ladder(measure="loss")
     fits = {name: t2.fit(runs, name) for name in ("additive", "coupled")}

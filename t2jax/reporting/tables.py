@@ -89,7 +89,7 @@ def measured_section(found: Measured) -> Section:
         f"Measured, without a law: {found.sizes} sizes trained with {found.train_flops:.3g} "
         f"FLOPs{within}, each with the samples that the inference budget affords it."
     )
-    head = ["", "T2's choice", "Chinchilla's"]
+    head = ["", "best size", "Chinchilla's"]
     titles = {**COUNTS, "value": "mean -log pass@k, nats", "pass_at_k": "mean pass@k"}
     rows = [[title, *measured_cells(found, name, "loss")] for name, title in titles.items()]
     averaged = [str(choice.checkpoints) for choice in (found.repeated, found.single)]
@@ -130,13 +130,11 @@ def _measured_verdict(found: Measured) -> str:
         said = "Both choose the same size: here the measurements see no gain from a smaller one."
     else:
         gain, (low, high) = found.gain(), found.gain_interval
-        said = f"pass@k of T2's choice is {abs(gain):.3f} {'higher' if gain >= 0 else 'LOWER'}"
+        said = f"pass@k of the best size is {abs(gain):.3f} {'higher' if gain >= 0 else 'LOWER'}"
         said += f", {found.level:.0%} interval {_text.interval(low, high, lambda x: f'{x:.3f}')}"
         said += " when sizes are chosen on some of the questions and compared on the others."
     if found.at_edge:
-        said += (
-            " T2's choice is at the edge of the sizes measured there: the best size may lie beyond."
-        )
+        said += " That size is the last one measured there: a better one may lie beyond."
     return said
 
 
