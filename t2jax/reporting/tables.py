@@ -134,7 +134,7 @@ def _measured_verdict(found: Measured) -> str:
         said += f", {found.level:.0%} interval {_text.interval(low, high, lambda x: f'{x:.3f}')}"
         said += " when sizes are chosen on some of the questions and compared on the others."
     if found.at_edge:
-        said += " That size is the last one measured there: a better one may lie beyond."
+        said += " That size is at the edge of the sizes measured: a better one may lie beyond."
     return said
 
 
