@@ -94,9 +94,9 @@ def lede(best: Optimum, level: float = 0.9) -> str:
 
 
 def trust(plan: Plan) -> list[str]:
-    """What a reader must know before believing the headline: at most three sentences."""
+    """What a reader must know before believing the headline, the measured runs' verdict first."""
     error = plan.fit.criteria.get("mean relative error")
-    said = []
+    said = [str(plan.verdict)]
     if error is not None:
         what = "pass@k" if plan.fit.law.kind == "accuracy" else "losses"
         said.append(f"The law misses the {what} it was fitted to by {error:.1%} on average.")
