@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from t2jax.cli import _terminal
+from t2jax.cli._cache import keep_programs
 from t2jax.cli._flags import in_flags, nearest, parse
 from t2jax.errors import InputError, T2Error
 
@@ -91,6 +92,7 @@ def _run(words: list[str]) -> None:
     config = parse(_command(name), name, words[1:])
     if config is not None:
         _terminal.check_out(config)
+        keep_programs()
         config.run()
 
 

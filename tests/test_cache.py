@@ -1,0 +1,62 @@
+"""Compiled programs are kept between runs, and nowhere that the user did not allow."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from t2jax.cli import _cache
+
+SHOW = "from t2jax.cli import _cache; _cache.keep_programs(); import os; " \
+       "print(os.environ.get('JAX_COMPILATION_CACHE_DIR', ''))"  # fmt: skip
+
+
+def kept(home, **environment):
+    """Where a fresh process would keep its programs."""
+    clean = {n: v for n, v in os.environ.items() if not n.startswith(("JAX_", "T2JAX_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], capture_output=True, text=True, check=True,
+        env=clean | {"XDG_CACHE_HOME": str(home)} | environment,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_programs_are_kept_in_the_users_cache_by_version_and_processor(tmp_path):
+    place = pathlib.Path(kept(tmp_path))
+    assert place.is_dir()
+    assert place.parent == tmp_path / "t2jax"
+    assert place.name.startswith("jaxlib-")
+
+
+def test_off_another_place_and_no_home_are_respected(tmp_path):
+    assert kept(tmp_path, T2JAX_CACHE="off") == ""
+    assert not (tmp_path / "t2jax").exists()
+    assert kept(tmp_path, JAX_COMPILATION_CACHE_DIR="elsewhere") == "elsewhere"
+    (tmp_path / "file").write_text("")
+    assert kept(tmp_path / "file") == ""
+
+
+def test_another_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = tmp_path / "cpuinfo"
+    own.write_text("flags : avx2\n")
+    monkeypatch.setattr(_cache, "_CPU", own)
+    first = _cache.folder()
+    own.write_text("flags : avx2 avx512\n")
+    assert _cache.folder() != first
+    assert _cache.folder().parent == first.parent
+
+
+@pytest.mark.slow
+def test_a_second_plan_compiles_nothing(tmp_path):
+    clean = {n: v for n, v in os.environ.items() if not n.startswith(("JAX_", "T2JAX_"))}
+    command = [sys.executable, "-m", "t2jax", "plan", "--draws", "20", "--out", str(tmp_path / "r")]
+    environment = clean | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    (place,) = (tmp_path / "t2jax").iterdir()
+    before = {path.name for path in place.iterdir() if path.name.endswith("-cache")}
+    assert before
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert {path.name for path in place.iterdir() if path.name.endswith("-cache")} == before
