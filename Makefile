@@ -76,7 +76,8 @@ bench: .venv/.dev
 
 # What the site is made of: its pages, and whatever they link to.
 PAGES := README.md CONTRIBUTING.md VISION.md SECURITY.md CHANGELOG.md CITATION.cff LICENSE docs experiments
-LINKED := tests/test_architecture.py t2jax/datasets/ladder/PROVENANCE.md
+LINKED := tests/test_architecture.py t2jax/datasets/ladder/PROVENANCE.md t2jax/trainer/config.py \
+	benchmarks/results/accelerator.txt
 
 docs: .venv/.docs
 	@rm -rf build/pages && mkdir -p build/pages

@@ -210,3 +210,25 @@ def test_the_tree_names_every_public_room():
     rooms |= {f"t2jax/{file.parent.name}/" for file in package.glob("[a-z]*/__init__.py")}
     assert rooms
     assert sorted(rooms - set(tree())) == []
+
+
+def test_the_site_has_every_page_of_its_navigation_and_every_file_that_they_link_to():
+    make = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    roots = [
+        w for name in ("PAGES", "LINKED") for w in re.findall(rf"^{name} := (.*)$", make, re.M)
+    ]
+    there = [ROOT / word for word in " ".join(roots).split()]
+
+    def served(path):
+        return any(path == root or root in path.parents for root in there)
+
+    nav = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    listed = sorted((ROOT / "experiments").glob("*/README.md"))
+    assert set(listed) <= {ROOT / page for page in nav}
+    for page in nav:
+        assert served(ROOT / page), page
+        for link in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8")):
+            if "://" not in link and not link.startswith("mailto:"):
+                target = ((ROOT / page).parent / link).resolve()
+                assert target.exists(), (page, link)
+                assert served(target), (page, link)
