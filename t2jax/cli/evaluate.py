@@ -74,14 +74,7 @@ class Command(CheckpointOptions):
 
     def run(self) -> None:
         """Load, ask, write, print."""
-        if self.mode not in _MODES:
-            raise InputError(f"--mode is '{self.mode}'", remedy=f"use {', '.join(_MODES)}")
-        if self.mode != "sample" and self.top_p != 1:
-            raise InputError(
-                f"a likelihood under top-p {self.top_p:g} is not computed",
-                remedy="leave --top-p out, or use --mode sample",
-            )
-        self._check_numbers()
+        self._check()
         import numpy as np
 
         from t2jax.trainer import checkpoint, evaluate
@@ -138,10 +131,17 @@ class Command(CheckpointOptions):
         ]
         _terminal.say(json.dumps(rows) if self.json else _as_text(rows))
 
-    def _check_numbers(self) -> None:
+    def _check(self) -> None:
         """Refuse what cannot be meant, before any checkpoint is asked."""
         from t2jax.observations import check_suffix
 
+        if self.mode not in _MODES:
+            raise InputError(f"--mode is '{self.mode}'", remedy=f"use {', '.join(_MODES)}")
+        if self.mode != "sample" and self.top_p != 1:
+            raise InputError(
+                f"a likelihood under top-p {self.top_p:g} is not computed",
+                remedy="leave --top-p out, or use --mode sample",
+            )
         if self.out:
             check_suffix(self.out)
         if self.questions < 1:

@@ -5,7 +5,7 @@ import re
 from t2jax import _text
 from t2jax.planner import Plan
 from t2jax.reporting.blocks import Table, wrap
-from t2jax.reporting.tables import COUNTS, measured_cells, samples_text, short, value_label
+from t2jax.reporting.tables import labelled, measured_cells, samples_text, short
 
 __all__ = ["LINES", "first"]
 
@@ -68,18 +68,12 @@ def _table(plan: Plan, level: float) -> str:
     head = ["", "law's plan", f"{level:.0%} interval", *(["Chinchilla"] if rival else [])]
     head += ["best in range"] if plan.inside is not None else []
     head += ["best measured", "and Chinchilla"] if found is not None else []
-    labels = {**COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
-    if best.goal != "train_flops":
-        labels["spent"] = f"cost, {best.unit}"
-    if plan.backtest is not None and _beyond(plan):
-        labels["value"] += f" (backtest: {plan.backtest.error():.0%} off)"
     rows = []
-    for record in plan.records(level):
+    for record, label, show in labelled(plan, level):
         name = record["quantity"]
-        if name not in labels:
-            continue
-        show = samples_text if name == "samples" else _text.count if name in COUNTS else short
-        row = [labels[name], show(record["plan"]),
+        if name == "value" and plan.backtest is not None and _beyond(plan):
+            label += f" (backtest: {plan.backtest.error():.0%} off)"
+        row = [label, show(record["plan"]),
                _text.interval(record["plan_low"], record["plan_high"], show)]  # fmt: skip
         row += [show(record["chinchilla"])] if rival else []
         row += [show(record["in_range"])] if plan.inside is not None else []

@@ -1,6 +1,8 @@
 """The report in words and fixed-width tables, no line wider than `WIDTH` where words allow."""
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ __all__ = [
     "COUNTS",
     "WIDTH",
     "fit_section",
+    "labelled",
     "measured_cells",
     "measured_section",
     "page",
@@ -207,6 +210,18 @@ def value_label(fit: FitResult) -> str:
     return "mean -log pass@k, nats" if asked else "loss, nats"
 
 
+def labelled(plan: Plan, level: float) -> Iterator[tuple[dict[str, Any], str, Callable[..., str]]]:
+    """The records of a plan that a table shows, each with its label and how its numbers look."""
+    labels = {**COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
+    if plan.optimum.goal != "train_flops":
+        labels["spent"] = f"cost, {plan.optimum.unit}"
+    for record in plan.records(level):
+        name = record["quantity"]
+        if name in labels:
+            show = samples_text if name == "samples" else _text.count if name in COUNTS else short
+            yield record, labels[name], show
+
+
 def plan_section(plan: Plan, level: float = 0.9) -> Section:
     """The plan beside Chinchilla's choice, what it gains, and what more budget would buy."""
     best = plan.optimum
@@ -218,16 +233,9 @@ def plan_section(plan: Plan, level: float = 0.9) -> Section:
     shown = [name for name in titles if name == "plan" or best.rival is not None]
     for name in shown:
         head += [titles[name], f"{level:.0%} interval"]
-    labels = {**COUNTS, "value": value_label(plan.fit), "pass_at_k": "mean pass@k"}
-    if best.goal != "train_flops":
-        labels["spent"] = f"cost, {best.unit}"
     rows = []
-    for found in plan.records(level):
-        name = found["quantity"]
-        if name not in labels:
-            continue
-        show = samples_text if name == "samples" else _text.count if name in COUNTS else short
-        row = [labels[name]]
+    for found, label, show in labelled(plan, level):
+        row = [label]
         if plan.inside is not None:
             row.append(show(found["in_range"]))
         for of in shown:

@@ -114,20 +114,18 @@ def bootstrap(
     row_weight = unit_weights(rng, scheme, n_clusters, n_draws, level)[:, clusters]
     asked = None
     if table.task is not None:
-        asked = np.ones((n_draws, table.n_questions))
-        if resample_questions:
-            asked = question_weights(rng, scheme, table.task, n_draws)
+        kept = np.ones((n_draws, table.n_questions))
+        asked = question_weights(rng, scheme, table.task, n_draws) if resample_questions else kept
     resamples = [_resample(s, table, row_weight, asked) for s in stages]
+    place = np.asarray(stages[-1].rows.place)
     if scheme == "wild":
-        fitted = clusters[np.asarray(stages[-1].rows.place)]
-        value = signed_values(rng, fit, stages[-1], fitted, n_draws)
+        value = signed_values(rng, fit, stages[-1], clusters[place], n_draws)
         resamples[-1] = dataclasses.replace(resamples[-1], value=value)
     surfaces = None
     if discrepancy and applies(fit):
         surfaces = Surfaces(fit, stages[-1], clusters, n_draws, seed)
         resamples[-1] = _beside(resamples[-1], stages[-1], surfaces.before())
     done = refit(fit, stages, resamples, n_draws, title="bootstrap", progress=progress)
-    what = _told(scheme, f"{n_clusters} units of '{unit}'", level)
     strays = {}
     if stages[-1].problem.objective.counts:
         strays["sd_log_b"] = stray_draws(fit.law, stages[-1].rows, n_draws, rng)
@@ -140,8 +138,8 @@ def bootstrap(
         law=law, point=point, kind="bootstrap", unit=unit, seed=seed, hull=fit.hull,
         diagnostics={
             "scheme": scheme,
-            **_diagnostics(done, what, n_clusters),
-            "noise": residual_noise(fit, table, np.asarray(stages[-1].rows.place)),
+            **_diagnostics(done, _told(scheme, n_clusters, unit, level), n_clusters),
+            "noise": residual_noise(fit, table, place),
             **misfit,
         },
         source=fit.source, data_hash=fit.data_hash, uncertified=fit.uncertified,
@@ -162,8 +160,9 @@ def _beside(resample: Resample, stage: Stage, surface: np.ndarray) -> Resample:
     return dataclasses.replace(resample, value=np.asarray(value) * np.exp(-surface))
 
 
-def _told(scheme: str, units: str, level: np.ndarray | None) -> str:
+def _told(scheme: str, count: int, unit: str, level: np.ndarray | None) -> str:
     """What a draw does, in words."""
+    units = f"{count} units of '{unit}'"
     how = {
         "pairs": f"{units} resampled",
         "bayesian": f"{units} under Dirichlet weights",

@@ -26,6 +26,7 @@ from t2jax.uncertainty.run_noise import residual_noise
 
 __all__ = ["posterior"]
 
+_IMPOSSIBLE = "predictions count the impossible questions in: the law times 1 - impossible"
 _CHUNK = 50  # iterations per compiled call, between two looks at the progress bar
 _TREE_DEPTH = 8  # of NUTS: up to 255 steps, on coordinates whitened at the mode
 _DENSE = 30  # coordinates up to which the mass matrix is adapted whole
@@ -125,11 +126,9 @@ def posterior(
         *prepared.notes,
         *_apart(law, fit, target.names),
         *misfits,
+        *([TAKEN_AS_TRUE] if applies(fit) else []),
+        *([_IMPOSSIBLE] if impossible else []),
     ]
-    if applies(fit):
-        notes.append(TAKEN_AS_TRUE)
-    if impossible:
-        notes.append("predictions count the impossible questions in: the law times 1 - impossible")
     place = np.asarray(inputs.data.rows.place)
     told = {"failed": failed, "predictive_checks": checks, "notes": notes}
     return Ensemble(
