@@ -59,7 +59,7 @@ def put(made: pathlib.Path, path: PathLike) -> None:
 def _is_open_end(path: PathLike) -> bool:
     """Whether a path leads to a pipe, a device or what a shell has opened."""
     text = os.path.abspath(path)
-    if text.startswith(("/dev/", "/proc/")):
+    if text.startswith(("/dev/std", "/dev/fd/", "/proc/")):
         return True
     try:
         mode = os.stat(path).st_mode

@@ -32,7 +32,8 @@ def sealed(
     >>> check_seal(sealed({"format": "t2jax.fit/1", "E": 1.7}))["E"]
     1.7
     """
-    return {**described, _SEAL: _digest(dict(described), arrays)}
+    read = json.loads(json.dumps(described))  # as it will be: numbers as keys become text
+    return {**read, _SEAL: _digest(read, arrays)}
 
 
 def check_seal(described: Any, arrays: "Mapping[str, np.ndarray] | None" = None) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,19 @@ def test_a_wide_gap_is_not_bridged_and_lone_runs_of_a_size_are_joined():
     lone = dataclasses.replace(runs, run=np.arange(runs.n_rows).astype(str))
     level = level_at(lone, 6 * SIZES[2] * 1.5e7)
     assert SIZES[2] in level.params
+
+
+def test_nothing_but_two_budgets_is_asked_of_a_table():
+    for odd in ({"max_params": 5e6}, {"inference_flop": 1.0}, {"train_flops": -1.0}):
+        with pytest.raises(InputError):
+            t2.backtest(losses(steps=2), odd, progress=False)
+
+
+def test_a_promise_where_nothing_was_solved_is_off_without_end():
+    zeros: dict[str, Any] = {f.name: 0.0 for f in dataclasses.fields(Case)}
+    case = Case(**zeros)
+    assert case.error == 0.0
+    assert dataclasses.replace(case, promised=0.1).error == np.inf
 
 
 def test_seeds_of_a_size_count_alike():

@@ -26,17 +26,18 @@ def best() -> t2.Optimum:
     return t2.optimum(DRAWS, BUDGET)
 
 
-def seen(params: float, gain: float) -> Measured:
-    """A measured comparison whose best size has so many parameters and gains so much."""
+def seen(params: float, gain: float, step: float = 1.0, train_flops: float = 1e21) -> Measured:
+    """A measured comparison: its best size, what that gains, and how far apart sizes lie."""
 
     def choice(size: float, loss: float, right: float) -> Choice:
         return Choice(params=size, tokens=1e21 / 6 / size, samples=40, checkpoints=2, loss=loss,
                       pass_at_k=right)  # fmt: skip
 
     return Measured(
-        train_flops=1e21, unevenness=1.0, sizes=7, single=choice(2 * params, 2.0, 0.5),
+        train_flops=train_flops, unevenness=1.0, sizes=7, single=choice(2 * params, 2.0, 0.5),
         repeated=choice(params, 2.0 - gain, 0.5 + gain / 10), gain_interval=(-0.01, 0.05),
         level=0.9, at_edge=False, loss_gain_interval=(gain - 0.1, gain + 0.1),
+        speaks_for=(params / step**0.5, params * step**0.5),
     )  # fmt: skip
 
 
@@ -59,6 +60,28 @@ def test_runs_that_do_not_agree_speak_first(best, size, share, words):
     assert found.sentences[0].startswith("THE MEASURED RUNS DO NOT BEAR THE LAW OUT")
     assert words in found.sentences[0]
     assert found.to_dict()["sentences"] == list(found.sentences)
+
+
+def test_a_true_law_between_two_sizes_of_a_grid_is_not_contradicted(best):
+    # Sizes a factor of two apart: the nearest to the law's is up to a factor of 1.4 from it.
+    for off in (0.72, 1.39):
+        found = verdict_on(best, seen(off * float(best.params), float(best.gain()), step=2.0), "")
+        assert (found.agrees, found.headline) == (True, "law")
+        assert "the nearest measured to sizes in" in str(found)
+    far = verdict_on(best, seen(3.0 * float(best.params), float(best.gain()), step=2.0), "")
+    assert far.headline == "measured"
+
+
+def test_a_gain_as_noisy_as_the_promise_is_large_contradicts_nothing(best):
+    found = seen(float(best.params), 0.0)
+    wide = dataclasses.replace(found, loss_gain_interval=(-9.0, 9.0))
+    assert verdict_on(best, wide, "").agrees
+
+
+def test_runs_of_another_budget_do_not_judge(best):
+    found = verdict_on(best, seen(3.0 * float(best.params), 0.1, train_flops=5.5e20), "")
+    assert (found.agrees, found.headline) == (None, "law")
+    assert "do not judge this plan" in str(found)
 
 
 def test_where_nothing_was_measured_the_reason_is_said(best):
@@ -94,7 +117,7 @@ def test_the_first_screen_is_short_and_begins_with_the_answer(best, share):
     assert len(text.splitlines()) <= screen.LINES
     assert max(map(len, text.splitlines())) <= 98
     first = text.splitlines()[0]
-    assert first.startswith("Train " if share == 1.0 else "Measured at these budgets")
+    assert first.startswith("Train " if share == 1.0 else "Measured at 1e+21 FLOPs")
     for words in ("parameters N", "90% interval", "gain over Chinchilla", "best measured",
                   "- Warning 0", "- Warning 1", "3 more warnings", "--full"):  # fmt: skip
         assert words in text

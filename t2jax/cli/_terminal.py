@@ -2,12 +2,14 @@
 
 import io
 import json
+import math
 import os
 import pathlib
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
@@ -132,11 +134,14 @@ def end_at_second_interrupt() -> None:
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
 
     def listen() -> None:
-        seen = 0
+        first = math.inf
         while numbers := os.read(heard, 1):
-            seen += numbers[0] in (signal.SIGINT, signal.SIGTERM)
-            if seen > 1:
+            if numbers[0] not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            # `timeout` sends its one SIGTERM twice, to a process and to its group.
+            if time.monotonic() > first + (numbers[0] == signal.SIGTERM):
                 os._exit(128 + numbers[0])
+            first = min(first, time.monotonic())
 
     threading.Thread(target=listen, name="interrupts", daemon=True).start()
 

@@ -24,7 +24,7 @@ class Command(CertifiedOptions, DrawsOptions):
     ] = "pairs"
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
     no_discrepancy: Annotated[
-        bool, arg("intervals of the law alone, which leave its misfit out")
+        bool, arg("the law alone, its misfit left out of estimate and intervals")
     ] = False
     json: Annotated[bool, arg("print JSON instead of text")] = False
 

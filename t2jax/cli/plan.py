@@ -30,11 +30,16 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
     unit: Annotated[str, arg("what is resampled: run, trunk or row", "UNIT")] = ""
     seed: Annotated[int, arg("of the resampling", "SEED")] = 0
     no_discrepancy: Annotated[
-        bool, arg("intervals of the law alone, which leave its misfit out")
+        bool, arg("the law alone, its misfit left out of estimate and intervals")
     ] = False
     out: Annotated[str, arg("folder of the report", "FOLDER", "-o")] = "report/"
     config: Annotated[
-        str, arg("TOML file of any of these, the budget among them; flags override it", "FILE")
+        str,
+        arg(
+            "TOML file of any of these, the budget among them; a flag that is not at its default "
+            "overrides it",
+            "FILE",
+        ),
     ] = ""
     full: Annotated[bool, arg("print everything that was found, in order of weight")] = False
     backtest: Annotated[

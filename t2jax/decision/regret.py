@@ -223,7 +223,7 @@ def regret(
     n, curve = table.n[chosen], expected[chosen]
     at = chosen[np.argmin(curve)]
     best = _judged(draws, budget, table, *(float(getattr(table, q)[at]) for q in "ndx"))
-    point = optimum(draws.point, budget)
+    point = optimum(draws.point, budget)  # the rivals too: that program is compiled already
     plug_in = _judged(draws, budget, table, *(math.log(float(getattr(point, q))) for q in _PLAN))
     if plug_in["expected"] < best["expected"]:  # the lattice is coarser than the estimate
         best = plug_in
@@ -287,6 +287,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
         raise Refusal("what stop_at_success spends depends on the law, so that no plan is the same "
                       "plan under every draw", remedy="leave it out here")  # fmt: skip
     budget = dataclasses.replace(budget, integer_samples=False)
+    # With rivals that nobody reads here: it is the program that the plan has compiled.
     stars = optimum(ensemble, budget, progress=False).draws
     assert stars is not None
     least = np.asarray(stars.value) * (1.0 if ensemble.point.kind == "loss" else -1.0)

@@ -41,7 +41,7 @@ class Case:
       best: the best size that was measured.
       samples: k that the budget affords the judged size.
       promised: what the fitted law says of the judged size.
-      low: lower end of the interval of that, a checkpoint's noise included.
+      low: lower end of the interval of that; of a loss, a checkpoint's noise is included.
       high: upper end.
       measured: what was measured there.
       lost: nats above the best measured size, by whose choice; NaN from counts.
@@ -71,7 +71,9 @@ class Case:
 
     @property
     def error(self) -> float:
-        """Promised over measured, less one."""
+        """Promised over measured, less one; infinite where nothing was measured to be there."""
+        if self.measured == 0:
+            return math.copysign(math.inf, self.promised) if self.promised else 0.0
         return self.promised / self.measured - 1.0
 
     @property

@@ -5,6 +5,7 @@ import numpy as np
 from t2jax import _text
 from t2jax.errors import Status
 from t2jax.fitting import FitResult
+from t2jax.fitting.result import relative_errors
 from t2jax.planner.companion import Companion
 from t2jax.planning import Budget, Frontier, Optimum
 from t2jax.uncertainty import Ensemble
@@ -116,7 +117,7 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
     """How far the law is from the measurements, and where it is furthest."""
     if not len(fit.observed):
         return []
-    error = fit.predicted / fit.observed - 1.0
+    error = relative_errors(fit.predicted, fit.observed) * np.sign(fit.predicted - fit.observed)
     said = ""
     runs = fit.observations
     if runs is not None and len(error) % runs.n_rows == 0:

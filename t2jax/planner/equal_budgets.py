@@ -16,7 +16,7 @@ __all__ = ["Choice", "Measured", "measured"]
 _SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
 _NEAR = 2.0  # a level further from the budget than this factor says nothing about it
 _RESAMPLES = 2000
-_INTERVALS = ("gain_interval", "loss_gain_interval")
+_INTERVALS = ("gain_interval", "loss_gain_interval", "speaks_for")
 _log_pass = double(passk.log_pass_at_k)
 
 
@@ -57,6 +57,8 @@ class Measured:
       level: of that interval.
       at_edge: whether T2's choice is the smallest or the largest size measured at the level.
       loss_gain_interval: of `loss_gain()`, made alike; NaN from counts.
+      speaks_for: from half-way to the next smaller size measured, in log N, to half-way to the
+        next larger: sizes to which the best one is the nearest.
     """
 
     train_flops: float
@@ -68,6 +70,7 @@ class Measured:
     level: float
     at_edge: bool
     loss_gain_interval: tuple[float, float] = (float("nan"), float("nan"))
+    speaks_for: tuple[float, float] = (float("nan"), float("nan"))
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Self:
@@ -161,8 +164,20 @@ def measured(
         gain_interval=_gain_interval(score_one, score_k, at_k[1], level, seed),
         level=level,
         at_edge=repeated in (0, len(sizes) - 1),
+        speaks_for=_between(sizes, repeated),
         loss_gain_interval=_gain_interval(score_one, score_k, -at_k[0], level, seed),
     )
+
+
+def _between(sizes: np.ndarray, of: int) -> tuple[float, float]:
+    """Half-way in log to the sizes beside one; beyond the outermost nothing is claimed.
+
+    >>> _between(np.array([1.0, 4.0, 16.0]), 1)
+    (2.0, 8.0)
+    """
+    beside = sizes[[max(of - 1, 0), min(of + 1, len(sizes) - 1)]]
+    low, high = np.sqrt(sizes[of] * beside)
+    return float(low), float(high)
 
 
 def _of_sizes(

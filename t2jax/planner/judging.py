@@ -8,7 +8,7 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax._arguments import check_level, check_whole
-from t2jax.cost import INFERENCE_FLOPS, TRAIN_FLOPS, Cost
+from t2jax.cost import INFERENCE_FLOPS, TRAIN_FLOPS
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import fit
 from t2jax.fitting.default import default_law
@@ -19,7 +19,6 @@ from t2jax.planner.backtested import Backtest, Case
 from t2jax.planner.levels import Level, level_at, levels_of
 from t2jax.planner.result import Announce, middling, silent
 from t2jax.planning import Budget, optimum
-from t2jax.planning.budget import GOALS
 from t2jax.planning.driver import check_trend
 from t2jax.planning.rivals.rules import RATIO
 from t2jax.uncertainty import Ensemble, bootstrap, predict
@@ -34,6 +33,8 @@ _LEVELS = 3
 _LEAST_SIZES = 4  # that a budget must have been measured at: among fewer any plan is right
 _USUAL_SAMPLES = 1024.0  # likelihoods of questions know pass@k at any k
 _SLACK = 1e-6
+_ASKED = ("train_flops", "inference_flops")
+_ENOUGH = 1e30  # FLOPs that stand in where the other budget alone is read
 
 
 def backtest(
@@ -109,7 +110,7 @@ def backtest(
             f"{runs.source} holds losses at several k, which say nothing of the k between",
             remedy="bring a question table, or select the rows of one k",
         )
-    asked = budget.to_dict() if isinstance(budget, Budget) else dict(budget or {})
+    asked = _asked(budget)
     inference = _inference_budgets(runs, asked, form)
     levels = _levels(runs, asked.get("train_flops"), shares, n_levels)
     say, cases, skipped = announce or silent, [], []
@@ -127,7 +128,7 @@ def backtest(
         except Refusal as refused:
             skipped.append(f"{train:.3g} FLOPs from runs of {share:.2g} of it: {refused.problem}")
             continue
-        judge = _Judge(runs=runs, draws=draws, level=level, seed=seed)
+        judge = _Judge(runs=runs, draws=draws, level=level, seed=seed, skipped=skipped)
         cases += judge.cases(level_at(runs, train), share, inference)
     if not cases:
         raise Refusal(
@@ -141,16 +142,29 @@ def backtest(
     )  # fmt: skip
 
 
+def _asked(budget: Budget | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The two budgets as numbers; a table is judged by nothing else.
+
+    Raises:
+      InputError: anything else is asked for, or what is no budget.
+    """
+    told = budget.to_dict() if isinstance(budget, Budget) else dict(budget or {})
+    plain = Budget(train_flops=_ENOUGH).to_dict()
+    odd = [n for n, v in told.items() if n not in _ASKED and v is not None and v != plain.get(n)]
+    if odd:
+        raise InputError(
+            f"a backtest asks about two separate budgets in 6ND and 2Nk, not {', '.join(odd)}",
+            remedy="give train_flops and inference_flops alone",
+        )
+    usual: dict[str, Any] = {"train_flops": _ENOUGH}
+    numbers = {n: Budget(**usual | {n: told[n]}) for n in _ASKED if told.get(n) is not None}
+    return {name: getattr(one, name) for name, one in numbers.items()}
+
+
 def _inference_budgets(
     runs: Observations, asked: Mapping[str, Any], form: Law
 ) -> tuple[float | None, ...]:
     """Inference budgets about the one asked about; None alone where no samples are drawn."""
-    others = [name for name in GOALS if name != "train_flops" and asked.get(name) is not None]
-    if others or not Cost.from_dict(asked.get("cost", {})).monomial:
-        raise InputError(
-            "a backtest asks about two separate budgets in 6ND and 2Nk",
-            remedy="give train_flops and inference_flops alone",
-        )
     flops = asked.get("inference_flops")
     if runs.kind == "loss" or not form.uses_samples:
         if flops is not None:
@@ -217,6 +231,7 @@ class _Judge:
     draws: Ensemble
     level: float
     seed: int
+    skipped: list[str]
 
     @property
     def by_pass(self) -> bool:
@@ -229,14 +244,22 @@ class _Judge:
         """A case for each inference budget that enough of the measured sizes can serve."""
         for flops in inference:
             place = measured.affording(flops)
+            where = f"{place.train_flops:.3g} FLOPs"
+            where += "" if flops is None else f" with {flops:.3g} for inference"
             if len(place.params) < _LEAST_SIZES:
+                self.skipped.append(
+                    f"{where}: {len(place.params)} of the sizes measured can be served, and "
+                    f"{_LEAST_SIZES} are needed"
+                )
                 continue
             samples = np.ones(len(place.params))
             if flops is not None:
                 samples = flops / (INFERENCE_FLOPS * place.params)
                 samples = np.floor(samples) if self.runs.kind == "counts" else samples
             found = self._case(place, share, flops, samples)
-            if found is not None:
+            if found is None:
+                self.skipped.append(f"{where}: more samples are afforded than were drawn")
+            else:
                 yield found
 
     def _case(

@@ -122,7 +122,7 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
     names = ("fit.json", "draws.npz", *(OTHER_AIM if other is not None else ()))
     # By which the files of another plan are known, where a kill left some of each.
     told["files"] = {name: _hash(folder / name) for name in names}
-    text = json.dumps(sealed(json.loads(json.dumps(told))))
+    text = json.dumps(sealed(told))
     (folder / "plan.json").write_text(text + "\n", encoding="utf-8")
 
 

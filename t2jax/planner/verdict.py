@@ -1,6 +1,7 @@
 """`Verdict`: what the table itself says at a plan's budgets, against what the law says."""
 
 import dataclasses
+import math
 from typing import Any
 
 from t2jax import _text
@@ -8,6 +9,8 @@ from t2jax.planner.equal_budgets import Measured
 from t2jax.planning import Optimum
 
 __all__ = ["Verdict", "verdict_on"]
+
+_SAME = 1.2  # budgets further apart have optima of their own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,17 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
             headline="law",
             sentences=(f"No measured run judges this plan: {why or 'none is at hand'}.",),
         )
+    asked = 6.0 * float(best.params) * float(best.tokens)
+    if best.goal == "train_flops" and abs(math.log(found.train_flops / asked)) > math.log(_SAME):
+        return Verdict(
+            agrees=None,
+            headline="law",
+            sentences=(
+                f"The nearest runs measured spent {found.train_flops:.2g} FLOPs, not {asked:.2g}, "
+                f"and do not judge this plan; the best of {found.sizes} sizes there was "
+                f"{_text.count(found.repeated.params)}.",
+            ),
+        )
     size = _size(best, found, level)
     gain = _gain(best, found, level)
     against = [said for agrees, said in (size, gain) if not agrees]
@@ -69,20 +83,29 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
 
 
 def _size(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
-    """Whether the best size measured lies in the interval of the plan's, in words."""
+    """Whether the best size measured may be the best of the law's sizes, in words.
+
+    It speaks for every size to which it is the nearest of those measured.
+    """
     low, high = best.interval("params", level)
     params = found.repeated.params
-    agrees = not (params < low or params > high)
-    band = _text.interval(low, high, _text.count)
+    least, most = found.speaks_for
+    inside = not (params < low or params > high)
+    agrees = inside or (least <= high and most >= low)
+    band = f"{level:.0%} interval {_text.interval(low, high, _text.count)}"
+    place = "inside" if inside else "the nearest measured to sizes in" if agrees else "outside"
     said = f"the best of {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs is "
-    said += f"{_text.count(params)}, {'inside' if agrees else 'outside'} the law's {band}"
+    said += f"{_text.count(params)}, {place} the law's {band}"
     if found.at_edge:
         said += ", and at the edge of what was measured there"
     return agrees, said
 
 
 def _gain(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
-    """Whether the measured gain over Chinchilla lies in the promised interval, in words."""
+    """Whether the gain over Chinchilla that was measured and the promised one may be the same.
+
+    Either may lie in the interval of the other: the measured one is noisy too.
+    """
     if best.rival is None or best.goal.startswith("target"):
         return True, ""
     by_loss = best.kind == "loss"
@@ -92,12 +115,13 @@ def _gain(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
         return True, ""
     unit = "nats" if by_loss else "of pass@k"
     low, high = best.gain_interval(level)
-    agrees = not (gain < low or gain > high)
+    promised = float(best.gain())
+    agrees = not (gain < low or gain > high) or ends[0] <= promised <= ends[1]
     said = f"the best measured size gained {_short(gain)} {unit} "
     said += f"{_text.interval(*ends, _short)} "
     said += "over the one that is best at one sample, "
     said += "as the law promises" if agrees else "where the law promises"
-    return agrees, f"{said} {_short(float(best.gain()))} {_text.interval(low, high, _short)}"
+    return agrees, f"{said} {_short(promised)} {_text.interval(low, high, _short)}"
 
 
 def _short(value: float) -> str:

@@ -28,7 +28,7 @@ _NUMBERS = (*GOALS, "inference_flops", "questions", "questions_factor", "inferen
             "unique_tokens")  # fmt: skip
 
 
-_LEAST_CAP = 1000  # no model has fewer parameters or tokens: billions were meant
+_LEAST_CAP = 100  # the smallest of toys has more parameters and tokens: billions were meant
 
 
 def _questioned(name: str, value: float) -> InputError:

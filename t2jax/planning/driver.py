@@ -154,6 +154,7 @@ def frontier(
         # The saturation size: with training free of charge only samples compete with size.
         train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
         endless = dataclasses.replace(budget, train_flops=train)
+        # With rivals that nobody reads: it is the program of the sweep itself.
         limit = optimum(as_ensemble(model).alone(), endless, method=method)
         edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
         limit = np.where(edge, math.nan, np.asarray(limit.params))

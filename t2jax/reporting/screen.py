@@ -26,12 +26,16 @@ def first(plan: Plan, level: float = 0.9) -> str:
     lines += wrap(str(plan.verdict)).splitlines()
     if plan.backtest is not None:
         lines += wrap(plan.backtest.sentence()).splitlines()
-    rest = wrap(_rest(plan)).splitlines()
+    room = LINES - len(lines) - len(wrap(_rest(plan, 0)).splitlines())
+    told: list[str] = []
+    count = 0
     for warning in plan.warnings[:_WARNINGS]:
         shown = _cut(warning)
-        if len(lines) + len(shown) + len(rest) <= LINES:
-            lines += shown
-    return "\n".join([*lines[: LINES - len(rest)], *rest])
+        if len(told) + len(shown) > room:
+            break  # a lighter one in its place would hide it
+        told, count = told + shown, count + 1
+    rest = wrap(_rest(plan, count)).splitlines()
+    return "\n".join([*lines[: LINES - len(rest) - len(told)], *told, *rest])
 
 
 def _headline(plan: Plan) -> str:
@@ -40,7 +44,7 @@ def _headline(plan: Plan) -> str:
     if plan.verdict.headline == "measured" and found is not None:
         ours = found.repeated
         return (
-            f"Measured at these budgets, {_text.count(ours.params)} parameters on "
+            f"Measured at {found.train_flops:.3g} FLOPs, {_text.count(ours.params)} parameters on "
             f"{_text.count(ours.tokens)} tokens with {_times(ours.samples)} was the best of "
             f"{found.sizes} sizes; the law says {_text.count(float(best.params))}."
         )
@@ -62,12 +66,15 @@ def _times(samples: float) -> str:
 
 
 def _table(plan: Plan, level: float) -> str:
-    """The plan, Chinchilla's choice by the law, and both as they were measured."""
+    """The plan, Chinchilla's choice by the law, and both as they were measured.
+
+    Chinchilla's choice is what is best for one sample, with the samples that its size affords.
+    """
     best, found = plan.optimum, plan.measured
     rival = best.rival is not None
     head = ["", "law's plan", f"{level:.0%} interval", *(["Chinchilla"] if rival else [])]
     head += ["best in range"] if plan.inside is not None else []
-    head += ["best measured", "and Chinchilla"] if found is not None else []
+    head += ["best measured", "best for k = 1"] if found is not None else []
     rows = []
     for record, label, show in labelled(plan, level):
         name = record["quantity"]
@@ -101,8 +108,8 @@ def _cut(warning: str) -> list[str]:
     return wrap(re.sub(r"[:;]$", ".", kept), "- ", "  ").splitlines()[:_TOLD]
 
 
-def _rest(plan: Plan) -> str:
-    more = len(plan.warnings) - _WARNINGS
+def _rest(plan: Plan, shown: int) -> str:
+    more = len(plan.warnings) - shown
     said = f"{more} more warnings, the fit" if more > 0 else "The fit"
     asked = "" if plan.backtest is not None else "; `t2jax backtest` judges such plans on the table"
     return (

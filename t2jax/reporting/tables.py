@@ -38,7 +38,7 @@ COUNTS = {
     "samples": "samples per question k",
     "tokens_per_param": "tokens per parameter",
 }
-_WHOLE = 10_000  # samples that are written out
+_FEW, _WHOLE = 10, 10_000  # samples that are written out as whole numbers
 _SURE = 2.0  # standard errors
 _WORDS = {"params": "parameters", "tokens": "tokens", "samples": "samples",
           "tokens_per_param": "tokens per parameter"}  # fmt: skip
@@ -122,8 +122,8 @@ def measured_cells(found: Measured, quantity: str, kind: str) -> tuple[str, str]
 
 
 def samples_text(samples: float) -> str:
-    """Samples as people draw them: a whole number."""
-    if not samples < _WHOLE:  # NaN among them
+    """Samples as people draw them: a whole number, unless they are so few that the rest counts."""
+    if not _FEW <= samples < _WHOLE:  # NaN among them
         return _text.count(samples)
     return str(max(1, round(samples)))
 

@@ -185,12 +185,13 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         # JAX has its own handler of SIGTERM then, and agrees on a step between the processes.
         yield lambda: multihost_utils.reached_preemption_sync_point(next(calls))
         return
-    asked: list[int] = []
+    asked: list[float] = []
 
     def hear(number: int, frame: Any) -> None:
-        asked.append(number)
-        if len(asked) > 1:
+        # `timeout` sends its one SIGTERM twice, to a process and to its group.
+        if asked and time.monotonic() > asked[0] + (number == signal.SIGTERM):
             raise KeyboardInterrupt
+        asked.append(time.monotonic())
 
     here = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if here else ()

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from t2jax.errors import InputError
 from t2jax.trainer.config import TrainConfig
+from t2jax.trainer.model import FUSED_FROM
 
 __all__ = ["available", "check", "least", "named"]
 
@@ -24,7 +25,8 @@ def least(config: TrainConfig) -> tuple[float, float]:
 
     `16 P / fsdp` and `rows T (8 V + 4 h T + 8 b L d)`, with P counting the embedding too, `rows`
     those of one part of the batch on one device, h heads, and b the bytes of an activation. The
-    logits and their gradient are there at once, and of one block what each head attends to.
+    logits and their gradient are there at once, and of one block what each head attends to, where
+    rows are too short for attention that keeps no scores.
 
     >>> from t2jax.trainer.config import ModelConfig
     >>> config = TrainConfig(model=ModelConfig(d_model=8), tokens=1e6, batch_rows=4)
@@ -37,7 +39,8 @@ def least(config: TrainConfig) -> tuple[float, float]:
     size = 2 if shape.compute_dtype == "bfloat16" else 4
     kept = 1 if config.remat else _KEPT
     place = 8 * shape.vocab_size + size * shape.n_layers * kept * shape.d_model
-    place += 4 * shape.n_heads * shape.seq_len
+    if shape.seq_len < FUSED_FROM:
+        place += 4 * shape.n_heads * shape.seq_len
     return _STATE * params / config.fsdp, float(rows * shape.seq_len * place)
 
 

@@ -159,7 +159,7 @@ class Ensemble(Result):
         }
         arrays = self._arrays()
         # As a reader will see it: tuples are lists in JSON.
-        told = sealed(json.loads(json.dumps(meta)), arrays)
+        told = sealed(meta, arrays)
         arrays["meta"] = np.array(json.dumps(told))
 
         def save(part: pathlib.Path) -> None:

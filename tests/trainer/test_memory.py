@@ -104,6 +104,13 @@ def test_a_second_signal_ends_what_does_not_stop():
             ask()
 
 
+def test_one_signal_that_comes_twice_at_once_is_one():
+    with stop_signals() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+
+
 @pytest.mark.slow
 def test_epochs_of_a_text_are_told(run, tmp_path):
     (tmp_path / "text.txt").write_text("a text that is too short. " * 20)
