@@ -62,6 +62,28 @@ def test_after_it_they_follow_the_table_and_are_free_far_from_it(fitted):
     assert widths[2] == pytest.approx(draws.diagnostics["misfit"]["amplitude"], rel=0.5)
 
 
+def test_the_mean_surface_is_that_of_the_process_where_nothing_was_measured_too(fitted):
+    fit, surfaces = fitted
+    law = double(surfaces.on_point)(fit.law)
+    rows, misfit = surfaces.rows, surfaces.misfit
+    lengths = np.array([misfit.length_params, misfit.length_tokens])
+
+    def alike(first, second):
+        apart = (first[:, None] - second[None]) / lengths
+        return misfit.amplitude**2 * np.exp(-0.5 * np.sum(apart**2, axis=-1))
+
+    same = rows.run[:, None] == rows.run[None]
+    noise = misfit.checkpoint**2 * np.eye(len(same)) + misfit.run**2 * same
+    params, tokens = (axis.ravel() for axis in np.meshgrid(
+        np.geomspace(1e6, 1e11, 12), np.geomspace(1e7, 1e13, 12)
+    ))  # fmt: skip
+    at = np.log(np.stack([params, tokens], axis=1))
+    mean = alike(at, rows.place) @ np.linalg.solve(alike(rows.place, rows.place) + noise, rows.left)
+    told = np.log(t2.laws.predict(law, params, tokens) / t2.laws.predict(fit.law, params, tokens))
+    np.testing.assert_allclose(told, mean, atol=1e-3)
+    assert np.max(np.abs(mean)) > 0.01
+
+
 def test_intervals_beyond_the_data_hold_what_the_law_alone_misses():
     runs = table(0.03)
     near = runs.train_flops < np.quantile(runs.train_flops, 0.7)
@@ -88,7 +110,8 @@ def test_a_law_that_is_true_keeps_a_small_surface():
 def test_below_the_smallest_model_the_surface_does_not_change():
     law = Warped(
         loss=TRUTH, by_params=np.array([0.7]), by_tokens=np.array([0.4]), cosine=np.array([0.2]),
-        sine=np.array([0.1]), least=1e6,
+        sine=np.array([0.1]), params_nodes=np.zeros(1), tokens_nodes=np.zeros(1),
+        params_length=1.0, tokens_length=1.0, height=np.zeros(1), least=1e6,
     )  # fmt: skip
     size, tokens = np.array([1e3, 1e5, 1e6, 1e8]), 1e9
     surface = t2.laws.predict(law, size, tokens) / t2.laws.predict(TRUTH, size, tokens)

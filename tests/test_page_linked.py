@@ -37,7 +37,12 @@ def drawn(*, bent: bool) -> Linked:
     )  # fmt: skip
     waves = {name: rng.normal(size=(DRAWS, 5)) for name in ("by_params", "by_tokens")}
     sizes = {name: 0.02 * rng.normal(size=(DRAWS, 5)) for name in ("cosine", "sine")}
-    warped = Warped(loss=inner, least=np.full(DRAWS, 1e5), **waves, **sizes)
+    nodes = {name: rng.normal(15.0, 4.0, (DRAWS, 3)) for name in ("params_nodes", "tokens_nodes")}
+    lengths = {name: rng.uniform(1, 3, DRAWS) for name in ("params_length", "tokens_length")}
+    warped = Warped(
+        loss=inner, least=np.full(DRAWS, 1e5), height=0.05 * rng.normal(size=(DRAWS, 9)),
+        **waves, **sizes, **nodes, **lengths,
+    )  # fmt: skip
     more = {"bend": 0.1 * rng.normal(size=(DRAWS, NODES))} if bent else {}
     spread = Quantile(
         level=np.sort(rng.normal(0.5, 1.0, (DRAWS, NODES))),

@@ -6,21 +6,23 @@ from typing import Any, Self
 import jax.numpy as jnp
 
 from t2jax._precision import host_array
-from t2jax._typing import ArrayLike
+from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Law, final_law
 
-__all__ = ["Warped"]
+__all__ = ["Warped", "bumps"]
 
 
 @final_law
 class Warped(Law):
-    """A loss law times a smooth surface in log N and log D.
+    """A loss law times a smooth surface in log N and log D: waves, and bumps on a grid.
 
-    `L(N, D) exp(g)`, `g = sum_m c_m cos(f_m) + s_m sin(f_m)`,
-    `f_m = u_m log max(N, N_0) + v_m log D`
+    `L(N, D) exp(g)`, `g = sum_m c_m cos(f_m) + s_m sin(f_m) + sum_ij h_ij b_i(n) b_j(d)`,
+    `n = log max(N, N_0)`, `d = log D`, `f_m = u_m n + v_m d`,
+    `b_i(n) = exp(-(n - n_i)^2 / 2 l^2)`
 
-    With frequencies drawn from a Gaussian the sum is a draw of a Gaussian process with a
-    squared-exponential covariance. The coefficients are those of the law inside.
+    With frequencies drawn from a Gaussian the waves are a draw of a Gaussian process with a
+    squared-exponential covariance; the bumps, as wide as that covariance, are what a table says
+    against it, and end where the table does. The coefficients are those of the law inside.
 
     Args:
       loss: the law inside.
@@ -28,17 +30,24 @@ class Warped(Law):
       by_tokens: per nat of D, v [..., waves].
       cosine: amplitudes of the cosines [..., waves].
       sine: amplitudes of the sines [..., waves].
+      params_nodes: log N of the grid's lines, n_i [..., lines].
+      tokens_nodes: log D of its other lines, d_j [..., other lines].
+      params_length: nats of N within which the surface is alike, l [...].
+      tokens_length: the same of D [...].
+      height: of each bump, those of one line of N after each other [..., lines x other lines].
       least: N_0, below which the surface does not change with N: far below the smallest model
         measured a law must not be mended by what nobody has seen.
 
     Source: misfit as a process, Kennedy and O'Hagan 2001, doi:10.1111/1467-9868.00294; waves,
-    Rahimi and Recht 2007.
+    Rahimi and Recht 2007; waves and bumps, Wilson et al. 2020, arXiv:2002.09309.
 
     >>> import numpy as np
     >>> from t2jax.laws import Additive
     >>> inner = Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
-    >>> law = Warped(loss=inner, by_params=np.zeros(1), by_tokens=np.zeros(1),
-    ...              cosine=np.full(1, 0.01), sine=np.zeros(1), least=1e6)
+    >>> none, one = np.zeros(1), np.ones(1)
+    >>> law = Warped(loss=inner, by_params=none, by_tokens=none, cosine=none, sine=none,
+    ...              params_nodes=np.log(70e9) * one, tokens_nodes=np.log(1.4e12) * one,
+    ...              params_length=2.0, tokens_length=2.0, height=0.01 * one, least=1e6)
     >>> round(float(law(params=70e9, tokens=1.4e12) / inner(params=70e9, tokens=1.4e12)), 4)
     1.0101
     """
@@ -51,15 +60,23 @@ class Warped(Law):
     by_tokens: ArrayLike
     cosine: ArrayLike
     sine: ArrayLike
+    params_nodes: ArrayLike
+    tokens_nodes: ArrayLike
+    params_length: ArrayLike
+    tokens_length: ArrayLike
+    height: ArrayLike
     least: ArrayLike
 
     def formula(self, params, tokens, samples, unique_tokens):
         """The law inside times `exp(g)`."""
-        size = jnp.log(jnp.maximum(params, self.least))[..., None]
-        phase = jnp.asarray(self.by_params) * size
-        phase = phase + jnp.asarray(self.by_tokens) * jnp.log(tokens)[..., None]
+        size, seen = jnp.log(jnp.maximum(params, self.least)), jnp.log(tokens)
+        phase = self.by_params * size[..., None] + self.by_tokens * seen[..., None]
         waves = self.cosine * jnp.cos(phase) + self.sine * jnp.sin(phase)
-        surface = jnp.exp(jnp.sum(waves, axis=-1))
+        rows = bumps(size, self.params_nodes, self.params_length)[..., None]
+        columns = bumps(seen, self.tokens_nodes, self.tokens_length)[..., None, :]
+        grid = rows * columns
+        grid = grid.reshape(*grid.shape[:-2], -1) * self.height
+        surface = jnp.exp(jnp.sum(waves, axis=-1) + jnp.sum(grid, axis=-1))
         return self.loss.formula(params, tokens, samples, unique_tokens) * surface
 
     @property
@@ -99,4 +116,11 @@ class Warped(Law):
         return {"law": self.name, "loss": self.loss.to_dict()} | arrays
 
 
-_ARRAYS = ("by_params", "by_tokens", "cosine", "sine", "least")
+_ARRAYS = ("by_params", "by_tokens", "cosine", "sine", "params_nodes", "tokens_nodes",
+           "params_length", "tokens_length", "height", "least")  # fmt: skip
+
+
+def bumps(log_place: ArrayLike, nodes: ArrayLike, length: ArrayLike) -> Floats:
+    """How near a place is to each line of a grid, `exp(-(x - x_i)^2 / 2 l^2)` [..., lines]."""
+    apart = (jnp.asarray(log_place)[..., None] - nodes) / jnp.asarray(length)[..., None]
+    return jnp.exp(-0.5 * apart**2)

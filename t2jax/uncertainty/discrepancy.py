@@ -11,20 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import optimize
-from scipy.special import ndtri
 
 from t2jax._precision import to_numpy
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting import FitResult
 from t2jax.fitting.stages import Stage
 from t2jax.laws import Law, Warped
+from t2jax.laws.warped import bumps
 
 __all__ = ["TAKEN_AS_TRUE", "Misfit", "Surfaces", "applies"]
 
 TAKEN_AS_TRUE = "the misfit of the law is no part of these intervals: t2jax.bootstrap carries it"
 """What must be said beside intervals that have no surfaces where they could."""
 
-_WAVES = 24  # each a cosine and a sine: the covariance of a surface to a few percent of its own
+_WAVES = 24  # of a draw of the prior, each a cosine and a sine
+_SPACING = 0.5  # of the grid of bumps, in lengths: the mean surface is exact to .1% of the loss
+_LINES = (4, 12)  # least and most of the grid along N, and along D
+_JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
 _CHUNK = 100  # draws per compiled call
@@ -171,6 +174,8 @@ class Surfaces:
         waves = self._rng.normal(size=(n_draws, _WAVES, 2))
         self._frequency = waves / self._each[:, None, 3:]
         self._prior = self._rng.normal(size=(n_draws, 2 * _WAVES))
+        self._prior *= self._each[:, 2:3] / np.sqrt(_WAVES)
+        self._nodes = _lines(self.rows.place, np.exp(logs[3:]))
 
     def before(self) -> np.ndarray:
         """Log of the prior's surface at every row of every draw [draws, rows]."""
@@ -178,7 +183,7 @@ class Surfaces:
         for i, frequency in enumerate(self._frequency):
             phase = self.rows.place @ frequency.T
             waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
-            out[i] = self._each[i, 2] / np.sqrt(_WAVES) * waves @ self._prior[i]
+            out[i] = waves @ self._prior[i]
         return out
 
     def on_draws(self, law: Law) -> Law:
@@ -187,42 +192,44 @@ class Surfaces:
         left = self.rows.log_loss - _log_losses(law, self.rows)
         runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self._each[:, :1]
         noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, self.rows.run]
-        weight = self._moved(self._frequency, self._prior, noise, left, self._each)
-        return self._on(law, self._frequency, weight)
+        height = self._heights(left - self.before() - noise, self._each)
+        return self._on(law, self._frequency, self._prior, self._each, height)
 
     def on_point(self, law: Law) -> Law:
         """The fitted law times the mean surface."""
         likely = np.array(self.misfit)[None]
-        frequency = _even_frequencies() / likely[:, None, 3:]
-        none, left = np.zeros((1, 2 * _WAVES)), self.rows.left[None]
-        weight = self._moved(frequency, none, np.zeros_like(left), left, likely)
-        return self._on(law, frequency[0], weight[0])
+        height = self._heights(self.rows.left[None], likely)
+        none = np.zeros(2 * _WAVES)
+        return self._on(law, none.reshape(_WAVES, 2), none, likely[0], height[0])
 
     def noise(self) -> dict[str, np.ndarray]:
         """What is no part of the law: standard deviations of log loss [draws]."""
         return {"run_sd": self._each[:, 0], "checkpoint_sd": self._each[:, 1]}
 
-    def _on(self, law: Law, frequency: np.ndarray, weight: np.ndarray) -> Law:
-        least = np.broadcast_to(np.exp(self.rows.place[:, 0].min()), weight.shape[:-1])
+    def _on(
+        self, law: Law, frequency: np.ndarray, waves: np.ndarray, each: np.ndarray,
+        height: np.ndarray,
+    ) -> Law:  # fmt: skip
+        shape = waves.shape[:-1]
+        nodes = [np.broadcast_to(line, (*shape, len(line))).copy() for line in self._nodes]
         warped = Warped(
             loss=law.base, by_params=frequency[..., 0], by_tokens=frequency[..., 1],
-            cosine=weight[..., :_WAVES], sine=weight[..., _WAVES:], least=np.array(least),
+            cosine=waves[..., :_WAVES], sine=waves[..., _WAVES:], params_nodes=nodes[0],
+            tokens_nodes=nodes[1], params_length=each[..., 3], tokens_length=each[..., 4],
+            height=height, least=np.full(shape, np.exp(self.rows.place[:, 0].min())),
         )  # fmt: skip
         return law.with_searched(warped)
 
-    def _moved(
-        self, frequency: np.ndarray, prior: np.ndarray, noise: np.ndarray, left: np.ndarray,
-        each: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """Weights of the waves, given what laws leave over [draws, 2 waves]."""
+    def _heights(self, left: np.ndarray, each: np.ndarray) -> np.ndarray:
+        """Heights of the bumps, given what is left to them at every row [draws, bumps]."""
         place, run = jnp.asarray(self.rows.place), jnp.asarray(self.rows.run)
         groups, parts = int(self.rows.run.max()) + 1, []
-        for start in range(0, len(prior), _CHUNK):
+        for start in range(0, len(left), _CHUNK):
             # One shape, one compiled program: what is too many is solved twice and dropped.
-            at = np.minimum(np.arange(start, start + min(_CHUNK, len(prior))), len(prior) - 1)
-            own = (jnp.asarray(x[at]) for x in (frequency, prior, noise, left, each))
-            parts.append(np.asarray(_weights(place, run, groups, *own)))
-        return np.concatenate(parts)[: len(prior)] * each[:, 2:3] / np.sqrt(_WAVES)
+            at = np.minimum(np.arange(start, start + min(_CHUNK, len(left))), len(left) - 1)
+            own = (jnp.asarray(x[at]) for x in (left, each))
+            parts.append(np.asarray(_solved(place, run, groups, self._nodes, *own)))
+        return np.concatenate(parts)[: len(left)]
 
 
 def _thinned(rows: _Rows) -> _Rows:
@@ -233,11 +240,15 @@ def _thinned(rows: _Rows) -> _Rows:
     return _Rows(*(column[kept] for column in rows))
 
 
-def _even_frequencies() -> np.ndarray:
-    """Frequencies of one law, evenly spread under the Gaussian [1, waves, 2]."""
-    at = np.arange(_WAVES) + 0.5
-    shares = np.stack([at / _WAVES, (at * 0.6180339887498949) % 1.0], axis=1)
-    return ndtri(shares)[None]
+def _lines(place: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of a grid over the table, close enough together for a surface of these lengths."""
+    low, high = place.min(axis=0), place.max(axis=0)
+    counts = np.clip(np.ceil((high - low) / (_SPACING * lengths)) + 1, *_LINES).astype(int)
+    # A table of one token count has a grid that is wide enough to tell its lines apart.
+    middle, half = (low + high) / 2, np.maximum(high - low, _SPACING * lengths) / 2
+    ends = zip(middle - half, middle + half, counts, strict=True)
+    first, second = (np.linspace(*end) for end in ends)
+    return first, second
 
 
 def _log_losses(law: Law, rows: _Rows) -> np.ndarray:
@@ -256,23 +267,32 @@ def _every(law: Law, params: Floats, tokens: Floats, unique: Floats) -> Floats:
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _weights(place, run, groups, frequency, prior, noise, left, each):
-    """Weights of the waves in units of their prior deviation [draws, 2 waves].
+def _solved(place, run, groups, nodes, left, each):
+    """Heights of the bumps [draws, bumps]: what the rows say against a draw of the prior.
 
-    Matheron's rule: a draw of the prior, moved by what the rows say against it.
+    Matheron's rule in functions, with the grid's lines in place of the rows. (In the weights of
+    the draw's few waves it would bend the surface where there are no rows.)
     """
     sizes = jnp.zeros(groups).at[run].add(1.0)
 
-    def one(frequency, prior, noise, left, misfit):
-        run_sd, checkpoint_sd, amplitude = misfit[:3]
+    def one(left, misfit):
+        run_sd, checkpoint_sd, amplitude, *lengths = misfit
         shared = run_sd**2 / (checkpoint_sd**2 + sizes * run_sd**2)
-        phase = place @ frequency.T
-        waves = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=1)
-        waves = waves * amplitude / jnp.sqrt(len(frequency))
+        roots, axes = [], []
+        for line, length, at in zip(nodes, lengths, place.T, strict=True):
+            alike = bumps(line, line, length) + _JITTER * jnp.eye(len(line))
+            roots.append(jnp.linalg.cholesky(alike))
+            near = bumps(at, line, length)
+            axes.append(jax.scipy.linalg.solve_triangular(roots[-1], near.T, lower=True).T)
+        basis = amplitude * (axes[0][:, :, None] * axes[1][:, None, :]).reshape(len(place), -1)
         # The inverse of the noise's covariance: each run's checkpoints share one deviation.
-        sums = jnp.zeros((groups, waves.shape[1])).at[run].add(waves)
-        weighed = (waves - (shared[:, None] * sums)[run]) / checkpoint_sd**2
-        system = waves.T @ weighed + jnp.eye(waves.shape[1])
-        return prior + jnp.linalg.solve(system, weighed.T @ (left - waves @ prior - noise))
+        sums = jnp.zeros((groups, basis.shape[1])).at[run].add(basis)
+        weighed = (basis - (shared[:, None] * sums)[run]) / checkpoint_sd**2
+        system = basis.T @ weighed + jnp.eye(basis.shape[1])
+        white = amplitude * jnp.linalg.solve(system, weighed.T @ left)
+        white = white.reshape(len(roots[0]), -1)
+        back = jax.scipy.linalg.solve_triangular
+        half = back(roots[0], white, lower=True, trans=1)
+        return back(roots[1], half.T, lower=True, trans=1).T.ravel()
 
-    return jax.vmap(one)(frequency, prior, noise, left, each)
+    return jax.vmap(one)(left, each)
