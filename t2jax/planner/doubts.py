@@ -15,6 +15,8 @@ __all__ = ["doubts"]
 _OUTSIDE = ": this is extrapolation"
 _SELDOM = 0.005  # share of the draws below which a percentage reads 0%
 _UNITS = {"trunk": "independent trainings (trunks)"}
+_MOVED = 1.25  # between two sizes: below it nobody would train another model
+_JUMP = 2.0  # in N between neighbouring budgets of a frontier, beyond what the budget itself grows
 _FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
 
@@ -25,12 +27,24 @@ def doubts(
     front: Frontier,
     companion: Companion | None,
     budget: Budget,
+    alone: Optimum | None = None,
 ) -> list[str]:
-    """Everything that the intervals leave out, a sentence each."""
+    """Everything that the intervals leave out, a sentence each.
+
+    Args:
+      fit: the fitted law.
+      draws: the law resampled.
+      best: the plan.
+      front: optima along a sweep of budgets.
+      companion: the other aim.
+      budget: what may be spent.
+      alone: the optimum of the law without the misfit that the draws carry.
+    """
     said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
     # Of a fit that is not certified more is said above: why it is not.
     dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
     said += [f"The plan: {s}." for s in best.status if not s.endswith(dull)]
+    said += _bent(best, alone) + _jumps(front)
     rival = best.rival
     if rival is not None and any(sentence.endswith(_OUTSIDE) for sentence in rival.status):
         said.append("Chinchilla's choice lies outside the table too: this is extrapolation.")
@@ -70,6 +84,32 @@ def doubts(
             "size inherit whatever it was. State it as params_definition where the table is read."
         )
     return said
+
+
+def _bent(best: Optimum, alone: Optimum | None) -> list[str]:
+    """How far the misfit moves the plan."""
+    if alone is None or abs(np.log(float(best.params) / float(alone.params))) < np.log(_MOVED):
+        return []
+    return [
+        f"The law's own form puts N* at {_text.count(float(alone.params))}; what the runs show "
+        f"beyond it, its misfit, moves N* to {_text.count(float(best.params))}: a size between "
+        "the two is worth a run of its own."
+    ]
+
+
+def _jumps(front: Frontier) -> list[str]:
+    """Where N* leaps from one size to another along the budgets."""
+    size, swept = np.log(np.asarray(front.optimum.params)), np.log(front.swept)
+    leaps = np.abs(np.diff(size)) - np.abs(np.diff(swept))
+    at = np.flatnonzero(leaps > np.log(_JUMP))
+    if not len(at):
+        return []
+    worst = int(at[np.argmax(leaps[at])])
+    sizes = [_text.count(float(np.exp(x))) for x in size[worst : worst + 2]]
+    return [
+        f"Near a budget of {np.exp(swept[worst]):.2g} N* leaps from {sizes[0]} to {sizes[1]}: two "
+        "sizes are about equally good there, and neither is the frontier."
+    ]
 
 
 def _counted(fit: FitResult, budget: Budget) -> list[str]:

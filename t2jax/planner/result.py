@@ -47,6 +47,8 @@ class Plan(Result):
       budget: what may be spent or must be reached.
       optimum: the best parameters, tokens and samples, with draws, beside Chinchilla's choice.
       frontier: the optimum along training budgets, or along the one budget for everything.
+      law_alone: the optimum of the law as its coefficients say it, where the draws are of that
+        law times its misfit, and so is every other part of the plan.
       inside: the best plan within the ranges of the table, where the optimum lies outside.
       companion: the other aim: an accuracy law on the same questions, its draws and its optimum.
       measured: what the checkpoints themselves say at equal budgets, with no law between.
@@ -63,6 +65,7 @@ class Plan(Result):
     budget: Budget
     optimum: Optimum
     frontier: Frontier
+    law_alone: Optimum | None = None
     inside: Optimum | None = None
     companion: Companion | None = None
     measured: Measured | None = None
@@ -137,9 +140,10 @@ class Plan(Result):
         # A profile knows nothing of the misfit that the draws carry: one interval for one number.
         carried = "misfit" in draws.diagnostics
         beside, missing = (None, ()) if carried else profiled(fit, budget, unit)
-        said = doubts(fit, draws, best, front, other, budget)
+        alone = optimum(fit.law, budget, progress=progress) if carried else None
+        said = doubts(fit, draws, best, front, other, budget, alone)
         return cls(
-            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front,
+            fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, law_alone=alone,
             inside=in_range(draws, budget, best), companion=other, measured=seen,
             profile=beside, decision=decision, design=design, notes=notes,
             warnings=(*warnings, *said, *unseen, *missing, *undecided),
@@ -208,6 +212,7 @@ class Plan(Result):
             "budget": self.budget.to_dict(),
             "notes": list(self.notes),
             "optimum": self.described(level),
+            "law_alone": self.law_alone and self.law_alone.to_dict(level),
             "profile": self.profile and self.profile.to_dict(),
             "verdict": self.verdict.to_dict(),
             "measured": measured and dataclasses.asdict(measured) | {"gain": measured.gain()},

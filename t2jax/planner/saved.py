@@ -159,6 +159,7 @@ def _load_plan(folder: pathlib.Path) -> Plan:
         optimum=_with_draws(best, told["draws"]),
         frontier=Frontier.from_dict(told["frontier"]),
         companion=other,
+        law_alone=read(told.get("law_alone"), Optimum.from_dict),
         inside=read(best.get("inside"), Optimum.from_dict),
         measured=read(told["measured"], Measured.from_dict),
         profile=read(told["profile"], Profile.from_dict),

@@ -70,7 +70,7 @@ def sections(plan: Plan, level: float = 0.9) -> list[Section]:
     if plan.decision is not None:
         found.append(_decision_section(plan.decision, plan.design))
     data = Section("The data", [plan.fit.description, *_defined(plan.fit)])
-    return [*found, fit_section(plan.fit, plan.draws, level), data]
+    return [*found, fit_section(plan, level), data]
 
 
 def _defined(fit: FitResult) -> list[str]:
@@ -173,8 +173,9 @@ def _sentence(line: str) -> str:
     return f"{line[0].upper()}{line[1:]}."
 
 
-def fit_section(fit: FitResult, draws: Ensemble, level: float = 0.9) -> Section:
+def fit_section(plan: Plan, level: float = 0.9) -> Section:
     """The coefficients with intervals, and how well the law fits."""
+    fit, draws = plan.fit, plan.draws
     meanings = {card.name: card.meaning for card in fit.law.cards()}
     width = max(map(len, meanings.values()))
     rows = []
@@ -188,6 +189,12 @@ def fit_section(fit: FitResult, draws: Ensemble, level: float = 0.9) -> Section:
     quality.append(f"{fit.certificate.agreement:.0%} of {len(fit.starts)} starts agree")
     facts = f"{fit.n_obs} values{k}; objective {fit.objective}; {', '.join(quality)}."
     blocks = [Table(head, rows), facts, _intervals_from(fit, draws)]
+    if plan.law_alone is not None:
+        size = _text.count(float(plan.law_alone.params))
+        blocks.append(
+            "The plan is of this law times a smooth surface in log N and log D that follows what "
+            f"the law misses (misfit). The coefficients alone put N* at {size}."
+        )
     return Section(f"The fit: law '{fit.law.name}'", blocks)
 
 
