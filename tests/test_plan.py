@@ -67,10 +67,14 @@ def test_a_plan_of_the_law_alone_has_its_profile(made):
 
 
 def test_a_part_that_is_missing_says_why(made):
-    assert made.measured is None
     assert made.companion is None
     assert made.inside is None  # the optimum itself is in range
-    assert "holds losses, not answers to questions" in made.warnings[-1]
+    assert made.measured is not None  # losses judge at one sample
+    assert made.measured.once
+    far = dataclasses.replace(made.budget, train_flops=1e30)
+    plan = t2.Plan.of(made.fit, made.draws, far, progress=False)
+    assert plan.measured is None
+    assert any("no two sizes were measured at this training budget" in w for w in plan.warnings)
     bare = dataclasses.replace(made.fit, observations=None)
     alone = {k: x for k, x in made.draws.diagnostics.items() if k != "misfit"}
     cut = jax.tree.map(lambda x: x[:8], made.draws.law)
@@ -136,8 +140,9 @@ def test_its_frame_has_a_row_a_quantity_with_intervals(made):
 def test_a_notebook_shows_its_words_and_tables(made):
     shown = made._repr_html_()
     assert shown.count("<table>") == 1
-    assert "Train 16.2k parameters on 1.61M tokens." in shown
-    assert repr(made) == "Plan(law 'additive': 16.2k parameters, 1.61M tokens, k = 1)"
+    size, data = (_text.count(float(x)) for x in (made.optimum.params, made.optimum.tokens))
+    assert f"Train {size} parameters on {data} tokens." in shown
+    assert repr(made) == f"Plan(law 'additive': {size} parameters, {data} tokens, k = 1)"
     assert "90% interval" in made.summary()
     assert "50% interval" in made.summary(level=0.5)
 

@@ -9,7 +9,7 @@ import pytest
 
 import t2jax as t2
 from t2jax.planner import Measured
-from t2jax.planner.equal_budgets import Choice
+from t2jax.planner.equal_budgets import Choice, measured
 from t2jax.planner.verdict import verdict_on
 from t2jax.reporting import screen
 
@@ -125,3 +125,34 @@ def test_the_first_screen_is_short_and_begins_with_the_answer(best, share):
         assert word not in text
     k = round(float(best.samples))
     assert f"{k} samples per question" in text or share < 1
+
+
+def test_losses_at_one_training_budget_judge_a_plan_too():
+    """Sizes at one budget of 6ND bear out the law that made them, and none that they contradict."""
+    rng = np.random.default_rng(0)
+    law = t2.laws.Additive(E=1.7, A=400.0, B=900.0, alpha=0.34, beta=0.3)
+    params, flops = (axis.ravel() for axis in np.meshgrid(
+        np.geomspace(3e7, 3e9, 9), np.geomspace(1e18, 1e20, 5)
+    ))  # fmt: skip
+    tokens = flops / (6 * params)
+    loss = t2.laws.predict(law, params, tokens) * np.exp(0.001 * rng.normal(size=45))
+    runs = t2.Observations(kind="loss", run=np.array([f"r{i}" for i in range(45)]), params=params,
+                           tokens=tokens, loss=loss, source="a simulated table")  # fmt: skip
+    made = t2.plan(runs, t2.Budget(train_flops=1e19), n_draws=30, progress=False)
+    found = made.measured
+    assert found is not None
+    assert found.once
+    assert found.sizes == 9
+    assert found.repeated.params in params
+    assert found.speaks_for[0] < float(made.optimum.params) < found.speaks_for[1]
+    assert made.verdict.agrees
+    assert "best measured" in made.summary()
+    assert "best for k = 1" not in made.summary()
+    # Where the measured sizes say otherwise, they are believed.
+    odd = np.where((params > 2e9) & np.isclose(flops, 1e19), 0.5 * loss, loss)
+    told = dataclasses.replace(made, measured=measured(
+        dataclasses.replace(runs, loss=odd), t2.Budget(train_flops=1e19)
+    ))  # fmt: skip
+    assert told.verdict.headline == "measured"
+    assert told.summary().startswith("Measured at 1e+19 FLOPs, 3B parameters")
+    assert "samples" not in told.summary().splitlines()[0]

@@ -36,7 +36,7 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
         return found, ()
     lacking = "no two sizes were trained with about this budget and asked often enough"
     if runs.kind == "loss":
-        lacking = "the table holds losses, not answers to questions"
+        lacking = "no two sizes were measured at this training budget"
     elif budget.inference_flops is None:
         lacking = "that needs an inference budget per question"
     elif not budget.cost.monomial:

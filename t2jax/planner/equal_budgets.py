@@ -9,6 +9,7 @@ from t2jax import cost, passk
 from t2jax._precision import double
 from t2jax.errors import InputError
 from t2jax.observations import Observations
+from t2jax.planner.levels import level_at
 from t2jax.planning.budget import Budget
 
 __all__ = ["Choice", "Measured", "measured"]
@@ -16,6 +17,8 @@ __all__ = ["Choice", "Measured", "measured"]
 _SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
 _NEAR = 2.0  # a level further from the budget than this factor says nothing about it
 _RESAMPLES = 2000
+_ALIKE = 2.0  # standard deviations of a size's loss within which another is as good
+_NOTHING = float("nan")
 _INTERVALS = ("gain_interval", "loss_gain_interval", "speaks_for")
 _log_pass = double(passk.log_pass_at_k)
 
@@ -30,8 +33,8 @@ class Choice:
       samples: whole samples k that the inference budget affords at that size.
       checkpoints: how many were averaged.
       loss: mean over questions of -log pass@k in nats; NaN from counts, which have no unbiased
-        estimate of it.
-      pass_at_k: mean over questions of pass@k.
+        estimate of it. Of a table of losses, that.
+      pass_at_k: mean over questions of pass@k; NaN from losses.
     """
 
     params: float
@@ -58,7 +61,8 @@ class Measured:
       at_edge: whether T2's choice is the smallest or the largest size measured at the level.
       loss_gain_interval: of `loss_gain()`, made alike; NaN from counts.
       speaks_for: from half-way to the next smaller size measured, in log N, to half-way to the
-        next larger: sizes to which the best one is the nearest.
+        next larger: sizes to which the best one is the nearest. Of losses, the same of all sizes
+        that are as good within their scatter.
     """
 
     train_flops: float
@@ -80,6 +84,11 @@ class Measured:
         ends = {name: tuple(values.pop(name)) for name in _INTERVALS if name in values}
         return cls(**both, **ends, **values)
 
+    @property
+    def once(self) -> bool:
+        """Whether it is of losses, which know one sample only: both choices are one."""
+        return np.isnan(self.repeated.pass_at_k)
+
     def gain(self) -> float:
         """Mean pass@k of T2's choice less that of Chinchilla's."""
         return self.repeated.pass_at_k - self.single.pass_at_k
@@ -97,15 +106,17 @@ def measured(
     `k = floor(C_i / 2N)`; T2's choice minimises the mean of `-log pass@k` over the sizes
     (from counts: maximises mean pass@k), Chinchilla's choice the same at `k = 1`.
 
+    A table of losses answers at k = 1, each size read at the training budget along its own runs.
+
     Args:
-      runs: a question table.
-      budget: one training and one inference budget; caps are ignored.
+      runs: the table.
+      budget: one training budget, and one for inference where k counts; caps are ignored.
       level: of the interval of the gain.
       seed: of the resampling of questions behind that interval.
 
     Returns:
-      The comparison; None where the table has no questions, the budget no inference, or no two
-      sizes were measured at one level (FLOPs within 20%) within a factor of 2 of the budget.
+      The comparison; None where the budget lacks one of the two, or no two sizes were measured
+      at one level (FLOPs within 20%) within a factor of 2 of the budget.
 
     Raises:
       InputError: the budget is a sweep.
@@ -120,7 +131,11 @@ def measured(
     """
     if budget.shape != ():
         raise InputError("a sweep has no single level", remedy="give one number for each budget")
-    if runs.kind == "loss" or budget.inference_flops is None:
+    if budget.train_flops is None:
+        return None
+    if runs.kind == "loss":
+        return _of_losses(runs, float(np.asarray(budget.train_flops)), level)
+    if budget.inference_flops is None:
         return None
     inference = float(np.asarray(budget.inference_flops))
     place = np.abs(np.log(runs.train_flops / float(np.asarray(budget.train_flops))))
@@ -167,6 +182,40 @@ def measured(
         speaks_for=_between(sizes, repeated),
         loss_gain_interval=_gain_interval(score_one, score_k, -at_k[0], level, seed),
     )
+
+
+def _of_losses(runs: Observations, train_flops: float, level: float) -> Measured | None:
+    """The sizes of a table of losses at one training budget."""
+    if runs.samples is not None and len(np.unique(runs.samples)) > 1:
+        return None
+    place = level_at(runs, train_flops)
+    count = len(place.params)
+    if count < 2:
+        return None
+    loss, _ = place.values(runs, np.ones(count))
+    best = int(np.argmin(loss))
+    alike = np.flatnonzero(loss <= loss[best] + _ALIKE * _scatter(place.params, loss))
+    choice = Choice(
+        params=float(place.params[best]), tokens=float(place.tokens[best]), samples=1,
+        checkpoints=int(np.count_nonzero(place.weights[best])), loss=float(loss[best]),
+        pass_at_k=_NOTHING,
+    )  # fmt: skip
+    return Measured(
+        train_flops=train_flops, unevenness=1.0, sizes=count, single=choice, repeated=choice,
+        gain_interval=(_NOTHING,) * 2, level=level, at_edge=best in (0, count - 1),
+        speaks_for=(_between(place.params, int(alike[0]))[0],
+                    _between(place.params, int(alike[-1]))[1]),
+    )  # fmt: skip
+
+
+def _scatter(params: np.ndarray, loss: np.ndarray) -> float:
+    """How far losses at one budget stray from a smooth curve of log N; 0 of too few to tell."""
+    free = len(loss) - 4  # of a cubic's coefficients
+    if free < 1:
+        return 0.0
+    place = np.log(params / np.exp(np.log(params).mean()))
+    left = loss - np.polyval(np.polyfit(place, loss, 3), place)
+    return float(np.sqrt(np.sum(left**2) / free))
 
 
 def _between(sizes: np.ndarray, of: int) -> tuple[float, float]:

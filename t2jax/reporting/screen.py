@@ -43,9 +43,10 @@ def _headline(plan: Plan) -> str:
     best, found = plan.optimum, plan.measured
     if plan.verdict.headline == "measured" and found is not None:
         ours = found.repeated
+        drawn = "" if found.once else f" with {_times(ours.samples)}"
         return (
             f"Measured at {found.train_flops:.3g} FLOPs, {_text.count(ours.params)} parameters on "
-            f"{_text.count(ours.tokens)} tokens with {_times(ours.samples)} was the best of "
+            f"{_text.count(ours.tokens)} tokens{drawn} was the best of "
             f"{found.sizes} sizes; the law says {_text.count(float(best.params))}."
         )
     told = f"{_text.count(float(best.params))} parameters on {_text.count(float(best.tokens))} "
@@ -74,7 +75,8 @@ def _table(plan: Plan, level: float) -> str:
     rival = best.rival is not None
     head = ["", "law's plan", f"{level:.0%} interval", *(["Chinchilla"] if rival else [])]
     head += ["best in range"] if plan.inside is not None else []
-    head += ["best measured", "best for k = 1"] if found is not None else []
+    if found is not None:
+        head += ["best measured"] if found.once else ["best measured", "best for k = 1"]
     rows = []
     for record, label, show in labelled(plan, level):
         name = record["quantity"]
@@ -110,7 +112,7 @@ def _cut(warning: str) -> list[str]:
 
 def _rest(plan: Plan, shown: int) -> str:
     more = len(plan.warnings) - shown
-    said = f"{more} more warnings, the fit" if more > 0 else "The fit"
+    said = f"{more} more warning{'s' * (more > 1)}, the fit" if more > 0 else "The fit"
     asked = "" if plan.backtest is not None else "; `t2jax backtest` judges such plans on the table"
     return (
         f"{said} and what to buy next: --full, or plan.summary(full=True){asked}; "

@@ -89,20 +89,29 @@ def measured_section(found: Measured) -> Section:
     uneven = found.unevenness - 1
     within = "" if uneven < 0.005 else f" (equal to within {uneven:.0%})"
     start = (
-        f"Measured, without a law: {found.sizes} sizes trained with {found.train_flops:.3g} "
-        f"FLOPs{within}, each with the samples that the inference budget affords it."
+        f"Measured, without a law: {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs"
     )
-    head = ["", "best size", "Chinchilla's"]
+    start += (
+        "."
+        if found.once
+        else (f"{within}, each with the samples that the inference budget affords it.")
+    )
     titles = {**COUNTS, "value": "mean -log pass@k, nats", "pass_at_k": "mean pass@k"}
+    if found.once:
+        titles |= {"value": "loss, nats"}
+        del titles["pass_at_k"], titles["samples"]
     rows = [[title, *measured_cells(found, name, "loss")] for name, title in titles.items()]
     averaged = [str(choice.checkpoints) for choice in (found.repeated, found.single)]
-    rows.append(["checkpoints averaged", *averaged])
-    blocks = [start, Table(head, rows), _measured_verdict(found)]
+    rows.append(["checkpoints read", *averaged[: len(rows[0]) - 1]])
+    head = ["", "best size", "Chinchilla's"][: len(rows[0])]
+    blocks = [start, Table(head, rows), *([] if found.once else [_measured_verdict(found)])]
     return Section("Without a law", blocks, silent=True)
 
 
-def measured_cells(found: Measured, quantity: str, kind: str) -> tuple[str, str]:
+def measured_cells(found: Measured, quantity: str, kind: str) -> tuple[str, ...]:
     """What was measured of a quantity of a plan, for the best size and for Chinchilla's.
+
+    Of losses there is one choice, the best size.
 
     Args:
       found: the measured comparison.
@@ -118,7 +127,8 @@ def measured_cells(found: Measured, quantity: str, kind: str) -> tuple[str, str]
         "pass_at_k": lambda c: short(c.pass_at_k),
     }
     show = shown.get(quantity, lambda _: "")
-    return show(found.repeated), show(found.single)
+    both = (found.repeated,) if found.once else (found.repeated, found.single)
+    return tuple(show(choice) for choice in both)
 
 
 def samples_text(samples: float) -> str:
