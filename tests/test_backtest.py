@@ -4,12 +4,14 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import t2jax as t2
 from t2jax.errors import InputError, Refusal
 from t2jax.planner.backtested import Case
+from t2jax.planner.judging import _Judge
 from t2jax.planner.levels import level_at, levels_of
 from t2jax.reporting import figures
 
@@ -164,3 +166,37 @@ def test_a_plan_of_a_true_law_loses_next_to_nothing():
     assert one.lost["plan"] < 0.01
     assert abs(one.error) < 0.02
     assert "20 tokens per parameter lost" in found.sentence()
+
+
+def test_differences_from_the_plan_carry_the_luck_of_questions_and_runs():
+    """Two sizes: one alike on every question, one that half of the questions like better."""
+    rng = np.random.default_rng(0)
+    ladder = t2.datasets.load_ladder()
+    place = level_at(ladder, float(np.median(ladder.train_flops)))
+    assert len(place.params) >= 3
+    samples = np.full(len(place.params), 4.0)
+    loss, success = place.by_question(ladder, samples)
+    for one, mean in zip((loss, success), place.values(ladder, samples), strict=True):
+        np.testing.assert_allclose(one.mean(axis=1), mean, rtol=1e-12)
+    law = t2.laws.Additive(E=1.0, A=10.0, B=10.0, alpha=0.3, beta=0.3)
+    many = t2.Ensemble(
+        law=jax.tree.map(lambda x: np.full(4, x), law), point=law, kind="bootstrap", unit="run",
+        nuisance={"run_sd": np.full(4, 0.03), "checkpoint_sd": np.full(4, 0.04)},
+    )  # fmt: skip
+    judge = _Judge(runs=ladder, draws=many, level=0.9, seed=0, skipped=[])
+    worth = -loss.mean(axis=1)
+    found = judge._errors(place, samples, worth, {"plan": 0, "other": 1, "same": 0})
+    assert found["plan"] == found["same"] == 0.0
+    resampled = rng.integers(0, loss.shape[1], (4000, loss.shape[1]))
+    questions = np.std((loss[1] - loss[0])[resampled].mean(axis=1))
+    runs = 0.05 * np.hypot(*(worth[:2] / np.sqrt(place.repeats(ladder)[:2])))
+    assert found["other"] == pytest.approx(np.hypot(questions, runs), rel=0.05)
+
+
+def test_a_share_of_one_judges_the_fit_itself():
+    losses = t2.datasets.load_ladder(measure="loss")
+    found = t2.backtest(losses, n_levels=1, shares=[1.0], n_draws=8, discrepancy=False,
+                        progress=False)  # fmt: skip
+    assert found.cases[0].fitted_flops == pytest.approx(found.cases[0].train_flops, rel=1e-3)
+    with pytest.raises(InputError, match="at most 1"):
+        t2.backtest(losses, shares=[1.5])

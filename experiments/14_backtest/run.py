@@ -34,9 +34,9 @@ def table(name: str, folder: pathlib.Path):
     return tables(folder)[name]
 
 
-def file_of(name: str) -> pathlib.Path:
+def file_of(name: str, *, in_sample: bool = False) -> pathlib.Path:
     """Where the result of a table lies."""
-    return RESULTS / f"{name.replace(' ', '_')}.json"
+    return RESULTS / f"{name.replace(' ', '_')}{'_in_sample' if in_sample else ''}.json"
 
 
 def judge(name: str, folder: pathlib.Path) -> None:
@@ -45,15 +45,36 @@ def judge(name: str, folder: pathlib.Path) -> None:
 
     runs = dataclasses.replace(table(name, folder), source=name)
     budget = {"inference_flops": INFERENCE_FLOPS} if name == "ladder" else None
-    found = t2.backtest(runs, budget, progress=False)
-    found.save(file_of(name))
+    for in_sample in (False, True):
+        asked = {"shares": [1.0]} if in_sample else {}
+        try:
+            found = t2.backtest(runs, budget, progress=False, **asked)
+        except t2.Refusal as refused:
+            sys.stderr.write(f"{name}: refused: {refused}\n")
+            continue
+        found.save(file_of(name, in_sample=in_sample))
 
 
 def card() -> str:
     """All results as text, one line a table and then every case."""
     import t2jax as t2
 
-    found = {name: t2.load(file_of(name)) for name in TABLES if file_of(name).exists()}
+    lines = []
+    for in_sample in (False, True):
+        files = {name: file_of(name, in_sample=in_sample) for name in TABLES}
+        found = {name: t2.load(file) for name, file in files.items() if file.exists()}
+        lines += [
+            "fitted to all runs up to the budget: in sample"
+            if in_sample
+            else "fitted to runs of at most half, then a third, of the budget",
+            *rows_of(found),
+        ]
+        lines += ["\n\n" + one.summary() + "\n" for one in found.values()]
+    return "\n".join(lines) + "\n"
+
+
+def rows_of(found: dict) -> list[str]:
+    """What each choice lost on each table, and under it the error of its difference to the plan."""
     head = ("table", "law", "cases", "plan", "Chinch.", "measured", "20:1", "least", "most",
             "promised off", "inside", "decades")  # fmt: skip
     rows = []
@@ -64,9 +85,11 @@ def card() -> str:
             name, one.law, len(one.cases), *(lost.get(choice, "") for choice in CHOICES),
             f"{one.error():.1%}", f"{held}/{len(one.cases)}", f"{one.decades():.2f}",
         ))  # fmt: skip
-    lines = ["lost to the best size measured, nats, mean over the cases", ""]
-    lines += [LINE.format(*row) for row in (head, *rows)]
-    return "\n".join([*lines, *("\n\n" + one.summary() for one in found.values())]) + "\n"
+        errors = {choice: f"+-{one.error_from_plan(choice):.4f}" for choice in one.choices()}
+        rows.append(("", "", "", *(errors.get(choice, "") for choice in CHOICES), "", "", ""))
+    lines = ["lost to the best size measured, nats, mean over the cases; +- standard error of "
+             "the difference to the plan", ""]  # fmt: skip
+    return lines + [LINE.format(*row) for row in (head, *rows)]
 
 
 def main() -> None:

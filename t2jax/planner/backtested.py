@@ -46,6 +46,8 @@ class Case:
       measured: what was measured there.
       lost: nats above the best measured size, by whose choice; NaN from counts.
       lost_pass: mean pass@k below the best measured size; NaN from losses.
+      error_from_plan: standard error of what each choice lost less what the plan lost, over
+        questions and runs; empty where it was not asked for.
     """
 
     train_flops: float
@@ -63,6 +65,7 @@ class Case:
     measured: float
     lost: Mapping[str, float]
     lost_pass: Mapping[str, float]
+    error_from_plan: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def decades(self) -> float:
@@ -117,6 +120,16 @@ class Backtest(SavedResult):
         """What a choice lost to the best measured size in each case, in the law's unit [cases]."""
         by_pass = self.kind == "accuracy"
         return np.array([(c.lost_pass if by_pass else c.lost)[choice] for c in self.cases])
+
+    def _has_errors(self) -> bool:
+        return all(case.error_from_plan for case in self.cases)
+
+    def error_from_plan(self, choice: str) -> float:
+        """Standard error of the mean difference from the plan.
+
+        That of one case: cases share their runs and questions, so that more of them add little.
+        """
+        return float(np.mean([case.error_from_plan[choice] for case in self.cases]))
 
     def error(self) -> float:
         """Mean absolute relative error of what was promised."""
@@ -191,6 +204,9 @@ class Backtest(SavedResult):
         means = [f"{self.lost(name).mean():.3f}" for name in choices]
         blank = [""] * (len(head) - len(means) - 2)
         rows.append(["mean", *blank, *means, f"{self.error():.0%}"])
+        if self._has_errors():
+            errors = [self.error_from_plan(name) for name in choices]
+            rows.append(["+-", *blank, *(f"{x:.3f}" if x else "" for x in errors), ""])
         title = f"Backtest of law '{self.law}' on {self.source}"
         return "\n".join([
             _text.underline(title), *_wrapped(self.sentence()), "", *_wrapped(self._columns()),
@@ -216,11 +232,12 @@ class Backtest(SavedResult):
 
     def _notes(self) -> str:
         apart = max(abs(math.log(case.planned / case.judged)) for case in self.cases)
+        errors = " +- is the standard error of a mean less the plan's, over questions and runs."
         return (
             "A planned size is judged at the nearest measured "
             f"one, at most a factor of {math.exp(apart):.2g} away, read along its own runs. The "
             "best of several noisy sizes looks better than it is, so that every choice loses a "
-            "little here."
+            "little here." + (errors if self._has_errors() else "")
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from t2jax import cost, passk
-from t2jax._precision import double
+from t2jax import cost
 from t2jax.errors import InputError
 from t2jax.observations import Observations
-from t2jax.planner.levels import level_at
+from t2jax.planner.levels import by_question, level_at
 from t2jax.planning.budget import Budget
 
 __all__ = ["Choice", "Measured", "measured"]
@@ -20,7 +19,6 @@ _RESAMPLES = 2000
 _ALIKE = 2.0  # standard deviations of a size's loss within which another is as good
 _NOTHING = float("nan")
 _INTERVALS = ("gain_interval", "loss_gain_interval", "speaks_for")
-_log_pass = double(passk.log_pass_at_k)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,22 +231,12 @@ def _of_sizes(
     runs: Observations, rows: np.ndarray, samples: np.ndarray, sizes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """`[sizes, questions]` -log pass@k and pass@k, the mean over the checkpoints of a size."""
-    loss, success = [], []
-    for row, k in zip(rows, samples, strict=True):
-        if runs.nll is not None:
-            log_pass = np.asarray(_log_pass(runs.nll[row], float(k)))
-            loss.append(-log_pass)
-            success.append(np.exp(log_pass))
-        else:
-            assert runs.successes is not None
-            assert runs.trials is not None
-            success.append(passk.pass_at_k(runs.successes[row], runs.trials[row], int(k)))
-            loss.append(np.full(len(success[-1]), np.nan))
+    loss, success = by_question(runs, rows, samples)
     own = runs.params[rows]
     of = [own == size for size in sizes]
     return (
-        np.stack([np.stack(loss)[mine].mean(0) for mine in of]),
-        np.stack([np.stack(success)[mine].mean(0) for mine in of]),
+        np.stack([loss[mine].mean(0) for mine in of]),
+        np.stack([success[mine].mean(0) for mine in of]),
     )
 
 

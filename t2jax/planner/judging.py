@@ -73,7 +73,8 @@ def backtest(
       law: as for `fit`.
       objective: as for `fit`.
       samples: as for `fit`.
-      shares: of a training budget, up to which runs are fitted.
+      shares: of a training budget, up to which runs are fitted. A share of one judges a plan by
+        runs that it was made of: how well the law describes them, and no foresight.
       n_levels: training budgets at most.
       n_draws: refits behind the interval of a promised value.
       unit: as for `bootstrap`.
@@ -102,8 +103,8 @@ def backtest(
     check_level(level)
     check_whole("n_draws", n_draws, usual=100)
     check_whole("n_levels", n_levels, usual=_LEVELS)
-    if not len(shares) or not all(0 < share < 1 for share in shares):
-        raise InputError(f"shares is {list(shares)}", remedy="give shares of a budget below one")
+    if not len(shares) or not all(0 < share <= 1 for share in shares):
+        raise InputError(f"shares is {list(shares)}", remedy="give shares of a budget, at most 1")
     form = laws.template(default_law(runs) if law in (None, "auto", "stack") else law)
     if runs.samples is not None and len(np.unique(runs.samples)) > 1:
         raise Refusal(
@@ -302,8 +303,29 @@ class _Judge:
             high=high,
             measured=float(success[mine] if self.by_pass else loss[mine]),
             lost={name: float(loss[i] - loss.min()) for name, i in chosen.items()},
+            error_from_plan=self._errors(place, samples, worth, chosen),
             lost_pass={name: float(success.max() - success[i]) for name, i in chosen.items()},
         )
+
+    def _errors(
+        self, place: Level, samples: np.ndarray, worth: np.ndarray, chosen: Mapping[str, int]
+    ) -> dict[str, float]:
+        """Standard error of what each choice lost less what the plan lost.
+
+        Of the questions, the same for both sizes, and of the runs, by the noise that the fit saw.
+        """
+        questions = np.zeros((len(samples), 1))
+        if self.runs.loss is None:
+            loss, success = place.by_question(self.runs, samples)
+            questions = success if self.by_pass else loss
+        noise = [np.median(self.draws.nuisance.get(f"{x}_sd", 0.0)) for x in ("run", "checkpoint")]
+        of_runs = (worth * np.hypot(*noise)) ** 2 / place.repeats(self.runs)
+        mine, out = chosen["plan"], {}
+        for name, other in chosen.items():
+            paired = np.var(questions[other] - questions[mine]) / max(1, questions.shape[1] - 1)
+            both = 0.0 if other == mine else of_runs[other] + of_runs[mine]
+            out[name] = float(np.sqrt(paired + both))
+        return out
 
 
 def _nearest(place: Level, params: float) -> int:

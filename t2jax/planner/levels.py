@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from t2jax import cost
+from t2jax import cost, passk
+from t2jax._precision import double
 from t2jax.observations import Observations
 
-__all__ = ["Level", "level_at", "levels_of"]
+__all__ = ["Level", "by_question", "level_at", "levels_of"]
 
 _END = 1.1  # a checkpoint within this factor of D stands for a run that ends just short of it
+_log_pass = double(passk.log_pass_at_k)
 _GAP = 4.0  # checkpoints further apart than this factor of D are not joined by a line
 
 
@@ -48,14 +50,44 @@ class Level:
         """
         if runs.loss is not None:
             return self.weights @ runs.loss, np.full(len(self.params), np.nan)
-        loss, success = np.full((2, len(self.params)), np.nan)
-        for i, k in enumerate(samples):
-            rows = np.flatnonzero(self.weights[i])
-            of, share = runs.select(rows), self.weights[i][rows]
-            success[i] = share @ of.pass_at_k([k])[:, 0]
-            if of.nll is not None:
-                loss[i] = share @ of.neg_log_pass([k])[:, 0]
+        loss, success = self.by_question(runs, samples)
+        return loss.mean(axis=1), success.mean(axis=1)
+
+    def by_question(self, runs: Observations, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """-log pass@k in nats and pass@k of each size at its own k [sizes, questions]."""
+        found = []
+        for weights, k in zip(self.weights, samples, strict=True):
+            rows = np.flatnonzero(weights)
+            each = by_question(runs, rows, np.full(len(rows), k))
+            found.append([weights[rows] @ one for one in each])
+        loss, success = (np.stack(one) for one in zip(*found, strict=True))
         return loss, success
+
+    def repeats(self, runs: Observations) -> np.ndarray:
+        """Independent trainings behind the value of each size [sizes]."""
+        curves = runs.run if runs.trunk is None else runs.trunk
+        return np.array([len(np.unique(curves[one > 0])) for one in self.weights])
+
+
+def by_question(
+    runs: Observations, rows: np.ndarray, samples: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """-log pass@k in nats and pass@k of checkpoints, each at its own k [rows, questions].
+
+    From counts the first has no unbiased estimate and is NaN, as is pass@k beyond the trials.
+    """
+    loss, success = [], []
+    for row, k in zip(rows, samples, strict=True):
+        if runs.nll is not None:
+            log_pass = np.asarray(_log_pass(runs.nll[row], float(k)))
+            loss.append(-log_pass)
+            success.append(np.exp(log_pass))
+        else:
+            assert runs.successes is not None
+            assert runs.trials is not None
+            success.append(passk.pass_at_k(runs.successes[row], runs.trials[row], int(k)))
+            loss.append(np.full(len(success[-1]), np.nan))
+    return np.stack(loss), np.stack(success)
 
 
 def level_at(runs: Observations, train_flops: float) -> Level:
