@@ -166,7 +166,7 @@ class Backtest(SavedResult):
         )
 
     def _shares(self) -> str:
-        names = {1 / 2: "half", 1 / 3: "a third"}
+        names = {1.0: "all", 1 / 2: "half", 1 / 3: "a third"}
         shares = sorted({case.share for case in self.cases}, reverse=True)
         return " and ".join(names.get(share, f"{share:.2g}") for share in shares)
 

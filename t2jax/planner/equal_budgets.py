@@ -200,7 +200,7 @@ def _of_losses(runs: Observations, train_flops: float, level: float) -> Measured
     )  # fmt: skip
     return Measured(
         train_flops=train_flops, unevenness=1.0, sizes=count, single=choice, repeated=choice,
-        gain_interval=(_NOTHING,) * 2, level=level, at_edge=best in (0, count - 1),
+        gain_interval=(_NOTHING, _NOTHING), level=level, at_edge=best in (0, count - 1),
         speaks_for=(_between(place.params, int(alike[0]))[0],
                     _between(place.params, int(alike[-1]))[1]),
     )  # fmt: skip

@@ -318,8 +318,10 @@ class _Judge:
         if self.runs.loss is None:
             loss, success = place.by_question(self.runs, samples)
             questions = success if self.by_pass else loss
-        noise = [np.median(self.draws.nuisance.get(f"{x}_sd", 0.0)) for x in ("run", "checkpoint")]
-        of_runs = (worth * np.hypot(*noise)) ** 2 / place.repeats(self.runs)
+        run, checkpoint = (
+            np.median(self.draws.nuisance.get(f"{name}_sd", 0.0)) for name in ("run", "checkpoint")
+        )
+        of_runs = (worth * np.hypot(run, checkpoint)) ** 2 / place.repeats(self.runs)
         mine, out = chosen["plan"], {}
         for name, other in chosen.items():
             paired = np.var(questions[other] - questions[mine]) / max(1, questions.shape[1] - 1)
