@@ -155,7 +155,7 @@ def test_the_folder_is_read_back_whole(made, saved, tmp_path):
     assert again.runs is None
     assert again.frontier.optimum.draws is None
     np.testing.assert_array_equal(again.frontier.swept, made.frontier.swept)
-    names = ("notes", "warnings", "measured", "companion", "inside")
+    names = ("notes", "warnings", "companion", "inside")
     assert all(getattr(again, name) == getattr(made, name) for name in names)
     again.save(tmp_path / "again")
     assert (tmp_path / "again" / "plan.json").exists()

@@ -26,7 +26,7 @@ TAKEN_AS_TRUE = "the misfit of the law is no part of these intervals: t2jax.boot
 
 _WAVES = 24  # of a draw of the prior, each a cosine and a sine
 _SPACING = 0.5  # of the grid of bumps, in lengths: the mean surface is exact to .1% of the loss
-_LINES = (4, 12)  # least and most of the grid along N, and along D
+_LINES = (8, 12)  # of the grid along N, and along D: two counts, so that few programs serve all
 _JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
@@ -243,7 +243,8 @@ def _thinned(rows: _Rows) -> _Rows:
 def _lines(place: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lines of a grid over the table, close enough together for a surface of these lengths."""
     low, high = place.min(axis=0), place.max(axis=0)
-    counts = np.clip(np.ceil((high - low) / (_SPACING * lengths)) + 1, *_LINES).astype(int)
+    few = high - low <= _SPACING * (_LINES[0] - 1) * lengths
+    counts = np.where(few, *_LINES)
     # A table of one token count has a grid that is wide enough to tell its lines apart.
     middle, half = (low + high) / 2, np.maximum(high - low, _SPACING * lengths) / 2
     ends = zip(middle - half, middle + half, counts, strict=True)
