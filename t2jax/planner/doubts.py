@@ -6,6 +6,7 @@ from t2jax import _text
 from t2jax.errors import Status
 from t2jax.fitting import FitResult
 from t2jax.fitting.result import relative_errors
+from t2jax.laws import predict
 from t2jax.planner.companion import Companion
 from t2jax.planning import Budget, Frontier, Optimum
 from t2jax.uncertainty import Ensemble
@@ -15,7 +16,7 @@ __all__ = ["doubts"]
 _OUTSIDE = ": this is extrapolation"
 _SELDOM = 0.005  # share of the draws below which a percentage reads 0%
 _UNITS = {"trunk": "independent trainings (trunks)"}
-_MOVED = 1.25  # between two sizes: below it nobody would train another model
+_MOVED = 1.5  # between two sizes: below it the next size measured is often the same
 _JUMP = 2.0  # in N between neighbouring budgets of a frontier, beyond what the budget itself grows
 _FEW_UNITS = 30  # of resampling: below it the spread of the draws is itself poorly known
 
@@ -153,6 +154,10 @@ def _draw_doubts(fit: FitResult, draws: Ensemble, best: Optimum) -> list[str]:
     return said
 
 
+def _off(bias: float) -> str:
+    return f"{abs(bias):.1%} too {'high' if bias > 0 else 'low'}"
+
+
 def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
     """How far the law is from the measurements, and where it is furthest."""
     if not len(fit.observed):
@@ -165,8 +170,17 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
         bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
         said = (
             f"In the tenth of the table with the most training law '{fit.law.name}' predicts "
-            f"{abs(bias):.1%} too {'high' if bias > 0 else 'low'} on average. "
+            f"{_off(bias)} on average"
         )
+        if "misfit" in draws.diagnostics:
+            k = 1.0 if fit.samples is None else np.asarray(fit.samples)
+            unique = np.inf if runs.unique_tokens is None else runs.unique_tokens[most][:, None]
+            at = (runs.params[most][:, None], runs.tokens[most][:, None])
+            told = np.asarray(predict(draws.point, *at, k, unique)).ravel()
+            seen = fit.observed.reshape(runs.n_rows, -1)[most].ravel()
+            left = float(np.mean(relative_errors(told, seen) * np.sign(told - seen)))
+            said += f", and {_off(left)} with the misfit that the plan carries"
+        said += ". "
     said += (
         f"Law '{fit.law.name}' misses a measured value by {np.mean(np.abs(error)):.1%} on average "
         f"and one in twenty by more than {np.quantile(np.abs(error), 0.95):.0%}"
