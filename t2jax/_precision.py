@@ -8,6 +8,7 @@ its 32-bit arrays.
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -19,10 +20,22 @@ from t2jax._devices import few_programs
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 
-__all__ = ["double", "floats", "host_array", "log_parts", "to_numpy"]
+__all__ = [
+    "double", "floats", "host_array", "in_mode", "is_double", "log_parts", "to_numpy",
+]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def is_double() -> bool:
+    """Whether this thread is in 64-bit mode."""
+    return bool(jax.config.read("jax_enable_x64"))
+
+
+def in_mode(double: bool) -> AbstractContextManager:
+    """64-bit mode or the other, for a thread that works for another."""
+    return jax.enable_x64(double)
 
 
 def to_numpy(tree: Any) -> Any:

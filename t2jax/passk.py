@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._precision import double
 from t2jax._typing import ArrayLike, Floats
 from t2jax.beta import as_floats, decay_mean, log_gamma_corner
 from t2jax.errors import InputError
 
-__all__ = ["log_pass_at_k", "neg_log_pass_at_k", "pass_at_k"]
+__all__ = ["host_log_pass_at_k", "log_pass_at_k", "neg_log_pass_at_k", "pass_at_k"]
 
 
 def _whole(name: str, values, least: int) -> np.ndarray:
@@ -157,3 +158,7 @@ def neg_log_pass_at_k(nll: ArrayLike, k: ArrayLike) -> Floats:
     Source: Roberts et al. 2026, arXiv:2604.01411.
     """
     return -log_pass_at_k(nll, k)
+
+
+host_log_pass_at_k = double(jax.jit(log_pass_at_k))
+"""`log_pass_at_k` of NumPy arrays in double precision: one program, where it is thirty eagerly."""

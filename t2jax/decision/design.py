@@ -145,6 +145,7 @@ def design(
     worth: float = 0.5,
     simulate: bool = True,
     seed: int = 0,
+    table: Lattice | None = None,
 ) -> Design:
     """Rank runs and evaluations by how far they lower the expected regret per FLOP.
 
@@ -172,6 +173,7 @@ def design(
         that the best rate is not had by buying next to nothing.
       simulate: whether to check by simulation.
       seed: of the simulation.
+      table: every draw's cost of every plan, where that is at hand.
 
     Returns:
       Candidates with what each would bring, and the picks.
@@ -187,7 +189,7 @@ def design(
     if not 0 <= worth < 1:
         raise InputError(f"worth = {worth!r} is no share below 1", remedy="e.g. 0.5")
     budget = answerable(budget, draws)
-    table = lattice(draws, budget)
+    table = table or lattice(draws, budget)
     wanted = _candidates(draws, candidates, noise, most)
     if evaluate is not None:
         wanted += evaluations(evaluate, draws.point, noise=_noise(draws, noise),

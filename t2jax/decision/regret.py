@@ -23,7 +23,7 @@ from t2jax.planning.solvers.box import ALL_TRAINING, Box
 from t2jax.planning.solvers.objective import cost_of
 from t2jax.uncertainty.ensemble import Ensemble
 
-__all__ = ["Decision", "Lattice", "lattice", "regret"]
+__all__ = ["Decision", "Lattice", "judged", "lattice", "regret"]
 
 _POINTS = 257  # sizes; over three decades neighbours differ by 2.7%
 _SHARES = 65  # logits of the training share, at each size of a total
@@ -45,6 +45,7 @@ class Lattice:
       cost: what is minimised, by draw [draws, plans].
       least: each draw's own minimum, NaN where it has none [draws].
       stars: each draw's optimum.
+      point: that of the estimate.
       sizes: number of distinct N; plans of one N stand next to each other.
     """
 
@@ -54,6 +55,7 @@ class Lattice:
     cost: np.ndarray
     least: np.ndarray
     stars: Optimum
+    point: Optimum
     sizes: int
 
     @property
@@ -213,7 +215,14 @@ def regret(
     if not (math.isfinite(within) and within > 0):
         raise InputError(f"within = {within!r} is not a positive number", remedy="e.g. 0.005")
     check_level(level)
-    table = lattice(draws, budget)
+    return judged(draws, budget, lattice(draws, budget), within=within, level=level)
+
+
+@double
+def judged(
+    draws: Ensemble, budget: Budget, table: Lattice, *, within: float = 0.005, level: float = 0.9
+) -> Decision:
+    """The decision of a lattice that is at hand; see `regret`."""
     fine = table.fine
     gaps = table.cost[fine] - table.least[fine, None]
     # Every draw counts alike; rounding may leave a gap a hair below zero.
@@ -223,7 +232,8 @@ def regret(
     n, curve = table.n[chosen], expected[chosen]
     at = chosen[np.argmin(curve)]
     best = _judged(draws, budget, table, *(float(getattr(table, q)[at]) for q in "ndx"))
-    point = optimum(draws.point, budget)  # the rivals too: that program is compiled already
+    # The lattice takes samples as they come, whole or not.
+    point = optimum(draws.point, budget) if budget.integer_samples else table.point
     plug_in = _judged(draws, budget, table, *(math.log(float(getattr(point, q))) for q in _PLAN))
     if plug_in["expected"] < best["expected"]:  # the lattice is coarser than the estimate
         best = plug_in
@@ -261,12 +271,13 @@ def regret(
 
 
 @double
-def lattice(draws: Ensemble, budget: Budget) -> Lattice:
+def lattice(draws: Ensemble, budget: Budget, best: Optimum | None = None) -> Lattice:
     """Every draw's cost of the plans on a lattice over sizes, and training shares of a total.
 
     Args:
       draws: draws of a law.
       budget: one budget with something to spend.
+      best: its optimum, where that is at hand.
 
     Raises:
       InputError: no draws, or a sweep.
@@ -286,9 +297,12 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     if budget.cost.stop_at_success:
         raise Refusal("what stop_at_success spends depends on the law, so that no plan is the same "
                       "plan under every draw", remedy="leave it out here")  # fmt: skip
+    whole = budget.integer_samples
     budget = dataclasses.replace(budget, integer_samples=False)
     # With rivals that nobody reads here: it is the program that the plan has compiled.
-    stars = optimum(ensemble, budget, progress=False).draws
+    if best is None or best.draws is None or whole:
+        best = optimum(ensemble, budget, progress=False)
+    stars = best.draws
     assert stars is not None
     least = np.asarray(stars.value) * (1.0 if ensemble.point.kind == "loss" else -1.0)
     sizes = np.asarray(stars.params)
@@ -309,7 +323,7 @@ def lattice(draws: Ensemble, budget: Budget) -> Lattice:
     batched = _costs(jax.tree.map(lambda v: jnp.asarray(v, float), ensemble.law), box, n, d, x)
     n, d, x, cost = to_numpy((n, d, x, batched))
     cost = np.where(np.isnan(cost), np.inf, cost)
-    return Lattice(n=n, d=d, x=x, cost=cost, least=least, stars=stars, sizes=_POINTS)
+    return Lattice(n=n, d=d, x=x, cost=cost, least=least, stars=stars, point=best, sizes=_POINTS)
 
 
 def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Floats, Floats]:

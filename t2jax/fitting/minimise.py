@@ -171,30 +171,62 @@ def _newton_step(gradient: Floats, hessian: Floats, pinned: Floats, damping: Any
     return -jax.scipy.linalg.cho_solve((factor, True), rhs) / root
 
 
-def _advance(
-    problem: Smooth, data: Any, box: tuple[Floats, Floats], tolerance: float, state: _NewtonState
-) -> _NewtonState:
-    """One trial step: taken if the objective does not rise, and the damping moved either way."""
-    move = _newton_step(state.gradient, state.hessian, state.pinned, state.damping)
+class _Trial(NamedTuple):
+    """A step that was tried: the damping, the move, where it leads, and whether to take it."""
+
+    damping: Scalar
+    move: Floats
+    free: Floats
+    better: Scalar
+
+
+def _trial(
+    problem: Smooth, data: Any, box: tuple[Floats, Floats], state: _NewtonState, damping: Scalar
+) -> _Trial:
+    """The step of one damping, which needs the value there and no derivative."""
+    move = _newton_step(state.gradient, state.hessian, state.pinned, damping)
     definite = jnp.all(jnp.isfinite(move))
     move = jnp.where(definite, move, 0.0)
     move = move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.max(jnp.abs(move)), _TINY))
     free = jnp.clip(state.free + move, *box)
-    there = _derivatives(problem, free, data)
+    value = problem.value(free, data)
+    better = value <= state.value + _SLACK * jnp.abs(state.value)
+    return _Trial(damping, move, free, definite & better)
+
+
+def _damped(damping: Scalar) -> Scalar:
+    """The damping after a step that failed."""
+    return jnp.maximum(_FACTOR * damping, _LEAST_DAMPING)
+
+
+def _advance(
+    problem: Smooth, data: Any, box: tuple[Floats, Floats], tolerance: float, state: _NewtonState
+) -> _NewtonState:
+    """One step that does not raise the objective: the damping goes up until there is one."""
+
+    def again(trial):
+        return _trial(problem, data, box, state, _damped(trial.damping))
+
+    # Derivatives cost as much as twenty values: they are taken where a step was taken only.
+    trial = jax.lax.while_loop(
+        lambda t: ~t.better & (_damped(t.damping) <= _HOPELESS),
+        again,
+        _trial(problem, data, box, state, state.damping),
+    )
+    there = _derivatives(problem, trial.free, data)
     finite = jnp.isfinite(there.value) & jnp.all(jnp.isfinite(there.hessian))
-    better = definite & finite & (there.value <= state.value + _SLACK * jnp.abs(state.value))
+    better = trial.better & finite
 
     def pick(new, old):
         return jnp.where(better, new, old)
 
-    kept, slope = pick(free, state.free), pick(there.gradient, state.gradient)
-    up = jnp.maximum(_FACTOR * state.damping, _LEAST_DAMPING)
-    damping = jnp.where(better, state.damping / _FACTOR, up)
+    kept, slope = pick(trial.free, state.free), pick(there.gradient, state.gradient)
+    damping = jnp.where(better, trial.damping / _FACTOR, _damped(trial.damping))
     damping = jnp.where(damping < _NO_DAMPING, 0.0, damping)
     unit = 1.0 if problem.objective.likelihood else jnp.abs(state.value)
-    small = -jnp.dot(jnp.where(state.pinned, 0.0, state.gradient), move) < tolerance * unit
-    still = jnp.max(jnp.abs(move)) < _STILL
-    settled = better & (still | small) & (state.damping < _SURE)
+    promised = -jnp.dot(jnp.where(state.pinned, 0.0, state.gradient), trial.move)
+    still = jnp.max(jnp.abs(trial.move)) < _STILL
+    settled = better & (still | (promised < tolerance * unit)) & (trial.damping < _SURE)
     return _NewtonState(
         free=kept,
         value=pick(there.value, state.value),

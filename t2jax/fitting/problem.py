@@ -1,6 +1,7 @@
 """A fit as a function of one unconstrained vector: the only thing the minimisers see."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -92,8 +93,7 @@ class Problem:
 
     def value(self, free: Floats, data: Data) -> Scalar:
         """The objective at a free vector, the priors that belong to every likelihood included."""
-        misfit = self.objective(self.law(free, data), self.nuisance(free), data.rows)
-        return misfit + self.penalty(free, data)
+        return _value(self, free, data)
 
     def penalty(self, free: Floats, data: Data) -> Scalar:
         """What those priors add to the objective."""
@@ -105,3 +105,10 @@ class Problem:
         """Where free coordinates may go: lower and upper limits [coordinates]."""
         lower, upper = zip(*(card.free_range() for card in self.cards), strict=True)
         return jnp.asarray(lower), jnp.asarray(upper)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _value(problem: Problem, free: Floats, data: Data) -> Scalar:
+    # Traced once for the minimisers of a fit, its settling and its refits.
+    misfit = problem.objective(problem.law(free, data), problem.nuisance(free), data.rows)
+    return misfit + problem.penalty(free, data)

@@ -11,6 +11,7 @@ import numpy as np
 from t2jax._devices import at_once
 from t2jax._precision import to_numpy
 from t2jax._progress import track
+from t2jax._threads import side_by_side
 from t2jax._typing import ArrayLike, Floats
 from t2jax.fitting.minimise import Minimum, newton
 from t2jax.fitting.objectives import objective_by_name
@@ -25,6 +26,7 @@ __all__ = ["Refits", "Resample", "fitted_stages", "refit", "resettled"]
 
 _BATCH = 32  # draws per compiled call: a batch waits for its slowest draw,
 _BATCH_ACCELERATOR = 4096  # and an accelerator for its launches
+_STEPS = (12, 12, 24, 48, 200)  # of Newton's method, by pass
 _CONVERGED = 1e-6  # nats, or share of the objective, that a converged refit may still fall
 
 
@@ -96,7 +98,7 @@ def refit(
       progress: whether to draw one on a terminal.
     """
     problems, data, starts, _ = _warm_start(fit, stages)
-    entry = [jnp.broadcast_to(start, (n_draws, len(start))) for start in starts]
+    entry = [np.broadcast_to(start, (n_draws, len(start))) for start in starts]
     law, fall, pinned, frees = _refit_all(problems, entry, data, resamples, title, progress)
     nuisance = jax.vmap(problems[-1].nuisance)(jnp.asarray(frees[-1]))
     return Refits(to_numpy(law), to_numpy(nuisance), fall < _CONVERGED, pinned, problems)
@@ -157,27 +159,32 @@ def _refit_all(
     title: str,
     progress: bool,
 ):
-    """Refit every draw: a short pass over all, a long one over those that need it.
+    """Refit every draw: a short pass over all, ever longer ones over those that need them.
 
-    A batch runs until its slowest draw is done, so the few slow ones are gathered first.
+    A batch runs until its slowest draw is done, so the slow ones are gathered after every pass.
     """
     draws = len(entry[0])
-    todo, limit = np.arange(draws), 12
+    todo = np.arange(draws)
     out = None
-    for name in (title, "slow refits"):
+    for name, limit in zip([title, *["slow refits"] * len(_STEPS)], _STEPS, strict=False):
         size = min(at_once(_BATCH, _BATCH_ACCELERATOR), draws)
         batches = [todo[i : i + size] for i in range(0, len(todo), size)]
-        for batch in track(batches, name, show=progress):
+
+        def run(batch, size=size, entry=entry, limit=limit):
             picked = np.resize(batch, size)  # one shape, one compiled program
-            chunk = jax.tree.map(lambda x, p=picked: jnp.asarray(x[p]), (entry, resamples))
-            part = to_numpy(_refit(problems, data, *chunk, jnp.asarray(limit)))
+            chunk = jax.tree.map(lambda x: jnp.asarray(x[picked]), (entry, resamples))
+            return to_numpy(_refit(problems, data, *chunk, jnp.asarray(limit)))
+
+        done = track(batches, name, show=progress)
+        for batch, part in zip(done, side_by_side(run, batches), strict=True):
             if out is None:
                 out = jax.tree.map(lambda x: np.zeros((draws, *x.shape[1:]), x.dtype), part)
             for whole, piece in zip(jax.tree.leaves(out), jax.tree.leaves(part), strict=True):
                 whole[batch] = piece[: len(batch)]
         assert out is not None
         entry = [np.asarray(free) for free in out[3]]
-        todo, limit = np.flatnonzero(~(out[1] < _CONVERGED)), 200
+        todo = np.flatnonzero(~(out[1] < _CONVERGED))
+    assert out is not None
     return out
 
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t2jax._precision import to_numpy
+from t2jax._threads import side_by_side
 from t2jax._typing import Floats
 from t2jax.errors import Refusal
 from t2jax.laws.spread import Quantile
@@ -147,13 +149,14 @@ def spreads(
       The spread with a leading axis of draws, as NumPy arrays.
     """
     questions = questions_of(runs)
-    parts = []
-    for start in range(0, len(weight), _CHUNK):
+
+    def chunk(start):
         at = np.minimum(np.arange(start, start + _CHUNK), len(weight) - 1)
-        # Nothing waits for a chunk here, so that several are computed at once.
         given = jnp.asarray(question_weight[at]), jnp.asarray(weight[at])
-        parts.append(_many(questions, *given, bent))
-    return jax.tree.map(lambda *x: np.concatenate(list(map(np.asarray, x)))[: len(weight)], *parts)
+        return to_numpy(_many(questions, *given, bent))
+
+    parts = side_by_side(chunk, range(0, len(weight), _CHUNK))
+    return jax.tree.map(lambda *x: np.concatenate(x)[: len(weight)], *parts)
 
 
 @functools.partial(jax.jit, static_argnames="bent")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import jax
 import jax.numpy as jnp
 
-from t2jax._precision import floats, host_array, log_parts
+from t2jax._precision import floats, host_array, is_double, log_parts
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 from t2jax.laws._prior import Prior
@@ -184,7 +184,9 @@ class Law:
             raise InputError(
                 f"{shown} do not go together", remedy="give arrays of shapes that broadcast"
             ) from error
-        return self.formula(*point.values())
+        # In single precision the coefficients must stay numbers of the host: see `log_parts`.
+        formula = _formula if is_double() else type(self).formula
+        return formula(self, *point.values())
 
     def formula(
         self, params: Floats, tokens: Floats, samples: Floats, unique_tokens: Floats
@@ -326,6 +328,12 @@ class Law:
           the start minimises the squared misfit of the target, each row divided by its slope.
         """
         raise TypeError(f"{type(self).__name__} has no linear start")
+
+
+@jax.jit
+def _formula(law: Law, *point: Floats) -> Floats:
+    """A law's formula, traced once for all the places of a program that call it alike."""
+    return law.formula(*point)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from t2jax import passk
-from t2jax._precision import double
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError, Refusal
 from t2jax.observations import _hull, _reading, _shown, _write
@@ -347,7 +346,7 @@ class Observations:
             )
         nll = self._nll()
         # One k at a time, so that memory stays at one matrix.
-        return np.stack([_neg_log_pass(nll, k).mean(axis=1) for k in grid], axis=1)
+        return np.stack([(-passk.host_log_pass_at_k(nll, k)).mean(axis=1) for k in grid], axis=1)
 
     def pass_at_k(self, samples: ArrayLike | Sequence[float]) -> np.ndarray:
         """Mean over questions of `pass@k = 1 - (1-p)^k`; from counts, its unbiased estimate.
@@ -366,7 +365,9 @@ class Observations:
             each = [passk.pass_at_k(self.successes, self.trials, k).mean(axis=1) for k in grid]
             return np.stack(each, axis=1)
         nll = self._nll()
-        return np.stack([np.exp(_log_pass(nll, k)).mean(axis=1) for k in grid], axis=1)
+        return np.stack(
+            [np.exp(passk.host_log_pass_at_k(nll, k)).mean(axis=1) for k in grid], axis=1
+        )
 
     def _nll(self) -> np.ndarray:
         if self.nll is None:
@@ -459,7 +460,3 @@ def read(
         common_questions=common_questions,
     )
     return Observations(**fields)
-
-
-_neg_log_pass = double(passk.neg_log_pass_at_k)
-_log_pass = double(passk.log_pass_at_k)

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from t2jax.decision import Decision, Design, design, regret
+from t2jax.decision import Decision, Design, design
+from t2jax.decision.regret import Lattice, judged, lattice
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult
 from t2jax.planner.equal_budgets import Measured, measured
@@ -45,23 +46,35 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
 
 
 def decide(
-    draws: Ensemble, budget: Budget
+    draws: Ensemble, budget: Budget, best: Optimum | None
 ) -> tuple[Decision | None, Design | None, tuple[str, ...]]:
     """What not knowing the law costs, and the runs to buy next, as far as the draws can tell.
+
+    Args:
+      draws: draws of a law.
+      budget: one budget with something to spend.
+      best: its optimum, where that is at hand.
 
     Returns:
       The decision, the design, and why one of them is missing, in sentences.
     """
     if draws.n_draws < 20:
         return None, None, ("Too few draws to say what not knowing the law costs.",)
-    decision, why = _or_why(lambda: regret(draws, budget),
-                            "What not knowing the law costs is not said")  # fmt: skip
-    if decision is None:
+    found, why = _or_why(lambda: _judged(draws, budget, best),
+                         "What not knowing the law costs is not said")  # fmt: skip
+    if found is None:
         return None, None, why
+    table, decision = found
     lacking = "Which runs to buy next is not said"
     if draws.diagnostics.get("noise") is None:
         return decision, None, (f"{lacking}: the draws do not carry the noise of runs.",)
-    return decision, *_or_why(lambda: design(draws, budget), lacking)
+    return decision, *_or_why(lambda: design(draws, budget, table=table), lacking)
+
+
+def _judged(draws: Ensemble, budget: Budget, best: Optimum | None) -> tuple[Lattice, Decision]:
+    """Every plan under every draw, and what follows from it."""
+    table = lattice(draws, budget, best)
+    return table, judged(draws, budget, table)
 
 
 def profiled(

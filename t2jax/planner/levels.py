@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 
 from t2jax import cost, passk
-from t2jax._precision import double
 from t2jax.observations import Observations
 
 __all__ = ["Level", "by_question", "level_at", "levels_of"]
 
 _END = 1.1  # a checkpoint within this factor of D stands for a run that ends just short of it
-_log_pass = double(passk.log_pass_at_k)
+
 _GAP = 4.0  # checkpoints further apart than this factor of D are not joined by a line
 
 
@@ -79,7 +78,7 @@ def by_question(
     loss, success = [], []
     for row, k in zip(rows, samples, strict=True):
         if runs.nll is not None:
-            log_pass = np.asarray(_log_pass(runs.nll[row], float(k)))
+            log_pass = passk.host_log_pass_at_k(runs.nll[row], float(k))
             loss.append(-log_pass)
             success.append(np.exp(log_pass))
         else:

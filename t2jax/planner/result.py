@@ -30,6 +30,7 @@ __all__ = ["Announce", "Plan", "middling", "silent"]
 
 _COUNTS = ("params", "tokens", "samples", "tokens_per_param")
 _SPENT = ("train_flops", "inference_flops", "spent")
+_EVERY = 4  # budgets of the frontier at which draws are solved: its band is looked at
 
 Announce = Callable[[str], object]
 """Called with the name of every long step before it begins."""
@@ -129,14 +130,15 @@ class Plan(Result):
         if budget.mode != "separate":
             warnings = budgets.beyond(budget, best, fit.law, fit.hull, extrapolate=extrapolate)
         spend = budgets.lifetime(budget, best)
-        front = frontier(draws, budgets.sweep(budget, best, fit.hull), progress=progress)
+        front = frontier(draws, budgets.sweep(budget, best, fit.hull), every=_EVERY,
+                         progress=progress)  # fmt: skip
         other = None
         if companion is not None:
             own = optimum(companion[1], spend, progress=progress)
             other = Companion(fit=companion[0], draws=companion[1], best=own)
         say("weighing what is not known")
         seen, unseen = without_a_law(fit, budget)
-        decision, design, undecided = decide(draws, spend)
+        decision, design, undecided = decide(draws, spend, best if spend is budget else None)
         # A profile knows nothing of the misfit that the draws carry: one interval for one number.
         carried = "misfit" in draws.diagnostics
         beside, missing = (None, ()) if carried else profiled(fit, budget, unit)

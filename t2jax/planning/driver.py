@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from t2jax._arguments import check_whole
 from t2jax._precision import double
 from t2jax.cost import TRAIN_FLOPS, Cost
 from t2jax.errors import InputError, Refusal, Status
 from t2jax.laws import Law, T2Loss, sampling_law
+from t2jax.planning.between import between
 from t2jax.planning.budget import Budget
 from t2jax.planning.frontier import Frontier
 from t2jax.planning.result import Optimum, hull_flags, width_flag
@@ -117,6 +119,7 @@ def frontier(
     budget: Budget,
     *,
     method: str = "auto",
+    every: int = 1,
     memory: float = MEMORY,
     progress: bool = True,
 ) -> Frontier:
@@ -126,6 +129,8 @@ def frontier(
       model: a law, a fit, or an ensemble of draws.
       budget: one field is an array, such as `train_flops`; the rest broadcasts.
       method: as for `optimum`.
+      every: draws are solved at the ends and at every so-manieth budget, with smooth curves
+        between: for a band that is looked at. The estimate is solved at all of them.
       memory: as for `optimum`.
       progress: whether to draw a progress bar on a terminal.
 
@@ -148,22 +153,49 @@ def frontier(
             "a frontier needs a Budget with an array of training budgets",
             remedy="e.g. Budget(train_flops=np.geomspace(1e16, 1e21, 64), inference_flops=2e9)",
         )
-    best = optimum(model, budget, method=method, memory=memory, progress=progress)
+    check_whole("every", every, usual=1)
+    options = {"method": method, "memory": memory, "progress": progress}
+    ensemble = as_ensemble(model)
+    if every == 1 or not ensemble.n_draws or budget.shape[0] <= 2 * every:
+        best = optimum(model, budget, **options)
+    else:
+        best = optimum(ensemble.alone(), budget, **options)
+        knots = np.unique([*range(0, budget.shape[0], every), budget.shape[0] - 1])
+        sparse = optimum(ensemble, _at(budget, knots), **options).draws
+        assert sparse is not None
+        draws = between(sparse, knots, np.log(_swept(budget)))
+        code = best.code | width_flag(draws, ensemble.hull)
+        best = dataclasses.replace(best, draws=draws, code=code)
     limit = None
     if budget.inference_flops is not None:
         # The saturation size: with training free of charge only samples compete with size.
         train = np.full(np.shape(np.asarray(budget.train_flops)), 1e60)
         endless = dataclasses.replace(budget, train_flops=train)
         # With rivals that nobody reads: it is the program of the sweep itself.
-        limit = optimum(as_ensemble(model).alone(), endless, method=method)
+        limit = optimum(ensemble.alone(), endless, method=method)
         edge = (np.asarray(limit.code, int) & int(Status.AT_SEARCH_EDGE)) > 0
         limit = np.where(edge, math.nan, np.asarray(limit.params))
-    swept = np.broadcast_to(np.asarray(getattr(budget, budget.goal)), budget.shape)
+    swept = _swept(budget)
     separate = budget.mode == "separate"
     return Frontier(
         train_flops=swept if separate else np.asarray(best.train_flops), optimum=best,
         saturation=limit, axis=budget.goal, budgets=swept,
     )  # fmt: skip
+
+
+def _swept(budget: Budget) -> np.ndarray:
+    """The values of the budget that names the goal [budgets]."""
+    return np.broadcast_to(np.asarray(getattr(budget, budget.goal), float), budget.shape)
+
+
+def _at(budget: Budget, kept: np.ndarray) -> Budget:
+    """Some of the budgets of a sweep."""
+    swept = {
+        field.name: np.asarray(getattr(budget, field.name))[kept]
+        for field in dataclasses.fields(budget)
+        if np.ndim(getattr(budget, field.name)) == 1
+    }
+    return dataclasses.replace(budget, **swept)
 
 
 def checked(model: Model, budget: Budget) -> Ensemble:

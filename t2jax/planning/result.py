@@ -17,7 +17,10 @@ from t2jax.planning.rivals.rival import Rival
 from t2jax.planning.solvers.certify import Certified
 from t2jax.uncertainty.ensemble import central_interval
 
-__all__ = ["FORMAT", "QUANTITIES", "Optimum", "hull_flags", "price_words", "width_flag", "words"]
+__all__ = [
+    "FORMAT", "NUMBERS", "QUANTITIES", "Optimum", "hull_flags", "price_words", "width_flag",
+    "words",
+]  # fmt: skip
 
 FORMAT = "t2jax.optimum/1"
 """The first entry of a saved optimum."""
@@ -25,8 +28,10 @@ FORMAT = "t2jax.optimum/1"
 QUANTITIES = ("params", "tokens", "samples", "tokens_per_param", "value")
 """What every table of optima shows."""
 
-_NUMBERS = ("params", "tokens", "samples", "value", "spent", "train_price", "inference_price",
+NUMBERS = ("params", "tokens", "samples", "value", "spent", "train_price", "inference_price",
             "total_price", "kkt_residual")  # fmt: skip
+"""What is solved for, or follows from the solution."""
+
 _WITH_INTERVALS = (*QUANTITIES, "spent", "train_flops", "inference_flops", "train_price",
                    "inference_price", "total_price")  # fmt: skip
 _BESIDE = ("chinchilla", "runner_up", "plain")
@@ -188,7 +193,7 @@ class Optimum(SavedResult):
         out: dict[str, Any] = {"format": FORMAT, "law": self.law_name, "kind": self.kind,
                                "goal": self.goal, "unit": self.unit,
                                "uses_samples": self.uses_samples}  # fmt: skip
-        names = (*_NUMBERS, "tokens_per_param", "code")
+        names = (*NUMBERS, "tokens_per_param", "code")
         out |= {name: np.asarray(getattr(self, name)).tolist() for name in names}
         out["status"] = list(self.status)
         if self.draws is not None:
@@ -220,7 +225,7 @@ class Optimum(SavedResult):
                 "not an optimum written by t2jax", remedy="make one with t2jax.optimum"
             )
         # JSON that was made for other programs holds null where there is no number.
-        numbers = {name: np.asarray(values[name], float) for name in _NUMBERS}
+        numbers = {name: np.asarray(values[name], float) for name in NUMBERS}
         beside = {name: cls.from_dict(values[name]) for name in _BESIDE if name in values}
         rivals = tuple(Rival.from_dict(rival) for rival in values.get("comparisons", ()))
         return cls(

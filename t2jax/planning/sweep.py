@@ -6,6 +6,7 @@ number of devices, so that more devices change the time and not a bit of the ans
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from t2jax._devices import at_once
+from t2jax._precision import to_numpy
 from t2jax._progress import track
+from t2jax._threads import side_by_side
 from t2jax.errors import InputError, Status
 from t2jax.laws import Law
 from t2jax.planning.rivals.rules import chinchilla_choice
@@ -77,16 +80,25 @@ def solve_all(
     size = lanes * len(devices)
     # Calls in flight: their results stay on the devices until they are collected.
     flight = max(1, int(memory / _CELL_BYTES[method] / size))
-    waiting, parts = [], []
-    for start in track(range(0, total, size), "optimum", show=progress):
+    starts = range(0, total, size)
+    box = jax.tree.map(np.asarray, box)
+
+    def launch(start: int) -> Any:
         # One shape, one compiled program: what is too many is solved twice and dropped.
         cells = np.minimum(np.arange(start, start + size), total - 1)
-        own = jax.tree.map(lambda x, at=cells // budgets: x[at], law)
-        each = jax.tree.map(lambda x, at=cells % budgets: np.asarray(x)[at], box)
-        waiting.append(_program(own, each, mesh=mesh, **options))
-        if len(waiting) >= flight or start + size >= total:
-            parts += [jax.tree.map(np.asarray, part) for part in waiting]
-            waiting = []
+        own = jax.tree.map(lambda x: x[cells // budgets], law)
+        each = jax.tree.map(lambda x: x[cells % budgets], box)
+        return _program(own, each, mesh=mesh, **options)
+
+    def collect(group: Sequence[int]) -> list[Any]:
+        return [to_numpy(part) for part in [launch(start) for start in group]]
+
+    # A CPU is given one at a time by every core.
+    flight = 1 if jax.default_backend() == "cpu" else flight
+    groups = [starts[i : i + flight] for i in range(0, len(starts), flight)]
+    done = track(groups, "optimum", show=progress)
+    parts = [part for _, found in zip(done, side_by_side(collect, groups), strict=True)
+             for part in found]  # fmt: skip
     return jax.tree.map(lambda *x: np.concatenate(x)[:total], *parts)
 
 

@@ -15,6 +15,7 @@ from scipy import optimize
 from t2jax._precision import to_numpy
 from t2jax._typing import Floats, Scalar
 from t2jax.fitting import FitResult
+from t2jax.fitting.problem import Data, Problem
 from t2jax.fitting.stages import Stage
 from t2jax.laws import Law, Warped
 from t2jax.laws.warped import bumps
@@ -91,11 +92,7 @@ def _rows(fit: FitResult, stage: Stage, clusters: np.ndarray) -> _Rows:
     free = stage.problem.free(law, data, nuisance)
     count = len(fit.law.cards())
 
-    def log_law(head):
-        whole = jnp.concatenate([head, free[count:]])
-        return jnp.log(stage.rows.predict(stage.problem.law(whole, data)))
-
-    told, slopes = log_law(free[:count]), jax.jacfwd(log_law)(free[:count])
+    told, slopes = _log_law(stage.problem, free[:count], free[count:], data)
     log_loss = jnp.log(stage.rows.value)
     place = jnp.log(jnp.stack([stage.rows.params, stage.rows.tokens], axis=1))
     unit = clusters[np.asarray(stage.rows.place)]
@@ -106,6 +103,19 @@ def _rows(fit: FitResult, stage: Stage, clusters: np.ndarray) -> _Rows:
         np.asarray(stage.rows.unique_tokens),
         *arrays[1:],
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_law(problem: Problem, head: Floats, tail: Floats, data: Data) -> tuple[Floats, Floats]:
+    """Log of a law at every row [rows], and its slopes in the law's own coordinates."""
+
+    def log_law(head):
+        law = problem.law(jnp.concatenate([head, tail]), data)
+        found = jnp.log(data.rows.predict(law))
+        return found, found
+
+    slopes, told = jax.jacfwd(log_law, has_aux=True)(head)
+    return told, slopes
 
 
 def _cost(logs: Floats, rows: _Rows) -> Scalar:
