@@ -6,7 +6,8 @@ import pytest
 
 import t2jax as t2
 from t2jax import _text
-from t2jax.reporting import page
+from t2jax.reporting import page, screen
+from t2jax.reporting.tables import samples_text
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_the_headline_follows_the_sliders_and_comes_back(opened):
     assert plan["train_flops"] == 1e21
     assert told != before
     assert f"rain {_text.count(plan['params'])} parameters on" in told
-    assert _text.count(plan["samples"]) in told
+    assert f"{samples_text(plan['samples'])} samples per question" in told
     assert told in opened.page.title()
     assert "not the report's" in opened.page.inner_text("#lede")
     opened.page.click("#back")
@@ -124,3 +125,26 @@ def test_trust_stands_under_the_headline_and_draws_are_carried_once():
     twice = page.planner_data(plan)["law"]["columns"]
     assert all(isinstance(text, str) and text != "=" for text in twice.values())
     assert np.all([len(text) > 8 for text in twice.values()])
+
+
+def test_the_pages_headline_is_that_of_the_terminal():
+    draws = browser.ensemble("softplus", 8)
+    plan = browser.plan_of(draws, t2.Budget.from_dict(browser.START))
+    told = page.page_html(plan)
+    heading = told.split('<h1 id="headline">')[1].split("</h1>")[0]
+    assert heading + "." == screen.headline(plan)
+
+
+def test_ends_of_some_draws_are_not_shown_as_those_of_all(chromium, tmp_path):
+    draws = browser.ensemble("softplus", 1000, distinct=1000)
+    path = browser.write_page(tmp_path / "index.html", draws)
+    shown = browser.Opened(chromium, path, viewport={"width": 1280, "height": 900}).ready()
+    read = "[...document.querySelectorAll('.results tbody tr')].map((r) => r.innerText).join('|')"
+    shown.page.locator("#dial-train-flops-box").fill("3e20")
+    shown.page.locator("#dial-train-flops-box").press("Tab")
+    during = shown.page.evaluate(f"[document.querySelector('.progress').textContent, {read}]")
+    if during[0]:  # a fast machine may be done already
+        assert "…" in during[1]
+    shown.rest()
+    assert "…" not in shown.page.evaluate(read)
+    shown.context.close()

@@ -3,6 +3,7 @@
 from t2jax.observations._made import from_columns as from_columns
 from t2jax.observations._observations import Observations as Observations
 from t2jax.observations._observations import read as read
+from t2jax.observations._pooled import POOLED as POOLED
 from t2jax.observations._reading import UNSTATED as UNSTATED
 from t2jax.observations._reading import read_runs as read_runs
 from t2jax.observations._write import check_suffix as check_suffix

@@ -18,6 +18,7 @@ from t2jax.errors import InputError
 from t2jax.observations import _checks, _naming, _runs, _where
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows, first, n_rows
+from t2jax.observations._pooled import pooled
 from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
 from t2jax.observations._text_table import JsonTable, TextTable
 
@@ -125,6 +126,8 @@ def read_fields(
     rows = _runs.tell_seeds_apart(rows, _keys(rows), notes)
     if naming.kind == "loss":
         fields = _loss_fields(rows, notes)
+        asked = pooled(rows, _runs.identifying(table, naming.theirs, naming.wide))
+        notes += [asked] if asked else []
     elif naming.wide:
         fields = _wide_fields(rows, naming.wide, drop_incomplete, only_task, notes)
     else:

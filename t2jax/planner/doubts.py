@@ -7,6 +7,7 @@ from t2jax.errors import Status
 from t2jax.fitting import FitResult
 from t2jax.fitting.result import relative_errors
 from t2jax.laws import predict
+from t2jax.observations import POOLED
 from t2jax.planner.companion import Companion
 from t2jax.planning import Budget, Frontier, Optimum
 from t2jax.uncertainty import Ensemble
@@ -41,7 +42,9 @@ def doubts(
       budget: what may be spent.
       alone: the optimum of the law without the misfit that the draws carry.
     """
-    said = [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
+    notes = () if fit.observations is None else fit.observations.notes
+    said = [f"{note}." for note in notes if note.startswith(POOLED)]
+    said += [] if fit.success else [f"NOT CERTIFIED: {fit.message}."]
     # Of a fit that is not certified more is said above: why it is not.
     dull = (_OUTSIDE, *Status.UNCERTIFIED.sentences())
     said += [f"The plan: {s}." for s in best.status if not s.endswith(dull)]

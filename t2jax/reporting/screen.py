@@ -3,15 +3,18 @@
 import re
 
 from t2jax import _text
+from t2jax.observations import POOLED
 from t2jax.planner import Plan
+from t2jax.planning import Optimum
 from t2jax.reporting.blocks import Table, wrap
 from t2jax.reporting.tables import labelled, measured_cells, samples_text, short
 
-__all__ = ["LINES", "first"]
+__all__ = ["LINES", "first", "headline"]
 
 LINES = 24
 _TOLD = 2  # lines that one warning may take: what is cut is in the full text
 _WARNINGS = 2
+_FORBIDS = "do not use"
 
 
 def first(plan: Plan, level: float = 0.9) -> str:
@@ -21,7 +24,12 @@ def first(plan: Plan, level: float = 0.9) -> str:
       plan: what was found.
       level: of the intervals.
     """
-    lines = [*wrap(_headline(plan)).splitlines(), *wrap(" ".join(plan.notes)).splitlines(), ""]
+    lines = wrap(headline(plan)).splitlines()
+    # What forbids to use the plan stands where no lack of room can hide it.
+    grave = [w for w in plan.warnings if _FORBIDS in w or w.startswith(POOLED)]
+    for warning in grave:
+        lines += wrap(warning).splitlines()
+    lines += [*wrap(" ".join(plan.notes)).splitlines(), ""]
     lines += [*_table(plan, level).splitlines(), ""]
     lines += wrap(str(plan.verdict)).splitlines()
     if plan.backtest is not None:
@@ -29,17 +37,21 @@ def first(plan: Plan, level: float = 0.9) -> str:
     room = LINES - len(lines) - len(wrap(_rest(plan, 0)).splitlines())
     told: list[str] = []
     count = 0
-    for warning in plan.warnings[:_WARNINGS]:
+    others = [warning for warning in plan.warnings if warning not in grave]
+    for warning in others[:_WARNINGS]:
         shown = _cut(warning)
         if len(told) + len(shown) > room:
             break  # a lighter one in its place would hide it
         told, count = told + shown, count + 1
-    rest = wrap(_rest(plan, count)).splitlines()
+    rest = wrap(_rest(plan, count + len(grave))).splitlines()
     return "\n".join([*lines[: LINES - len(rest) - len(told)], *told, *rest])
 
 
-def _headline(plan: Plan) -> str:
-    """The answer in a sentence: that of the measured runs where they contradict the law."""
+def headline(plan: Plan) -> str:
+    """The answer in a sentence: that of the measured runs where they contradict the law.
+
+    Where the law's optimum lies outside the data, the best plan within them comes first.
+    """
     best, found = plan.optimum, plan.measured
     if plan.verdict.headline == "measured" and found is not None:
         ours = found.repeated
@@ -49,13 +61,21 @@ def _headline(plan: Plan) -> str:
             f"{_text.count(ours.tokens)} tokens{drawn} was the best of "
             f"{found.sizes} sizes; the law says {_text.count(float(best.params))}."
         )
-    told = f"{_text.count(float(best.params))} parameters on {_text.count(float(best.tokens))} "
-    told += "tokens"
-    if float(best.samples) > 1 + 1e-9:
-        told += f", and {_times(float(best.samples))}"
-    if _beyond(plan):
-        return f"Beyond the data, the law says: train {told}."
-    return f"Train {told}."
+    if not _beyond(plan):
+        return f"Train {_what(best)}."
+    if plan.inside is None:
+        return f"Beyond the data, the law says: train {_what(best)}. No plan lies within the data."
+    return (
+        f"Within the data: train {_what(plan.inside)}. "
+        f"Beyond the data, the law says: train {_what(best)}."
+    )
+
+
+def _what(plan: Optimum) -> str:
+    """A plan's numbers in words."""
+    told = f"{_text.count(float(plan.params))} parameters on {_text.count(float(plan.tokens))} "
+    asked = float(plan.samples) > 1 + 1e-9
+    return told + "tokens" + (f", and {_times(float(plan.samples))}" if asked else "")
 
 
 def _beyond(plan: Plan) -> bool:

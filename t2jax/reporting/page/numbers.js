@@ -38,6 +38,11 @@ const Numbers = (() => {
     return number(value, digits);
   }
 
+  /** Samples as people draw them: whole, unless they are so few that the rest counts. */
+  function samples(value) {
+    return value >= 10 && value < 10000 ? String(Math.round(value)) : count(value);
+  }
+
   /** FLOPs, which span too many decades for suffixes. */
   function flops(value, digits = 3) {
     if (!Number.isFinite(value) || Math.abs(value) < 1e4) return number(value, digits);
@@ -137,5 +142,5 @@ const Numbers = (() => {
     return Float64Array.from({ length: points }, (_, i) => low * Math.exp(i * ratio));
   }
 
-  return { count, dollars, flops, geomspace, logTicks, number, parse, plain, quantiles, ticks };
+  return { count, dollars, flops, geomspace, logTicks, number, parse, plain, quantiles, samples, ticks };
 })();

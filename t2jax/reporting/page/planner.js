@@ -6,7 +6,7 @@ const Planner = (() => {
   const QUANTITIES = {
     params: ["N", "parameters", Numbers.count],
     tokens: ["D", "training tokens", Numbers.count],
-    samples: ["k", "samples per question", Numbers.count],
+    samples: ["k", "samples per question", Numbers.samples],
     tokens_per_param: ["D/N", "tokens per parameter", Numbers.count],
   };
   const short = (value) => Numbers.number(value, 4);
@@ -251,7 +251,9 @@ const Planner = (() => {
       const body = rows.map(([title, value, interval, show]) => {
         const cells = shown.map(([name, plan]) => {
           if (plan.lacks) return cell("td", "–");
-          const ends = interval && plan.size ? both(interval(plan), show) : "";
+          // Ends of some draws are not those of all: none until all are done.
+          const whole = plan.size && plan.done === plan.size;
+          const ends = !interval || !plan.size ? "" : whole ? both(interval(plan), show) : "…";
           const made = cell("td", value(plan.best, plan), ends);
           made.className = `plan-${name}`;
           return made;
@@ -294,7 +296,8 @@ const Planner = (() => {
       const each = A.draws.value.map((value, i) => sign * (value - B.draws.value[i]));
       const unit = sign > 0 ? "nats" : "of pass@k";
       const way = gain >= 0 ? "better" : "worse";
-      const ends = A.size ? `, 90% interval ${both(Numbers.quantiles(each, Work.TAILS), short)}` : "";
+      const whole = A.size && A.done === A.size && B.done === B.size;
+      const ends = whole ? `, 90% interval ${both(Numbers.quantiles(each, Work.TAILS), short)}` : "";
       place.textContent = `Plan B is ${short(Math.abs(gain))} ${unit} ${way} than plan A${ends}.`;
     }
 

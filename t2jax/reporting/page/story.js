@@ -34,7 +34,7 @@ const Story = (() => {
   /** The plan in a sentence, as the report's own headline has it. */
   function headline(plan, hull) {
     const { best } = plan;
-    const k = best.samples > 1 + 1e-9 ? `, and sample ${Numbers.count(best.samples)} times per question` : "";
+    const k = best.samples > 1 + 1e-9 ? `, and ${Numbers.samples(best.samples)} samples per question` : "";
     const told = `rain ${Numbers.count(best.params)} parameters on ${Numbers.count(best.tokens)} tokens${k}`;
     const far = Math.abs(beyond(best, hull).away);
     if (far === 0) return `T${told}`;

@@ -250,7 +250,9 @@ const Work = (() => {
       });
     }
 
+    /** Ends of the middle 90% of the draws, once all of them are done. */
     interval(name, at) {
+      if (this.done < this.size) return [NaN, NaN];
       return Numbers.quantiles(at === undefined ? this.draws[name] : this.draws[name][at], TAILS);
     }
   }

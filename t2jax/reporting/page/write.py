@@ -14,6 +14,7 @@ from t2jax.planner import Plan
 from t2jax.planning import Optimum
 from t2jax.reporting.page.data import planner_data, why_not
 from t2jax.reporting.page.javascript import written
+from t2jax.reporting.screen import headline
 from t2jax.reporting.tables import sections
 from t2jax.uncertainty import Ensemble
 
@@ -34,6 +35,7 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
       drawings: the figures.
     """
     best, data, lacking = plan.optimum, planner_data(plan), why_not(plan.draws.point)
+    told = headline(plan).removesuffix(".")
     numbers = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
     if lacking:
@@ -44,8 +46,8 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
         )
     parts = {
         "generator": _escape(f"t2jax {metadata.version('t2jax')}"),
-        "title": _escape(f"{headline(best)} | t2jax"),
-        "headline": _escape(headline(best)),
+        "title": _escape(f"{told} | t2jax"),
+        "headline": _escape(told),
         "lede": _escape(lede(best)),
         "trust": "".join(f"<li>{_escape(sentence)}</li>" for sentence in trust(plan)),
         "planner": planner,
@@ -57,20 +59,6 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
         "script": "" if lacking else "\n".join([written(data["programs"]), *map(_read, _SCRIPTS)]),
     }
     return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
-
-
-def headline(best: Optimum) -> str:
-    """The plan in a sentence.
-
-    It names the law where the plan lies outside the data.
-    """
-    size, tokens = _text.count(float(best.params)), _text.count(float(best.tokens))
-    k = float(best.samples)
-    asked = "" if k <= 1 + 1e-9 else f", and sample {_text.count(k)} times per question"
-    told = f"Train {size} parameters on {tokens} tokens{asked}"
-    if any(sentence.endswith("extrapolation") for sentence in best.status):
-        return f"Beyond the data, the law says: {told[0].lower()}{told[1:]}"
-    return told
 
 
 def lede(best: Optimum, level: float = 0.9) -> str:
