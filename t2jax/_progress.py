@@ -1,13 +1,40 @@
-"""A progress bar for host-level loops (floor 0): only on a terminal, only past two seconds."""
+"""Progress of host-level loops (floor 0): a bar on a terminal, only past two seconds.
 
+A command whose standard error is a file or a pipe tells it in plain lines, now and then.
+"""
+
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-__all__ = ["Meter", "track"]
+__all__ = ["Meter", "plain_line", "tell_plainly", "track"]
 
 T = TypeVar("T")
+
+
+_APART = 3.0  # seconds between two plain lines
+
+
+class _Plain:
+    """Whether progress is told in plain lines, and when it was last."""
+
+    on = False
+    told = -math.inf
+
+
+def tell_plainly() -> None:
+    """Tell progress in plain lines where there is no terminal: for commands, not for libraries."""
+    _Plain.on = True
+
+
+def plain_line(text: str) -> None:
+    """A line of progress, unless nobody asked for one or the last was a moment ago."""
+    now = time.monotonic()
+    if _Plain.on and now - _Plain.told >= _APART:
+        _Plain.told = now
+        print(text, file=sys.stderr, flush=True)
 
 
 class Meter:
@@ -27,7 +54,8 @@ class Meter:
     def __init__(self, total: float, title: str, *, show: bool = True, stream=None):
         self._stream = sys.stderr if stream is None else stream
         self._total, self._title = total, title
-        self._show = show and total > 0 and self._stream.isatty()
+        self._show = show and total > 0
+        self._bar = self._stream.isatty()
         self._begun, self._told, self._drawn = time.monotonic(), 0.0, False
 
     def to(self, done: float) -> None:
@@ -35,12 +63,16 @@ class Meter:
         if not self._show:
             return
         spent = time.monotonic() - self._begun
+        left = spent / done * (self._total - done) if done else 0.0
+        if not self._bar:
+            if spent > _APART and done < self._total:
+                plain_line(f"{self._title} {self._count(done)}, {left:.0f} s left")
+            return
         # Ten drawings a second are enough: a file of small lines would spend its time on them.
         if (spent < 2.0 and not self._drawn) or spent - self._told < 0.1:
             return
         self._told, self._drawn = spent, True
         filled = int(24 * done / self._total)
-        left = spent / done * (self._total - done) if done else 0.0
         bar = "=" * filled + " " * (24 - filled)
         self._stream.write(f"\r{self._title} [{bar}] {self._count(done)}, {left:.0f} s left ")
         self._stream.flush()

@@ -50,6 +50,14 @@ def test_a_file_holds_everything_and_flags_override_it(asked, loss_table):
     assert found["budget"] == {"train_flops": 2e12, "max_params": 1e5}
 
 
+def test_a_flag_typed_at_its_default_overrides_the_file(asked, loss_table):
+    pathlib.Path("plan.toml").write_text(
+        f'table = "{loss_table}"\ndraws = 9\nseed = 3\ntrain_flops = 1e12\n'
+    )
+    found = asked("--config", "plan.toml", "--draws", "1000", "--seed=0")
+    assert (found["n_draws"], found["seed"]) == (1000, 0)
+
+
 def test_columns_may_be_a_table_of_the_file(asked, loss_table):
     text = pathlib.Path(loss_table).read_text().replace("params", "size", 1)
     pathlib.Path("other.csv").write_text(text)

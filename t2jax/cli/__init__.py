@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from t2jax._progress import tell_plainly
 from t2jax.cli import _terminal
 from t2jax.cli._cache import keep_programs
 from t2jax.cli._flags import in_flags, nearest, parse
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _terminal.encodable()
     if argv is None:
         _terminal.end_at_second_interrupt()
+        tell_plainly()
     try:
         _run(words)
         sys.stdout.flush()

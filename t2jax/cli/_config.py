@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from t2jax.cli._budget import BudgetOptions, read_toml
+from t2jax.cli._flags import typed
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def filled(command: T, values: Mapping[str, Any]) -> T:
                              remedy=f"e.g. {name} = {_value(default)}")  # fmt: skip
         if name == "table" and value not in ("", "-", "ladder"):
             value = os.path.normpath(os.path.join(os.path.dirname(path), str(value)))
-        if getattr(command, name) == default:
+        if name not in typed(command):
             taken[name] = value
     return dataclasses.replace(command, **taken)  # pyright: ignore[reportArgumentType] -- see above
 

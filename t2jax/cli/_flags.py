@@ -16,10 +16,10 @@ import tyro
 from t2jax._numeral import numeral, plain
 from t2jax.errors import InputError
 
-__all__ = ["in_flags", "nearest", "numbers", "pair", "parse"]
+__all__ = ["in_flags", "nearest", "numbers", "pair", "parse", "typed"]
 
 T = TypeVar("T")
-_HINTS = "__annotations__"
+_HINTS, _TYPED = "__annotations__", "_typed"
 
 
 def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
@@ -35,18 +35,36 @@ def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
     asked = {"-h", "--help"} & set(words)
     try:
         with contextlib.redirect_stderr(errors), unpainted or contextlib.nullcontext():
-            return tyro.cli(
+            found = tyro.cli(
                 _grouped(command) if asked else command,
                 prog=f"t2jax {name}",
                 args=list(words),
                 config=(tyro.conf.FlagCreatePairsOff,),
                 registry=_WRITTEN,
             )
+            # Beside the fields, for what was typed at its default is no field's value.
+            object.__setattr__(found, _TYPED, _names(command, words))
+            return found
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.write(help_text.getvalue())
             return None
     raise InputError(_plain(errors.getvalue()), remedy=f"see `t2jax {name} --help`")
+
+
+def typed(command: Any) -> frozenset[str]:
+    """The options that were typed, whether at their defaults or not; a table among them."""
+    known = {field.name: field.default for field in dataclasses.fields(command)}
+    apart = {name for name, default in known.items() if getattr(command, name) != default}
+    return getattr(command, _TYPED, frozenset()) | apart
+
+
+def _names(command: type, words: Sequence[str]) -> frozenset[str]:
+    """Names of the fields whose flags stand among the words; the word `ladder` is a table."""
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    found = {flag.removeprefix("--").replace("-", "_") for flag in flags}
+    names = {field.name for field in dataclasses.fields(command)}
+    return frozenset(names & (found | ({"table"} if "ladder" in words else set())))
 
 
 _WRITTEN = tyro.constructors.ConstructorRegistry()

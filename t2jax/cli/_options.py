@@ -1,6 +1,7 @@
 """Options that several commands share, as dataclasses to inherit from."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
@@ -10,6 +11,7 @@ from t2jax.errors import InputError
 
 if TYPE_CHECKING:
     from t2jax.fitting import FitResult
+    from t2jax.laws import Law
     from t2jax.observations import Observations
     from t2jax.planning import Budget
 
@@ -149,14 +151,21 @@ class IntervalOptions(FitOptions, TableOptions):
     out: Annotated[str, arg("write the result as JSON", "FILE", "-o")] = ""
     json: Annotated[bool, arg("print JSON instead of text")] = False
 
-    def fitted(self) -> "FitResult":
-        """Read and fit, unless the design cannot tell the coefficients apart."""
+    def fitted(self, check: "Callable[[Law], object] | None" = None) -> "FitResult":
+        """Read and fit, unless the design cannot tell the coefficients apart.
+
+        Args:
+          check: called with a law of the form to be fitted, before the fit.
+        """
         import t2jax as t2
         from t2jax.fitting.default import default_law
 
         runs = self.read(self.table)
         law = self.law or default_law(runs)
-        if t2.laws.template(law).kind == "loss":
+        form = t2.laws.template(law)
+        if check is not None:
+            check(form)
+        if form.kind == "loss":
             t2.identify(runs, law)
         return t2.fit(runs, law=law, **self.fit_arguments())
 

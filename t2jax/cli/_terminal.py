@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
 
 from t2jax import _text
 from t2jax._files import check_file, check_folder, write_whole
+from t2jax._progress import plain_line
 from t2jax._seal import sealed
 from t2jax.errors import InputError
 
@@ -77,8 +78,12 @@ def say_draws(draws: "Ensemble", *, as_json: bool) -> None:
 
 def announce(text: str, *, quiet: bool = False) -> None:
     """Name a long step before it begins, for somebody who is watching."""
-    if not quiet and sys.stderr.isatty():
+    if quiet:
+        return
+    if sys.stderr.isatty():
         print(f"{text} ...", file=sys.stderr, flush=True)
+    else:
+        plain_line(f"{text} ...")
 
 
 def complain(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from typing import Annotated, Any
 
 import tyro
@@ -9,7 +10,7 @@ import tyro
 from t2jax.cli import _terminal
 from t2jax.cli._flags import nearest
 from t2jax.cli._options import arg, positional
-from t2jax.errors import InputError
+from t2jax.errors import InputError, T2Error
 
 __all__ = ["Command"]
 
@@ -29,6 +30,14 @@ TOOLS = {
     "levanter": "levanter",
 }
 _LISTED = ", ".join(TOOLS)
+_INSTEAD = (
+    (r", or pass --where \S.*", ""),
+    (r", with --where\b", " before converting"),
+    (r"pass --units \S+", "write plain numbers"),
+    (r"correct --units", "write plain numbers"),
+    (r"pass (for instance )?--separator.*", "save it with commas"),
+)
+"""What to do where a table that is read would have a flag and logs that are converted have none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +86,12 @@ class Command:
                 remedy=f"{nearest(self.tool, TOOLS)}the tools are {_LISTED}",
             )
         importer = getattr(t2.importers, TOOLS[self.tool])
-        table = importer(list(self.paths), self.runs or None, **self._options(importer))
+        options = self._options(importer)
+        try:
+            table = importer(list(self.paths), self.runs or None, **options)
+        except T2Error as error:
+            error.args = (_without_flags_of_others(str(error)),)
+            raise
         if self.out:
             table.write(self.out)
         if not self.quiet:
@@ -111,3 +125,14 @@ class Command:
             raise InputError(f"--{flag} means nothing for {self.tool}", remedy="leave it out")
         shown = {"progress": not self.quiet, "params_definition": self.params_definition}
         return given | shown
+
+
+def _without_flags_of_others(text: str) -> str:
+    """A remedy in what this command has.
+
+    >>> _without_flags_of_others("tokens is 300; if tokens is in billions, pass --units tokens=1e9")
+    'tokens is 300; if tokens is in billions, write plain numbers'
+    """
+    for flag, instead in _INSTEAD:
+        text = re.sub(flag, instead, text)
+    return text

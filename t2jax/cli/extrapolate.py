@@ -36,10 +36,13 @@ class Command(TableOptions):
         """Read, predict, print."""
         import t2jax as t2
 
-        samples = numbers(self.samples, "--samples")
+        samples, runs = numbers(self.samples, "--samples"), self.read(self.table)
         if samples is None:
-            raise InputError("no k is asked", remedy="name some: --samples 100,1000,10000")
-        runs = self.read(self.table)
+            more = "" if runs.kind == "counts" else f", and {runs.source} has no counts"
+            table = " and give a table of successes and trials" if more else ""
+            raise InputError(
+                f"no k is asked{more}", remedy=f"name some: --samples 100,1000,10000{table}"
+            )
         _terminal.announce("predicting")
         found = t2.extrapolate(
             runs, samples, method=self.method, impossible=self.impossible, level=self.level,

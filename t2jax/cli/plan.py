@@ -36,8 +36,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
     config: Annotated[
         str,
         arg(
-            "TOML file of any of these, the budget among them; a flag that is not at its default "
-            "overrides it",
+            "TOML file of any of these, the budget among them; flags override it",
             "FILE",
         ),
     ] = ""
@@ -62,10 +61,11 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
         from t2jax.reporting import check_folder
 
         check_folder(self.out)
+        asked = self.description()
         runs = self.read(self.table)
         made = t2.plan(
             runs,
-            self.description(),
+            asked,
             law=self.law or None,
             n_draws=self.draws,
             unit=self.unit or None,

@@ -25,8 +25,11 @@ class Command(CertifiedOptions, IntervalOptions):
     def run(self) -> None:
         """Read, fit, profile, write, print."""
         import t2jax as t2
+        from t2jax.validation.held_fit import check_law
+        from t2jax.validation.profile import check_method
 
-        budget, fit = self.budget(), self.fitted()
+        check_method(self.method)
+        budget, fit = self.budget(), self.fitted(check_law)
         self.certified(fit)
         _terminal.announce(f"intervals of law '{fit.law.name}'")
         found = t2.profile(

@@ -356,6 +356,19 @@ def _solved(matrix: Floats, right: Floats) -> Floats:
     return jax.lax.fori_loop(0, count, eliminate, jnp.append(matrix, right[:, None], 1))[:, -1]
 
 
+def check_law(law: Law) -> None:
+    """Stop at a law that has no such intervals, which can be said before it is fitted.
+
+    Raises:
+      InputError: it is one of accuracy.
+    """
+    if law.kind != "loss":
+        raise InputError(
+            f"law '{law.name}' predicts accuracy, and these intervals are for laws of loss",
+            remedy="use t2jax.bootstrap for it",
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Setup:
     """A table ready for intervals.
@@ -421,11 +434,7 @@ class Setup:
           InputError: a law of accuracy, or an unknown unit.
           Refusal: not more units than coefficients.
         """
-        if law.kind != "loss":
-            raise InputError(
-                f"law '{law.name}' predicts accuracy, and these intervals are for laws of loss",
-                remedy="use t2jax.bootstrap for it",
-            )
+        check_law(law)
         squares = SSE() if objective == "sse" else Huber(delta=math.inf)
         grid = samples if runs.kind != "loss" and law.uses_samples else None
         stage = plan_stages(law, runs, objective=squares, samples=grid)[-1]

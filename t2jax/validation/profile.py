@@ -163,6 +163,16 @@ class Ends(NamedTuple):
     lost: Floats
 
 
+def check_method(method: str) -> None:
+    """Stop at a method that there is none of.
+
+    Raises:
+      InputError: there is none.
+    """
+    if method not in ("profile", "laplace"):
+        raise InputError(f"no method '{method}'", remedy="use profile or laplace")
+
+
 @double
 def profile(
     fit: FitResult,
@@ -215,8 +225,7 @@ def profile(
     True
     """
     check_level(level)
-    if method not in ("profile", "laplace"):
-        raise InputError(f"no method '{method}'", remedy="use profile or laplace")
+    check_method(method)
     table = fitted_table(fit, runs, "the profile")
     names = [quantities] if isinstance(quantities, str) else quantities
     how = {"objective": fit.objective, "samples": fit.samples, "unit": unit}

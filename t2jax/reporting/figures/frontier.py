@@ -153,7 +153,7 @@ def frontier_panel(
         ax.axhline(ceiling, color=palette().limit, lw=1.0, label="saturation")
         # At the left, where N* is furthest below its ceiling.
         ax.annotate(
-            f"limit of N*: {_text.count(ceiling)}",
+            f"{_text.count(ceiling)}: larger is never best at this inference budget",
             (x[0], ceiling), xytext=(6, 3), textcoords="offset points",
             color=palette().limit, fontsize=8, ha="left", va="bottom",
         ).set_path_effects(halo())  # fmt: skip

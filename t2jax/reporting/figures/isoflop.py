@@ -17,7 +17,6 @@ from t2jax.observations import Observations
 from t2jax.planning import Frontier, Optimum
 from t2jax.reporting.figures._style import (
     count,
-    halo,
     limits,
     log_axis,
     on,
@@ -207,9 +206,10 @@ def _measured(
     ax.annotate(
         f"the law misses these by {off.mean():.1%} on average,\n{off[worst]:.0%} at most, at "
         f"N = {_text.count(n[worst])} and {_text.number(c[worst], 2)} FLOPs",
-        (0.5, 0.985), xycoords="axes fraction", ha="center", va="top", fontsize=8, zorder=7,
-        color=palette().grey,
-    ).set_path_effects(halo())  # fmt: skip
+        # Under the axis: over the curves it would cover what it speaks of.
+        (0.5, -0.15), xycoords="axes fraction", ha="center", va="top", fontsize=8,
+        color=palette().grey, annotation_clip=False,
+    )  # fmt: skip
     return np.concatenate([y, told])
 
 
