@@ -65,7 +65,7 @@ class Meter:
         spent = time.monotonic() - self._begun
         left = spent / done * (self._total - done) if done else 0.0
         if not self._bar:
-            if spent > _APART and done < self._total:
+            if spent > _APART and 1 < done < self._total:  # the first has compiled
                 plain_line(f"{self._title} {self._count(done)}, {left:.0f} s left")
             return
         # Ten drawings a second are enough: a file of small lines would spend its time on them.

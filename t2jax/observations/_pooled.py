@@ -56,7 +56,7 @@ def pooled(rows: Rows, free: Sequence[str]) -> str:
         each = np.stack([told[name][0] for name in chosen])
         found, times = np.unique(each[:, np.all(each >= 0, axis=0)], axis=1, return_counts=True)
         values = found[:, times.argmax()]
-        parts = [f"{_column(name)} == {_value(told[name][1][at])}"
+        parts = [f"{_column(name)} == {_value(str(told[name][1][at]))}"
                  for name, at in zip(chosen, values, strict=True)]  # fmt: skip
         remedy = f"they differ in {', '.join(map(show, chosen))}; keep one of them, e.g. "
         remedy += f'--where "{" and ".join(parts)}" (where= in Python)'

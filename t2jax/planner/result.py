@@ -47,7 +47,8 @@ class Plan(Result):
       draws: the law resampled.
       budget: what may be spent or must be reached.
       optimum: the best parameters, tokens and samples, with draws, beside Chinchilla's choice.
-      frontier: the optimum along training budgets, or along the one budget for everything.
+      frontier: the optimum along training budgets, or along the one budget for everything; its
+        draws are solved at every fourth budget, which a band does not show.
       law_alone: the optimum of the law as its coefficients say it, where the draws are of that
         law times its misfit, and so is every other part of the plan.
       inside: the best plan within the ranges of the table, where the optimum lies outside.
