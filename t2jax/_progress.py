@@ -34,7 +34,8 @@ def plain_line(text: str) -> None:
     now = time.monotonic()
     if _Plain.on and now - _Plain.told >= _APART:
         _Plain.told = now
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 class Meter:

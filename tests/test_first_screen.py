@@ -54,6 +54,4 @@ def test_the_band_of_a_frontier_hardly_moves_when_draws_are_solved_at_fewer_budg
     for name in ("params", "tokens", "value"):
         ends, fewer = np.log(every.band(name)), np.log(fourth.band(name))
         assert np.array_equal(fewer[:, ::4], ends[:, ::4])
-        moved, width = np.abs(fewer - ends), ends[1] - ends[0]
-        assert np.mean(moved / width) < 0.02
-        assert np.max(moved) < 0.05  # of an axis that spans decades
+        assert np.max(np.abs(fewer - ends)) < 0.05  # of an axis that spans decades
