@@ -47,7 +47,8 @@ def test_what_forbids_the_plan_stands_under_the_headline_however_full_the_screen
 
 def test_the_band_of_a_frontier_hardly_moves_when_draws_are_solved_at_fewer_budgets(plan):
     draws = t2.bootstrap(plan.fit, n_draws=200, progress=False)
-    budget = t2.Budget(train_flops=np.geomspace(*plan.fit.hull.train_flops, 33))
+    low, high = plan.fit.hull.train_flops
+    budget = t2.Budget(train_flops=np.geomspace(low, high, 33))
     every, fourth = (t2.frontier(draws, budget, every=n, progress=False) for n in (1, 4))
     assert np.array_equal(every.optimum.params, fourth.optimum.params)
     assert np.array_equal(every.optimum.code, fourth.optimum.code)
