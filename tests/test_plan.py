@@ -290,7 +290,7 @@ def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
     many = jax.tree.map(lambda x: float(x) * np.exp(0.02 * rng.standard_normal(40)), law)
     draws = t2.Ensemble(law=many, point=law, kind="simulation")
     budget = t2.Budget(train_flops=1e21)
-    decision, design, why = decide(draws, budget)
+    decision, design, why = decide(draws, budget, None)
     assert (decision is not None, design) == (True, None)
     assert "the draws do not carry the noise of runs" in why[0]
 
@@ -299,6 +299,6 @@ def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
 
     monkeypatch.setattr("t2jax.planner.beside.design", refuse)
     noisy = dataclasses.replace(draws, diagnostics={"noise": [0.01, 0.0]})
-    decision, design, why = decide(noisy, budget)
+    decision, design, why = decide(noisy, budget, None)
     assert (decision is not None, design) == (True, None)
     assert why == ("Which runs to buy next is not said: no candidate is left.",)
