@@ -193,10 +193,12 @@ def test_differences_from_the_plan_carry_the_luck_of_questions_and_runs():
     assert found["other"] == pytest.approx(np.hypot(questions, runs), rel=0.05)
 
 
-def test_a_share_of_one_judges_the_fit_itself():
+def test_a_share_of_one_judges_a_plan_of_the_whole_table():
     losses = t2.datasets.load_ladder(measure="loss")
     found = t2.backtest(losses, n_levels=1, shares=[1.0], n_draws=8, discrepancy=False,
                         progress=False)  # fmt: skip
-    assert found.cases[0].fitted_flops == pytest.approx(found.cases[0].train_flops, rel=1e-3)
-    with pytest.raises(InputError, match="at most 1"):
+    assert found.cases[0].fitted_flops == pytest.approx(losses.train_flops.max())
+    assert found.in_sample()
+    assert "from the whole table, which they are a part of" in found.sentence()
+    with pytest.raises(InputError, match="1 for the whole table"):
         t2.backtest(losses, shares=[1.5])

@@ -64,7 +64,7 @@ def card() -> str:
         files = {name: file_of(name, in_sample=in_sample) for name in TABLES}
         found = {name: t2.load(file) for name, file in files.items() if file.exists()}
         lines += [
-            "fitted to all runs up to the budget: in sample"
+            "fitted to the whole table: in sample"
             if in_sample
             else "fitted to runs of at most half, then a third, of the budget",
             *rows_of(found),

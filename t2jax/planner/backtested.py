@@ -148,10 +148,15 @@ class Backtest(SavedResult):
         train = sorted({case.train_flops for case in self.cases})
         spend = " to ".join(f"{x:.2g}" for x in dict.fromkeys((train[0], train[-1])))
         most = max(case.fitted_flops for case in self.cases)
+        made = (
+            "the whole table, which they are a part of"
+            if self.in_sample()
+            else f"runs of at most {self._shares()} of that (under {most:.2g})"
+        )
         said = (
-            f"Planned for {spend} FLOPs from runs of at most {self._shares()} of that "
-            f"(under {most:.2g}), the plan lost {_short(self.lost().mean())} {self.unit} on "
-            f"average to the best of the {self._sizes()} sizes measured"
+            f"Planned for {spend} FLOPs from {made}, the plan lost "
+            f"{_short(self.lost().mean())} {self.unit} on average to the best of the "
+            f"{self._sizes()} sizes measured"
         )
         if "chinchilla" in self.choices():
             theirs, seen = (self.lost(n).mean() for n in ("chinchilla", "chinchilla_measured"))
@@ -159,14 +164,20 @@ class Backtest(SavedResult):
         else:
             said += f"; 20 tokens per parameter lost {_short(self.lost('ratio').mean())}"
         held = sum(case.inside for case in self.cases)
+        beyond = (
+            "" if self.in_sample() else f", {self.decades():.2g} decades beyond the runs fitted"
+        )
         return (
             f"{said}. The value promised was {self.error():.1%} off on average, and measured "
-            f"inside its {self.level:.0%} interval in {held} of {len(self.cases)} cases, "
-            f"{self.decades():.2g} decades beyond the runs fitted."
+            f"inside its {self.level:.0%} interval in {held} of {len(self.cases)} cases{beyond}."
         )
 
+    def in_sample(self) -> bool:
+        """Whether every plan was made of the runs that judge it."""
+        return all(case.share == 1 for case in self.cases)
+
     def _shares(self) -> str:
-        names = {1.0: "all", 1 / 2: "half", 1 / 3: "a third"}
+        names = {1.0: "any part", 1 / 2: "half", 1 / 3: "a third"}
         shares = sorted({case.share for case in self.cases}, reverse=True)
         return " and ".join(names.get(share, f"{share:.2g}") for share in shares)
 

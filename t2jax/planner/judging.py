@@ -73,8 +73,9 @@ def backtest(
       law: as for `fit`.
       objective: as for `fit`.
       samples: as for `fit`.
-      shares: of a training budget, up to which runs are fitted. A share of one judges a plan by
-        runs that it was made of: how well the law describes them, and no foresight.
+      shares: of a training budget, up to which runs are fitted. One stands for the whole table,
+        whose plan is judged by runs that it was made of: how well the law describes them, and no
+        foresight.
       n_levels: training budgets at most.
       n_draws: refits behind the interval of a promised value.
       unit: as for `bootstrap`.
@@ -104,7 +105,9 @@ def backtest(
     check_whole("n_draws", n_draws, usual=100)
     check_whole("n_levels", n_levels, usual=_LEVELS)
     if not len(shares) or not all(0 < share <= 1 for share in shares):
-        raise InputError(f"shares is {list(shares)}", remedy="give shares of a budget, at most 1")
+        raise InputError(
+            f"shares is {list(shares)}", remedy="give shares of a budget, or 1 for the whole table"
+        )
     form = laws.template(default_law(runs) if law in (None, "auto", "stack") else law)
     if runs.samples is not None and len(np.unique(runs.samples)) > 1:
         raise Refusal(
@@ -218,7 +221,8 @@ def _splits(runs: Observations, levels: Sequence[float], shares: Sequence[float]
     for train in levels:
         seen = 0
         for share in sorted(shares, reverse=True):
-            kept = runs.train_flops <= share * train * (1 + _SLACK)
+            most = np.inf if share == 1 else share * train * (1 + _SLACK)
+            kept = runs.train_flops <= most
             if kept.any() and kept.sum() != seen:
                 yield train, share, kept
             seen = int(kept.sum())
