@@ -1,5 +1,7 @@
 """Laws and budgets far outside what anybody has measured: finite, monotone, honest, or refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from law_cases import value
@@ -44,7 +46,7 @@ def worse(law: Law, value: np.ndarray) -> np.ndarray:
 
 def check_optima(law: Law, train: np.ndarray, serve: np.ndarray) -> str:
     """Optima of rising budgets: finite, ever better, and no better plan beside one that is sure."""
-    words = {"train_flops": train}
+    words: dict[str, Any] = {"train_flops": train}
     if law.uses_samples:
         words["inference_flops"] = serve
     try:
