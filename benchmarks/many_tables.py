@@ -33,7 +33,7 @@ def table(rows: int) -> t2.Observations:
 
 def main(tables: int) -> None:
     """Fit, and say every hundred tables what the process holds."""
-    begun, most, forgotten, last = time.perf_counter(), 0, 0, 0
+    begun, most, forgotten = time.perf_counter(), 0, 0
     clear = jax.clear_caches
 
     def counted() -> None:

@@ -135,7 +135,8 @@ def _check_enough(law: Law, runs: Observations) -> None:
 def _check_values(runs: Observations) -> None:
     """Refuse losses that are no losses in nats, and those in which nothing is to be seen."""
     if runs.kind == "counts":
-        mean = np.asarray(runs.successes).sum(1) / np.asarray(runs.trials).sum(1)
+        asked = np.maximum(np.asarray(runs.trials).sum(1), 1.0)
+        mean = np.asarray(runs.successes).sum(1) / asked
         what = "share of solved attempts"
     else:
         mean = np.asarray(runs.loss) if runs.kind == "loss" else np.asarray(runs.nll).mean(1)
