@@ -27,6 +27,7 @@ from t2jax.observations import Observations
 
 __all__ = ["accuracy_of", "fit", "versions"]
 
+_NO_LOSS = 1e-5  # nats; below them the bounds of coefficients, which are in nats, would bind
 _AGREE = 1e-6  # starts agree when their objectives differ by less than this share of its range
 
 
@@ -97,6 +98,7 @@ def fit(
         wanted, objective = paper_law(wanted, objective), "sse"
     _check_counts(wanted, runs)
     _check_enough(wanted, runs)
+    _check_values(runs)
     stages = plan_stages(wanted, runs, objective=objective, delta=delta, samples=samples)
     inner, grid = None, stages[-1].grid
     if recipe is not None and len(stages) > 1:
@@ -127,6 +129,28 @@ def _check_enough(law: Law, runs: Observations) -> None:
             f"{runs.source} has {checkpoints} distinct (params, tokens) and law "
             f"'{law.base.name}' has {needed} coefficients",
             remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts",
+        )
+
+
+def _check_values(runs: Observations) -> None:
+    """Refuse losses that are no losses in nats, and those in which nothing is to be seen."""
+    if runs.kind == "counts":
+        asked = np.maximum(np.asarray(runs.trials).sum(1), 1.0)
+        mean = np.asarray(runs.successes).sum(1) / asked
+        what = "share of solved attempts"
+    else:
+        mean = np.asarray(runs.loss) if runs.kind == "loss" else np.asarray(runs.nll).mean(1)
+        what = "loss"
+    if np.all(mean == mean[0]):
+        raise Refusal(
+            f"every {what} in {runs.source} is {mean[0]:g}, which says nothing of size and tokens",
+            remedy="bring runs that differ in it, or questions that tell them apart",
+        )
+    if runs.kind != "counts" and mean.max() < _NO_LOSS:
+        raise InputError(
+            f"no loss exceeds {mean.max():.3g}, and no model comes that near to zero nats",
+            source=runs.source,
+            remedy=f"give their unit with units={{'{runs.kind}': ...}}, --units {runs.kind}=...",
         )
 
 

@@ -149,6 +149,22 @@ def plan_stages(
     )
 
 
+def _check_positive(stage: Stage) -> None:
+    """Refuse losses of zero, whose logs no law can come near."""
+    zero = np.asarray(stage.rows.value) <= 0
+    if not stage.problem.objective.log_scale or not zero.any():
+        return
+    at = int(np.argmax(zero))
+    params, tokens, k = (float(np.asarray(getattr(stage.rows, name))[at])
+                         for name in ("params", "tokens", "samples"))  # fmt: skip
+    raise Refusal(
+        f"the loss of {params:.4g} parameters on {tokens:.4g} tokens at k = {k:g} is zero: every "
+        f"question is solved for certain ({int(zero.sum())} of {len(zero)} rows)",
+        remedy="leave such checkpoints out, ask harder questions or fewer samples, or use "
+        "objective='sse'",
+    )
+
+
 def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None) -> Solved:
     """Minimise every stage from a grid of starts.
 
@@ -161,6 +177,7 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
     best: list[Minimum] = []
     last: tuple[Minimum, Floats] | None = None
     for stage in stages:
+        _check_positive(stage)
         problem, data = stage.problem, stage.data(inner)
         if inner is None or problem.own:
             starts = grid_starts(problem, data, n_starts)

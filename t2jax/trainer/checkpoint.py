@@ -2,10 +2,12 @@
 
 Small trees of one process go into one NumPy archive, which takes a millisecond; others go through
 Orbax, which writes behind the back of training and restores onto any mesh. Either way the card is
-written last: a folder without a readable card is no checkpoint.
+written last, with the hash of every other file: a folder without a card is no checkpoint, and one
+that was altered or cut short is named. Orbax itself reads a flipped bit as a parameter.
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -20,6 +22,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from t2jax._arguments import local_folder
+from t2jax._seal import check_seal, sealed
 from t2jax.errors import InputError
 from t2jax.trainer import devices, model
 from t2jax.trainer.batches import Source
@@ -41,6 +44,8 @@ SMALL = 16 * 2**20
 """Bytes up to which one process writes a NumPy archive."""
 
 _CARD, _ARCHIVE, _SHARDS = "card.json", "arrays.npz", "arrays"
+_GO_BACK = "remove this folder and train again from the checkpoint before it"
+_FORMAT = "t2jax.checkpoint/1"
 _FREE = ("chunk", "data", "fsdp", "remat")  # fields that leave the numbers as they are
 
 PathLike = str | os.PathLike[str]
@@ -157,7 +162,7 @@ def read_card(folder: PathLike, step: int | None = None) -> dict[str, Any]:
     Raises:
       InputError: there is no checkpoint.
     """
-    return _read_card(_place(folder, step))
+    return _read_card(_place(folder, step))[0]
 
 
 def restore(folder: PathLike, target: Any, *, step: int | None = None) -> tuple[Any, dict]:
@@ -173,8 +178,8 @@ def restore(folder: PathLike, target: Any, *, step: int | None = None) -> tuple[
       InputError: there is no checkpoint, or it holds another tree.
     """
     place = _place(folder, step)
-    card = _read_card(place)
-    return _read_arrays(place, target), card
+    card, files = _read_card(place)
+    return _read_arrays(place, target, files), card
 
 
 def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
@@ -209,14 +214,14 @@ def load_params(folder: PathLike) -> tuple[ModelConfig, Params, dict[str, Any]]:
       InputError: the folder holds no parameters.
     """
     place = local_folder(folder)
-    card = _read_card(place)
+    card, files = _read_card(place)
     shape = _model_of(card, place)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
         jax.eval_shape(lambda key: model.initialise(shape, key), jax.random.key(0)),
     )
-    return shape, _read_arrays(place, target), card
+    return shape, _read_arrays(place, target, files), card
 
 
 def _place(folder: PathLike, step: int | None) -> pathlib.Path:
@@ -250,9 +255,10 @@ def _write_arrays(place: pathlib.Path, tree: Any) -> Any:
     return ocp.save_async(str(place / _SHARDS), tree)
 
 
-def _read_arrays(place: pathlib.Path, target: Any) -> Any:
+def _read_arrays(place: pathlib.Path, target: Any, files: dict[str, str]) -> Any:
     leaves, structure = jax.tree.flatten(target)
     try:
+        _check_files(place, files)
         if not (place / _ARCHIVE).is_file():
             # Asked first: a load that fails half-way leaves reads behind that nobody awaits.
             stored = jax.tree.leaves(ocp.metadata(str(place / _SHARDS)).metadata)
@@ -269,7 +275,7 @@ def _read_arrays(place: pathlib.Path, target: Any) -> Any:
         raise InputError(
             f"the arrays cannot be read ({' '.join(str(error).split())[:200]})",
             source=str(place),
-            remedy="remove this folder and train again from the checkpoint before it",
+            remedy=_GO_BACK,
         ) from error
     _check_shapes(place, [x.shape for x in values], [x.shape for x in leaves])
     put = [
@@ -286,18 +292,49 @@ def _check_shapes(place: pathlib.Path, stored: list[Any], expected: list[Any]) -
         )
 
 
+def _hash(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_files(place: pathlib.Path, files: dict[str, str]) -> None:
+    """Refuse arrays that are not those that were written.
+
+    Each process of a run checks its share: one that finds damage ends, and with it the others.
+    """
+    for name in sorted(files)[jax.process_index() :: jax.process_count()]:
+        path = place / name
+        if not path.is_file() or _hash(path) != files[name]:
+            problem = "was altered after it was written" if path.is_file() else "is missing"
+            raise InputError(problem, source=str(path), remedy=_GO_BACK)
+
+
 def _write_card(place: pathlib.Path, card: dict[str, Any]) -> None:
+    arrays = [place / _ARCHIVE, *(place / _SHARDS).rglob("*")]
+    files = {p.relative_to(place).as_posix(): _hash(p) for p in arrays if p.is_file()}
+    text = json.dumps(sealed({**card, "format": _FORMAT, "files": files}), indent=1, sort_keys=True)
     partial = place / f".{_CARD}.{os.getpid()}"
-    partial.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, place / _CARD)
 
 
-def _read_card(place: pathlib.Path) -> dict[str, Any]:
+def _read_card(place: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a card says, and the hashes of the files beside it."""
     try:
-        card = json.loads((place / _CARD).read_text(encoding="utf-8"))
+        card = check_seal(json.loads((place / _CARD).read_text(encoding="utf-8")))
         if not isinstance(card, dict):
             raise ValueError("not an object")
-        return card
+        if card.pop("format", _FORMAT) != _FORMAT:
+            raise ValueError("of a format that this version does not know")
+        files = card.pop("files", {})
+        if not isinstance(files, dict) or any(
+            ".." in pathlib.PurePath(name).parts or name.split("/")[0] not in (_ARCHIVE, _SHARDS)
+            for name in files
+        ):
+            raise ValueError("it names files outside its folder")
+        return card, files
+    except InputError as error:
+        raise InputError(error.problem, source=str(place / _CARD), remedy=error.remedy) from None
     except FileNotFoundError:
         raise InputError(
             f"holds no {_CARD}", source=str(place), remedy="name a folder that training wrote"

@@ -9,9 +9,11 @@ import logging
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -207,10 +209,11 @@ def initialise_processes(
       heartbeat: seconds of silence after which a process counts as dead and the others end.
 
     Raises:
-      InputError: the environment or the arguments do not describe a run. Where the others do not
-        come in time, JAX itself ends the process; before that, this says what to check.
+      InputError: the environment or the arguments do not describe a run, the coordinator's port
+        is taken, or nobody answers there. Where others do not come in time, JAX itself ends the
+        process; before that, this says what to check.
     """
-    _leave_last_words()
+    joined = _leave_last_words()
     # Past the timeout JAX ends the process without raising, so the advice comes before that.
     advice = threading.Timer(
         min(_PATIENCE, timeout / 2),
@@ -225,6 +228,9 @@ def initialise_processes(
     advice.daemon = True
     advice.start()
     try:
+        if coordinator is not None:
+            _check_numbers(num_processes, process_id)
+            _check_coordinator(coordinator, first=process_id == 0, timeout=timeout)
         jax.distributed.initialize(
             coordinator_address=coordinator,
             num_processes=num_processes,
@@ -235,6 +241,8 @@ def initialise_processes(
             # One that failed waits this long for the others, which wait for it: no longer.
             shutdown_timeout_seconds=2 * heartbeat,
         )
+    except InputError:
+        raise
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"this process did not join the run at {coordinator or 'the address of the cluster'} "
@@ -243,9 +251,62 @@ def initialise_processes(
         ) from error
     finally:
         advice.cancel()
+    joined()
+    if num_processes not in (None, jax.process_count()):
+        raise InputError(
+            f"--num-processes {num_processes} here, and process 0 began a run of "
+            f"{jax.process_count()}",
+            remedy=_JOINING,
+        )
     log.info(
         "process %d of %d, %d devices", jax.process_index(), jax.process_count(), jax.device_count()
     )
+
+
+def _check_numbers(num_processes: int | None, process_id: int | None) -> None:
+    if num_processes is None or process_id is None or 0 <= process_id < num_processes:
+        return
+    raise InputError(
+        f"there is no process {process_id} of {num_processes}",
+        remedy=f"number them from 0 to {num_processes - 1}",
+    )
+
+
+def _check_coordinator(coordinator: str, *, first: bool, timeout: float) -> None:
+    """See that process 0 can listen at an address, or that somebody does, before JAX tries.
+
+    JAX ends a process by a fault of C++ where the port is taken, and where nobody answers.
+    """
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(
+            f"--coordinator {coordinator} is no host:port", remedy="write it as node0:8476"
+        )
+    if first:
+        both = socket.has_dualstack_ipv6()  # as JAX will listen
+        kind = socket.AF_INET6 if both else socket.AF_INET
+        try:
+            with socket.create_server(("", int(port)), family=kind, dualstack_ipv6=both):
+                return
+        except OSError as error:
+            raise InputError(
+                f"process 0 cannot listen at port {port} ({os.strerror(error.errno or 0)})",
+                source=coordinator,
+                remedy="end the run that has it, or give all processes another port",
+            ) from error
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"nobody answers after {timeout:g} s ({error.strerror or error})",
+                    source=coordinator,
+                    remedy=f"start process 0, whose address it is; {_JOINING}",
+                ) from error
+            time.sleep(0.5)
 
 
 def slurm_devices(environ: Mapping[str, str]) -> list[int] | None:
@@ -278,33 +339,45 @@ def slurm_devices(environ: Mapping[str, str]) -> list[int] | None:
 
 
 _LAST_WORDS = (
-    "read done || echo 't2jax: this process of the run was ended from outside, as a rule because "
-    "another one died: the same command on all hosts goes on from the last checkpoint' >&2"
+    "read joined || { echo 't2jax: not all processes of the run came: "
+    + _JOINING
+    + "' >&2; exit; }; read done || echo 't2jax: this process of the run was ended from outside, "
+    "as a rule because another one died: the same command on all hosts goes on from the last "
+    "checkpoint' >&2"
 )
 
 
-def _leave_last_words() -> None:
-    """Have one sentence said where JAX ends this process because another one died.
+def _leave_last_words() -> Callable[[], None]:
+    """Have one sentence said where JAX ends this process because of another one.
 
     It does so by an abort that Python does not see, with a stack of C++ on the console. A shell
     that waits for a word from here outlives that.
+
+    Returns:
+      What is to be called once all processes have come.
     """
     if os.name != "posix":
-        return
+        return lambda: None
     shell = subprocess.Popen(
         ["/bin/sh", "-c", _LAST_WORDS], stdin=subprocess.PIPE, start_new_session=True
     )
     assert shell.stdin is not None
     voice = shell.stdin
 
-    def done() -> None:
+    def say(word: bytes) -> None:
         with contextlib.suppress(OSError):
-            voice.write(b"done\n")
+            voice.write(word)
+            voice.flush()
+
+    def done() -> None:
+        say(b"joined\ndone\n")
+        with contextlib.suppress(OSError):
             voice.close()
         shell.wait()
 
     # Before JAX registers its own, so that it comes after: leaving the others may fail too.
     atexit.register(done)
+    return lambda: say(b"joined\n")
 
 
 def is_first() -> bool:

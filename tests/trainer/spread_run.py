@@ -1,12 +1,16 @@
 """One process of a run on several devices; `test_devices.py` starts it and compares.
 
-Usage: spread_run.py FOLDER DATAxFSDP,... [COORDINATOR PROCESSES PROCESS [STEPS] | slices]
+Usage: spread_run.py FOLDER DATAxFSDP,...
+         [COORDINATOR PROCESSES PROCESS [STEPS [dies|lives]] | slices]
 
 Every mesh trains from the start and writes parameters and losses; what the first mesh saved on its
-way is restored on each and goes on to the same end.
+way is restored on each and goes on to the same end. A process that `dies` is killed while it
+writes the checkpoint behind that, which all of them begin.
 """
 
+import os
 import pathlib
+import signal
 import sys
 import types
 
@@ -47,6 +51,16 @@ def mesh_of_slices(data: int, fsdp: int) -> Mesh:
     return Mesh(grid, ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
 
 
+def dying(write):
+    """The same, and the process is killed once it has begun to write."""
+
+    def begun(place, tree):
+        write(place, tree)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return begun
+
+
 def main(folder: str, meshes: str, *processes: str) -> None:
     sliced = processes == ("slices",)
     if len(processes) > 1:
@@ -65,6 +79,10 @@ def main(folder: str, meshes: str, *processes: str) -> None:
         if number == 0:
             card = checkpoint.make_card(trainer.config, CountedRows())
             checkpoint.save(out / "saved", 12, copy_state(state), card)
+            if "dies" in processes:
+                checkpoint._write_arrays = dying(checkpoint._write_arrays)
+            if "dies" in processes or "lives" in processes:
+                checkpoint.save(out / "saved", 13, copy_state(state), card)
         begun = share(state)
         state, rest = trainer.run(state, steps, trainer.plan())
         resumed, _ = checkpoint.restore(out / "saved", trainer.abstract_state())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import jax
@@ -150,12 +151,22 @@ def test_the_same_parameters_are_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+def without_hashes(place: pathlib.Path) -> None:
+    """Leave the card as earlier versions wrote it."""
+    written = json.loads((place / "card.json").read_text())
+    bare = {name: written[name] for name in written.keys() - {"sha256", "files", "format"}}
+    (place / "card.json").write_text(json.dumps(bare))
+
+
 def test_arrays_of_another_model_are_refused(tmp_path, kind):
     small, large = ModelConfig(d_model=8, n_layers=1), ModelConfig(d_model=16, n_layers=1)
     for config in (small, large):
         params = model.initialise(config, jax.random.key(0))
         checkpoint.save_params(tmp_path / str(config.d_model), params, {"model": config})
     shutil.copy(tmp_path / "8" / "card.json", tmp_path / "16" / "card.json")
+    with pytest.raises(InputError, match=r"arrays.*(was altered after it was written|is missing)"):
+        checkpoint.load_params(tmp_path / "16")
+    without_hashes(tmp_path / "16")
     with pytest.raises(InputError, match="holds a model of another shape"):
         checkpoint.load_params(tmp_path / "16")
 
@@ -174,8 +185,77 @@ def test_a_damaged_archive_is_named(tmp_path):
     checkpoint.save_params(tmp_path, model.initialise(config, jax.random.key(0)), {"model": config})
     file = tmp_path / "arrays.npz"
     file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"arrays\.npz: was altered"):
+        checkpoint.load_params(tmp_path)
+    without_hashes(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.load_params(tmp_path)
+
+
+def flipped(path: pathlib.Path, at: int) -> bytes:
+    """The bytes of a file with one bit turned."""
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1
+    return bytes(data)
+
+
+def test_every_file_that_was_altered_cut_short_or_lost_is_named(tmp_path, trainer, card, kind):
+    checkpoint.save(tmp_path, 20, trainer.init(), card)
+    place = tmp_path / "20"
+    named = json.loads((place / "card.json").read_text())["files"]
+    stored = {p for p in place.rglob("*") if p.is_file() and p.name != "card.json"}
+    assert {place / name for name in named} == stored
+    for path in stored:
+        whole = path.read_bytes()
+        if not whole:
+            continue
+        for damaged in (flipped(path, 1000), flipped(path, len(whole) // 2), whole[:-1]):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=r"train again from the checkpoint before it"):
+                checkpoint.restore(tmp_path, trainer.abstract_state())
+        path.write_bytes(whole)
+    path = max(stored, key=lambda path: path.stat().st_size)
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError):
+        checkpoint.restore(tmp_path, trainer.abstract_state())
+    (tmp_path / "elsewhere").rename(path)
+    checkpoint.restore(tmp_path, trainer.abstract_state())
+
+
+def test_arrays_of_another_step_are_named(tmp_path, trainer, card, kind):
+    state, _ = trainer.run(trainer.init(), 4, trainer.plan())
+    checkpoint.save(tmp_path, 0, trainer.init(), card)
+    checkpoint.save(tmp_path, 4, state, card)
+    shutil.copytree(tmp_path / "0", tmp_path / "4", dirs_exist_ok=True,
+                    ignore=lambda *_: {"card.json"})  # fmt: skip
+    with pytest.raises(InputError, match=r"was altered after it was written|is missing"):
+        checkpoint.restore(tmp_path, trainer.abstract_state())
+
+
+def test_a_number_of_a_card_that_was_altered_is_named(tmp_path, trainer, card):
+    checkpoint.save(tmp_path, 3, trainer.init(), card)
+    path = tmp_path / "3" / "card.json"
+    path.write_text(path.read_text().replace('"tokens": 5', '"tokens": 6'))
+    with pytest.raises(InputError, match=r"card\.json: was altered after it was written"):
+        checkpoint.restore(tmp_path, trainer.abstract_state())
+
+
+@pytest.mark.parametrize("name", ["../other/arrays.npz", "arrays/../../x", "/dev/zero", "x"])
+def test_a_card_names_nothing_outside_its_folder(name, tmp_path):
+    config = ModelConfig(d_model=8, n_layers=1)
+    checkpoint.save_params(tmp_path, model.initialise(config, jax.random.key(0)), {"model": config})
+    written = json.loads((tmp_path / "card.json").read_text())
+    del written["sha256"]
+    (tmp_path / "card.json").write_text(json.dumps(written | {"files": {name: "0"}}))
+    with pytest.raises(InputError, match="names files outside its folder"):
+        checkpoint.load_params(tmp_path)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_hashes(tmp_path):
+    config = ModelConfig(d_model=8, n_layers=1)
+    checkpoint.save_params(tmp_path, model.initialise(config, jax.random.key(0)), {"model": config})
+    without_hashes(tmp_path)
+    assert checkpoint.load_params(tmp_path)[0] == config
 
 
 @pytest.mark.parametrize("command", ["train", "ladder --preset smoke", "finetune run"])

@@ -21,7 +21,7 @@ from counted_rows import CountedRows, small_config
 from jax.sharding import PartitionSpec
 
 from t2jax.errors import InputError
-from t2jax.trainer import devices
+from t2jax.trainer import checkpoint, devices
 from t2jax.trainer.train import Trainer
 
 SCRIPT = pathlib.Path(__file__).with_name("spread_run.py")
@@ -125,6 +125,76 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
     said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
     assert "another task died" in said
     assert said.count("t2jax: this process of the run was ended from outside") == 1
+
+
+def test_a_run_that_cannot_be_joined_is_one_line(run):
+    words = ("train", "corpus:tiny", "--num-processes", 2, "--init-timeout", 1)
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, told = run(*words, "--process-id", 0, "--coordinator", f"localhost:{port}")
+    assert (code, told.count("\n")) == (2, 1)
+    assert f"process 0 cannot listen at port {port} (Address already in use)" in told
+    absent = f"localhost:{free_port()}"
+    for number, address, problem in (
+        (1, absent, f"{absent}: nobody answers after 1 s (Connection refused)"),
+        (2, absent, "there is no process 2 of 2"),
+        (0, "localhost", "--coordinator localhost is no host:port"),
+        (0, "localhost:99999", "--coordinator localhost:99999 is no host:port"),
+    ):
+        code, _, told = run(*words, "--process-id", number, "--coordinator", address)
+        assert (code, told.count("\n")) == (2, 1), told
+        assert problem in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [("2 0", "3 1"), ("2 0", "2 0"), ("3 0", "3 1")])
+def test_a_wrong_count_or_number_is_said(tmp_path, numbers):
+    address = f"localhost:{free_port()}"
+    code = (
+        "import sys\nfrom t2jax.trainer import devices\n"
+        "devices.initialise_processes(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), timeout=15)"
+    )
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, address, *words.split()], stderr=subprocess.PIPE, text=True
+        )
+        for words in numbers
+    ]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+            process.wait()
+    # Process 0 is content where the others were told of more, until they end.
+    failed = [words for process, words in zip(pair, said, strict=True) if process.returncode]
+    assert failed
+    assert all("--num-processes" in words or "cannot listen at port" in words for words in failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_in_a_checkpoint_leaves_the_one_before(tmp_path, victim):
+    address = f"localhost:{free_port()}"
+    endless = str(10**8)
+    pair = [
+        start(tmp_path, "2x2", count=2,
+              processes=(address, "2", str(i), endless, "dies" if i == victim else "lives"))
+        for i in range(2)
+    ]  # fmt: skip
+    try:
+        assert pair[victim].wait(timeout=300) == -signal.SIGKILL, logs(tmp_path)
+        assert pair[1 - victim].wait(timeout=60) != 0
+    finally:
+        for process in pair:
+            process.kill()
+            process.wait()
+    said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
+    assert "because another one died" in said
+    assert (tmp_path / "saved" / "13").is_dir()
+    trainer = Trainer(small_config(), CountedRows())
+    state, card = checkpoint.restore(tmp_path / "saved", trainer.abstract_state())
+    assert card["step"] == int(state.step) == 12
 
 
 @pytest.mark.slow
