@@ -65,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = in_flags(text, _command(words[0]), COMMANDS)
         _terminal.complain(text)
         return error.exit_code
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        _terminal.complain(
+            f"there is not enough memory{f' ({said})' if said else ''}; "
+            "give it less, or use a machine with more"
+        )
+        return InputError.exit_code
     except KeyboardInterrupt:
         _terminal.complain("interrupted; nothing was written")
         return 130

@@ -20,6 +20,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from t2jax._arguments import local_folder
+from t2jax._bounds import open_npz, read_whole
 from t2jax.errors import InputError
 from t2jax.trainer import devices, model
 from t2jax.trainer.batches import Source
@@ -126,7 +127,7 @@ class Saver:
             kept = _steps(self.folder)[-self.keep :]
             for old in self.folder.iterdir():
                 # Folders without a card are what a process left that was killed.
-                if old.name.isdigit() and int(old.name) < kept[-1] and int(old.name) not in kept:
+                if old.name.isdecimal() and int(old.name) < kept[-1] and int(old.name) not in kept:
                     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -230,7 +231,8 @@ def _place(folder: PathLike, step: int | None) -> pathlib.Path:
 
 def _steps(folder: pathlib.Path) -> list[int]:
     found = [p.parent.name for p in folder.glob(f"*/{_CARD}")] if folder.is_dir() else []
-    return sorted(int(name) for name in found if name.isdigit())
+    # Of ASCII: '\N{SUPERSCRIPT TWO}' is a digit too, and no number.
+    return sorted(int(name) for name in found if name.isascii() and name.isdecimal())
 
 
 def _names(tree: Any) -> list[str]:
@@ -258,7 +260,7 @@ def _read_arrays(place: pathlib.Path, target: Any) -> Any:
             stored = jax.tree.leaves(ocp.metadata(str(place / _SHARDS)).metadata)
             _check_shapes(place, sorted(x.shape for x in stored), sorted(x.shape for x in leaves))
             return ocp.load(str(place / _SHARDS), target)
-        with (place / _ARCHIVE).open("rb") as opened, np.load(opened) as file:
+        with open_npz(place / _ARCHIVE) as file:
             values = [file[name] for name in _names(target)]
     except InputError:
         raise  # a ValueError too, and already says what is wrong
@@ -294,7 +296,7 @@ def _write_card(place: pathlib.Path, card: dict[str, Any]) -> None:
 
 def _read_card(place: pathlib.Path) -> dict[str, Any]:
     try:
-        card = json.loads((place / _CARD).read_text(encoding="utf-8"))
+        card = json.loads(read_whole(place / _CARD).decode("utf-8"))
         if not isinstance(card, dict):
             raise ValueError("not an object")
         return card
