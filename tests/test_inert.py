@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from typing import Any
 
 import browser
 import pytest
@@ -31,8 +32,14 @@ def curves(names) -> Figure:
 
 def shown(figure: Figure) -> list[str]:
     """Every text of a figure as it is drawn; what is typeset as mathematics is left out."""
-    found = [t._preprocess_math(t.get_text()) for t in figure.findobj(Text) if t.get_visible()]
+    found = [drawn(t) for t in figure.findobj(Text) if isinstance(t, Text) and t.get_visible()]
     return [text for text, mathematics in found if not mathematics]
+
+
+def drawn(text: Text) -> tuple[str, bool]:
+    """A text as it is drawn, and whether as mathematics."""
+    told: Any = text
+    return told._preprocess_math(text.get_text())
 
 
 def test_names_are_not_typeset_and_not_left_out(tmp_path):
@@ -42,7 +49,7 @@ def test_names_are_not_typeset_and_not_left_out(tmp_path):
         figures.save(figure, tmp_path / f"figure.{ending}")
     legend = figure.axes[0].get_legend()
     assert legend is not None
-    told = [t._preprocess_math(t.get_text()) for t in legend.get_texts()]
+    told = [drawn(t) for t in legend.get_texts()]
     escaped = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) for name in names]
     assert [(text.strip(), kind) for text, kind in told] == [(n.strip(), False) for n in escaped]
     assert any(TEX[0] in text for text in shown(curves(TEX[:1])))  # the title, which names it
@@ -65,7 +72,7 @@ def test_models_of_ones_own_are_not_typeset_either():
 
 def evil_plan() -> t2.Plan:
     """A plan every word of which, as far as it may come out of a file, is hostile."""
-    plan = browser.plan_of(browser.ensemble("softplus", 8), t2.Budget(**browser.START))
+    plan = browser.plan_of(browser.ensemble("softplus", 8), t2.Budget.from_dict(browser.START))
     words = " ".join(EVIL)
     fit = dataclasses.replace(
         plan.fit, source=words, description=words, data_hash=words, objective=words,
@@ -92,9 +99,9 @@ ADDRESS = (
 
 @pytest.mark.parametrize("address", ["", ADDRESS])
 def test_nothing_that_a_name_says_is_run_in_the_page(address, chromium, tmp_path):
-    drawn = _style.svg(curves(EVIL), "a")
+    picture = _style.svg(curves(EVIL), "a")
     title, told = EVIL[:2]
-    html = page.page_html(evil_plan(), [(title, told, {"light": drawn, "dark": drawn})])
+    html = page.page_html(evil_plan(), [(title, told, {"light": picture, "dark": picture})])
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     opened = browser.Opened(chromium, tmp_path / "index.html").ready()
     if address:
@@ -113,7 +120,7 @@ def test_nothing_that_a_name_says_is_run_in_the_page(address, chromium, tmp_path
 
 def test_nothing_that_a_name_says_is_run_in_a_notebook(chromium, tmp_path):
     plan = evil_plan()
-    html = "".join(x._repr_html_() for x in (plan.fit, plan.draws, plan))
+    html = "".join(x._repr_html_() or "" for x in (plan.fit, plan.draws, plan))
     (tmp_path / "index.html").write_text(f"<!doctype html><body>{html}", encoding="utf-8")
     opened = browser.Opened(chromium, tmp_path / "index.html")
     opened.page.wait_for_load_state("load")

@@ -6,6 +6,7 @@ written last: a folder without a readable card is no checkpoint.
 """
 
 import dataclasses
+import errno
 import importlib.metadata
 import json
 import os
@@ -120,8 +121,7 @@ class Saver:
             return
         writing, place, card = self._pending
         self._pending = None
-        if writing is not None:
-            writing.result()
+        _finish(writing, place)
         if devices.is_first():
             _write_card(place, card)
             kept = _steps(self.folder)[-self.keep :]
@@ -196,9 +196,7 @@ def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
             (place / name).unlink(missing_ok=True)
         shutil.rmtree(place / _SHARDS, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
-    writing = _write_arrays(place, params)
-    if writing is not None:
-        writing.result()
+    _finish(_write_arrays(place, params), place)
     if devices.is_first():
         _write_card(place, card)
 
@@ -250,6 +248,22 @@ def _write_arrays(place: pathlib.Path, tree: Any) -> Any:
         os.replace(partial, place / _ARCHIVE)
         return None
     return ocp.save_async(str(place / _SHARDS), tree)
+
+
+def _finish(writing: Any, place: pathlib.Path) -> None:
+    """Wait for arrays that are being written.
+
+    Raises:
+      OSError: there is no room for them, which Orbax says in an error of its own.
+    """
+    if writing is None:
+        return
+    try:
+        writing.result()
+    except ValueError as error:
+        if "No space left" not in str(error) and "quota" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
 
 
 def _read_arrays(place: pathlib.Path, target: Any) -> Any:
