@@ -239,7 +239,11 @@ def budget_that_is_a_device(folder):
 
 @case
 def budget_of_many_digits(folder):
-    return ["plan", "--train-flops", "1e" + "9" * 5000], "train_flops = inf"
+    return [
+        "plan",
+        "--train-flops",
+        "1e" + "9" * 5000,
+    ], "train_flops = inf is not a positive number"
 
 
 @case

@@ -1,4 +1,7 @@
-"""The lines of `docs/faults.md` that no other test holds."""
+"""The lines of `docs/faults.md` that no other test holds, and that each line has its test."""
+
+import pathlib
+import re
 
 import pytest
 
@@ -54,3 +57,13 @@ def test_files_of_two_plans_are_told_apart(tmp_path):
     (tmp_path / "plan.json").write_text('{"format": "t2jax.plan/1", "files": {"fit.json": "0"}}')
     with pytest.raises(InputError, match=r"fit\.json: is not the file that the plan"):
         t2.load(tmp_path)
+
+
+def test_whatever_the_page_quotes_is_expected_by_a_test():
+    root = pathlib.Path(__file__).parent
+    page = (root.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+    tests = "".join(p.read_text(encoding="utf-8") for p in root.rglob("*.py")).replace("\\", "")
+    rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")][2:]
+    quoted = [text for cell in rows for text in re.findall("`([^`]+)`", cell)]
+    assert len(quoted) > 25
+    assert [text for text in quoted if text not in tests] == []
