@@ -15,8 +15,6 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
 
-import numpy as np
-
 from t2jax.errors import InputError
 
 __all__ = [
@@ -207,6 +205,8 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[Any]:
       InputError: it is a device, or expands to more than fits.
       OSError, ValueError, EOFError, zipfile.BadZipFile: it cannot be read.
     """
+    import numpy as np  # which `t2jax --help` has no use for
+
     check_kind(pathlib.Path(path))
     with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
         if not isinstance(file, np.lib.npyio.NpzFile):
