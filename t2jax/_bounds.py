@@ -211,7 +211,8 @@ def open_npz(path: str | os.PathLike[str]) -> Iterator[Any]:
     with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("one array and no archive")
-        check_archive(file.zip, str(path))
+        if file.zip is not None:  # as it is until it is closed
+            check_archive(file.zip, str(path))
         yield file
 
 

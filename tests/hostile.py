@@ -16,7 +16,8 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,8 @@ MEMORY = 12 << 30  # of addresses, of which JAX reserves a few
 RUNS = "run,params,tokens\norg/m-1,1e6,2e7\norg/m-2,4e6,8e7\n"
 HEAD = b"run,params,tokens,loss\n"
 COLUMNS = {"run": "a", "params": 1e8, "tokens": 1e9, "loss": 2.5}
-SHAPE = {"d_model": 8, "n_layers": 1, "vocab_size": 128, "seq_len": 64}
-Case = tuple[list[object], str]
+SHAPE: dict[str, Any] = {"d_model": 8, "n_layers": 1, "vocab_size": 128, "seq_len": 64}
+Case = tuple[Sequence[object], str]
 CASES: dict[str, Callable[[pathlib.Path], Case]] = {}
 
 

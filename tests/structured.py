@@ -66,7 +66,7 @@ def _number(draw: random.Random, value: Any) -> Any:
     return draw.choice((*ways, millions, str(value).replace(".", ","), round(value), f"${value}"))
 
 
-def _renamed(draw: random.Random, rows: list[dict[str, Any]]) -> tuple[list[dict], dict[str, str]]:
+def _renamed(draw: random.Random, rows: list[dict[str, Any]]) -> tuple[list[list], dict[str, str]]:
     names = {name: draw.choice(NAMES.get(name, (name,))) if draw.random() < 0.4 else name
              for name in rows[0]}  # fmt: skip
     if draw.random() < 0.2:

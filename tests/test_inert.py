@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import browser
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -25,9 +26,10 @@ ESCAPES = ("\x1b]0;title\x07", "\x1b[2J", "a\x08b", "\u202erun", "\x9b31m", "two
 
 
 def curves(names) -> Figure:
-    one = {name: [0.1 + i / 50, 0.4, 0.8] for i, name in enumerate(names)}
-    return figures.alone(lambda ax: figures.pass_at_k_panel([1, 8, 64], one, ax=ax, laws={
-        name: (y, y, y) for name, y in one.items()}))  # fmt: skip
+    one = {name: np.array([0.1 + i / 50, 0.4, 0.8]) for i, name in enumerate(names)}
+    laws = {name: (y, y, y) for name, y in one.items()}
+    k = np.array([1, 8, 64])
+    return figures.alone(lambda ax: figures.pass_at_k_panel(k, one, ax=ax, laws=laws))
 
 
 def shown(figure: Figure) -> list[str]:
