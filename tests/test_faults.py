@@ -46,6 +46,12 @@ def test_a_price_beyond_all_floats_is_refused():
         t2.Cost(prompt_tokens=10**400)
 
 
+@pytest.mark.parametrize("dollars", [10**400, float("inf"), float("nan"), 0])
+def test_an_hour_without_a_price_is_refused(dollars):
+    with pytest.raises(InputError, match="dollars_per_hour"):
+        t2.Cost.on("h100", dollars_per_hour=dollars)
+
+
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(InputError, match="names 'ours' twice"):
         named_models("ours=7e9:2e12, ours=1e9:2e12")

@@ -34,7 +34,8 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
     check_kind(path)
     if path.suffix == ".npy":
         try:
-            stream = np.load(path, mmap_mode="r", allow_pickle=False)
+            # Not `np.load`, which leaves an archive of that name open.
+            stream = np.lib.format.open_memmap(path, mode="r")
         except (
             ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError, TypeError,
             tokenize.TokenError, zipfile.BadZipFile,
