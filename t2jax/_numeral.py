@@ -42,8 +42,10 @@ def numeral(text: str) -> float | None:
         return _special(text)
     digits = found["digits"].replace(",", "").replace("_", "")
     # The scale goes into the exponent, so that 2.3T is the float that 2.3e12 is.
-    power = int(found["e"] or found["power"] or 0) + _SCALES[(found["scale"] or "").lower()]
-    value = float(f"{found['sign']}{digits}e{max(min(power, 9999), -9999)}")
+    # As a float first, since Python makes no integer of five thousand digits.
+    told = max(min(float(found["e"] or found["power"] or 0), 9999.0), -9999.0)
+    power = int(told) + _SCALES[(found["scale"] or "").lower()]
+    value = float(f"{found['sign']}{digits}e{power}")
     return value / 100 if found["share"] else value
 
 

@@ -6,6 +6,7 @@ prompts, attention, memory traffic, verifiers and prices.
 
 import dataclasses
 import math
+import sys
 from typing import Any, Self
 
 import jax
@@ -246,7 +247,8 @@ class Cost:
             if not 0 < share <= 1:
                 raise InputError(f"cost: {name}_utilisation = {share!r} is no share of the peak",
                                  remedy="give a number above 0 and at most 1")  # fmt: skip
-        if not (math.isfinite(dollars_per_hour) and dollars_per_hour > 0):
+        # Compared, since an integer beyond all floats cannot be asked whether it is finite.
+        if not 0 < dollars_per_hour < math.inf or dollars_per_hour > sys.float_info.max:
             raise InputError(f"cost: dollars_per_hour = {dollars_per_hour!r} is not positive",
                              remedy="give the price of one accelerator and hour")  # fmt: skip
         second = dollars_per_hour / 3600.0

@@ -23,8 +23,10 @@ COMMANDS = {
     "convert": ["convert", "samples", "{in}/samples.jsonl", "--runs", "{in}/runs.csv",
                 "-o", "{out}/table.parquet"],
     "fit": ["fit", "{in}/loss.csv", "-o", "{out}/fit.json"],
-    "posterior": ["posterior", "{in}/loss.csv", "{in}/fit.json", "--draws", "200", "--chains", "2",
-                  "--warmup", "200", "-o", "{out}/draws.npz"],
+    "posterior": ["posterior", "{in}/loss.csv", "{in}/fit.json", "--draws", "600", "--chains", "2",
+                  "--warmup", "300", "-o", "{out}/draws.npz"],
+    "backtest": ["backtest", "{in}/loss.csv", "--levels", "1", "--draws", "4",
+                 "-o", "{out}/backtest.json"],
     "plan": ["plan", "{in}/loss.csv", "--draws", "20", "-o", "{out}/report"],
     "train": [*TRAIN, "-o", "{out}/run"],
     "finetune": ["finetune", "{in}/run", "--max-tokens", "20000", "--pool", "64",
@@ -63,6 +65,8 @@ def run(command: list[str], seconds: float | None = None) -> tuple[int | None, s
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # XLA complains of its own slowness where the machine has other work.
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         start_new_session=True,
         text=True,
     )
@@ -95,25 +99,39 @@ def killed(name: str, given: pathlib.Path, folder: pathlib.Path, kills: int) -> 
     code, said = run(words(name, given, alone))
     took = time.monotonic() - started
     assert code == 0, (name, code, said)
-    draw, done, refused = random.Random(name), 0, 0
-    for _ in range(kills):
+    draw, done, refused, whole = random.Random(f"{name} {time.time_ns()}"), 0, 0, 0
+    while done < kills and whole < 2 * kills:
         started = time.monotonic()
         code, said = run(words(name, given, cut), draw.uniform(0.1, 1.0) * took)
-        done += code is None
-        if code == 0:  # the machine has less to do than before
-            took = min(took, time.monotonic() - started)
-        if code not in (None, 0):
+        if code is None:
+            done += 1
+            sys.stderr.write(f"{name}: killed {done} times\n")
+            continue
+        if code == 0:
+            # The machine has less to do than before, or the kills have left little to be done.
+            took = max(took / 2, min(took, time.monotonic() - started))
+            assert_same(name, alone, cut)
+            whole += 1
+        else:
             # It may say that something must be deleted, in one line, and that must be enough.
             assert (code, said.count("\n")) == (2, 1), (name, code, said)
             refused += 1
-            shutil.rmtree(cut)
-            cut.mkdir()
+        shutil.rmtree(cut)
+        cut.mkdir()
     code, said = run(words(name, given, cut))
     assert code == 0, (name, code, said)
+    assert_same(name, alone, cut)
+    return (
+        f"{name}: {done} kills of {kills}, {refused} refusals, {whole + 1} times finished, "
+        f"the same {len(state(alone))} files"
+    )
+
+
+def assert_same(name: str, alone: pathlib.Path, cut: pathlib.Path) -> None:
+    """Whether a run that was killed left what one that was not has left."""
     one, other = state(alone), state(cut)
     differ = [path for path in one.keys() | other.keys() if one.get(path) != other.get(path)]
     assert not differ, (name, differ)
-    return f"{name}: {done} kills of {kills}, {refused} refusals, the same {len(one)} files"
 
 
 def main(kills: int, *names: str) -> None:

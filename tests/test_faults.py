@@ -1,4 +1,7 @@
-"""The lines of `docs/faults.md` that no other test holds."""
+"""The lines of `docs/faults.md` that no other test holds, and that each line has its test."""
+
+import pathlib
+import re
 
 import pytest
 
@@ -43,6 +46,12 @@ def test_a_price_beyond_all_floats_is_refused():
         t2.Cost(prompt_tokens=10**400)
 
 
+@pytest.mark.parametrize("dollars", [10**400, float("inf"), float("nan"), 0])
+def test_an_hour_without_a_price_is_refused(dollars):
+    with pytest.raises(InputError, match="dollars_per_hour"):
+        t2.Cost.on("h100", dollars_per_hour=dollars)
+
+
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(InputError, match="names 'ours' twice"):
         named_models("ours=7e9:2e12, ours=1e9:2e12")
@@ -54,3 +63,13 @@ def test_files_of_two_plans_are_told_apart(tmp_path):
     (tmp_path / "plan.json").write_text('{"format": "t2jax.plan/1", "files": {"fit.json": "0"}}')
     with pytest.raises(InputError, match=r"fit\.json: is not the file that the plan"):
         t2.load(tmp_path)
+
+
+def test_whatever_the_page_quotes_is_expected_by_a_test():
+    root = pathlib.Path(__file__).parent
+    page = (root.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+    tests = "".join(p.read_text(encoding="utf-8") for p in root.rglob("*.py")).replace("\\", "")
+    rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")][2:]
+    quoted = [text for cell in rows for text in re.findall("`([^`]+)`", cell)]
+    assert len(quoted) > 25
+    assert [text for text in quoted if text not in tests] == []

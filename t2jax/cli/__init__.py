@@ -5,7 +5,6 @@ runs, so that help is instant.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments without the program's name; those of the process unless given.
 
     Returns:
-      The exit code: 0 done, 2 bad input or flags, 3 refused, 130 interrupted.
+      The exit code: 0 done, 2 bad input or flags, 3 refused, 130 interrupted, 143 stopped.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _terminal.encodable()
@@ -67,13 +66,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = in_flags(text, _command(words[0]), COMMANDS)
         _terminal.complain(text)
         return error.exit_code
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        _terminal.complain(
+            f"there is not enough memory{f' ({said})' if said else ''}; "
+            "give it less, or use a machine with more"
+        )
+        return InputError.exit_code
+    except _terminal.Stopped:
+        _terminal.complain("stopped by SIGTERM; nothing was written")
+        return 143
     except KeyboardInterrupt:
         _terminal.complain("interrupted; nothing was written")
         return 130
     except BrokenPipeError:
-        # The reader has gone: Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _terminal.abandon_stdout()  # the reader has gone
         return 0
+    except OSError as error:
+        # A disk that is full, a folder that is gone: no bug, wherever it is met.
+        place = "" if error.filename is None else f"{error.filename}: "
+        said = InputError(
+            f"{place}{error.strerror or error}", remedy="make room there, or name another place"
+        )
+        _terminal.complain(str(said))
+        _terminal.abandon_stdout()
+        return said.exit_code
 
 
 def _run(words: list[str]) -> None:

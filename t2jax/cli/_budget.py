@@ -1,9 +1,11 @@
 """Budgets on the command line and from a TOML file: flags override the file."""
 
 import dataclasses
+import pathlib
 import tomllib
 from typing import Annotated, Any, ClassVar
 
+from t2jax._bounds import check_kind
 from t2jax._numeral import numeral
 from t2jax.cli._options import arg
 from t2jax.errors import InputError
@@ -129,6 +131,9 @@ class BudgetOptions(PriceOptions):
         return found
 
 
+_LARGEST = 1 << 16  # bytes; nested tables take the square of their number
+
+
 def read_toml(path: str) -> dict[str, Any]:
     """The table of a TOML file; a table `[budget]` is taken where there is one.
 
@@ -136,8 +141,15 @@ def read_toml(path: str) -> dict[str, Any]:
       InputError: it cannot be read, with the line where it is no TOML.
     """
     try:
+        check_kind(pathlib.Path(path))
         with open(path, "rb") as file:
-            found = tomllib.load(file)
+            raw = file.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise InputError(f"is larger than {_LARGEST} bytes", source=path,
+                             remedy="a budget takes a few lines")  # fmt: skip
+        found = tomllib.loads(raw.decode("utf-8"))
+    except InputError:
+        raise  # a ValueError too
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", source=path,
                          remedy="name a TOML file with a budget") from error  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import pathlib
 import platform
 import sys
+import warnings
 from importlib import metadata
 
 __all__ = ["folder", "keep_programs"]
@@ -28,6 +29,8 @@ def keep_programs() -> None:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         return  # without a home there is nothing to keep
+    # A full disk or an entry that was cut by one costs a compilation, and is no one's business.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation")
     if os.access(place, os.W_OK):
         os.environ[_PLACE] = str(place)
         os.environ.setdefault(_LEAST, "0")  # a plan has hundreds of small programs

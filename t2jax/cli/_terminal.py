@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from t2jax.uncertainty import Ensemble
 
 __all__ = [
+    "Stopped",
+    "abandon_stdout",
     "announce",
     "check_out",
     "complain",
@@ -126,17 +128,38 @@ def encodable() -> None:
             stream.reconfigure(errors="replace")
 
 
-def end_at_second_interrupt() -> None:
-    """Let a second Ctrl-C end the process even inside compiled code, where Python hears of none.
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, which takes back what is half done as Ctrl-C does."""
 
-    The operating system's handler writes the number of each signal that Python handles into a
-    pipe at once; a thread reads it, whatever the main thread is held up by.
+
+def _stop(number: int, frame: Any) -> None:
+    # Once: `timeout` sends it twice, and what is half done is being taken back by then.
+    signal.signal(number, lambda *_: None)
+    raise Stopped
+
+
+def abandon_stdout() -> None:
+    """Have nobody told once more, at the end, that standard output takes nothing."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def end_at_second_interrupt() -> None:
+    """Have SIGTERM end a command as Ctrl-C does, and a second one of either end it at once.
+
+    That is so even inside compiled code, where Python hears of none: the operating system's
+    handler writes the number of each signal that Python handles into a pipe at once; a thread
+    reads it, whatever the main thread is held up by.
     """
     if os.name != "posix" or threading.current_thread() is not threading.main_thread():
         return
     heard, told = os.pipe()
     os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
 
     def listen() -> None:
         first = math.inf

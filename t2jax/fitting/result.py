@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from t2jax import _text, laws
+from t2jax._bounds import read_whole
 from t2jax._result import SavedResult
 from t2jax._seal import check_seal
 from t2jax._typing import ArrayLike
@@ -258,7 +259,7 @@ class FitResult(SavedResult):
           InputError: the file is missing or is no fit.
         """
         try:
-            text = pathlib.Path(path).read_text(encoding="utf-8")
+            text = read_whole(pathlib.Path(path)).decode("utf-8")
             return cls.from_dict(check_seal(json.loads(text)))
         except InputError as error:
             raise InputError(error.problem, source=str(path), remedy=error.remedy) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
+from t2jax._bounds import check_kind, check_rows
 from t2jax._progress import Meter
 from t2jax.errors import InputError
 from t2jax.importers._records import Paths, Record, find_files, show
@@ -64,7 +65,9 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
     import pyarrow.parquet
 
     try:
+        check_kind(path)
         file = pyarrow.parquet.ParquetFile(path)
+        check_rows(file.metadata.num_rows, path)
         wanted = {"doc", "metric", "metrics", "model_response"}
         columns = [name for name in file.schema_arrow.names if name in wanted]
         if not {"metric", "metrics"} & set(columns):
@@ -80,7 +83,7 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
                 yield Record(values, str(path), done)
             meter.to(done)
         meter.close()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         problem = f"is not a readable Parquet file ({error})"
         raise InputError(problem, source=str(path), remedy="copy the file again") from None
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from t2jax import _bounds
 from t2jax._progress import Meter
 from t2jax.errors import InputError
 
@@ -195,12 +196,14 @@ def open_binary(path: Path) -> IO[bytes]:
       InputError: it cannot be opened.
     """
     try:
+        _bounds.check_kind(path)
         raw = path.open("rb")
     except OSError as error:
         raise _unreadable(path, error) from None
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw))  # closes with its file
-    return raw
+    if path.suffix != ".gz":
+        return raw
+    expanded = _bounds.Expanded(gzip.GzipFile(fileobj=raw), _size(path), str(path))
+    return io.BufferedReader(expanded, 1 << 18)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -266,7 +269,7 @@ def _array(path: Path) -> Iterator[Record]:
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        yield from enumerate(stream, start=1)
+        yield from _bounds.lines(stream, str(path))
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error) from None
 
@@ -301,8 +304,7 @@ def json_document(path: Path) -> Any:
     """
     remedy = "copy the file again, or leave it out"
     try:
-        with open_binary(path) as stream:
-            text = stream.read().decode("utf-8-sig")
+        text = _bounds.read_whole(path, zipped=path.suffix == ".gz").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text", source=str(path), remedy=remedy) from None
     except (OSError, EOFError, zlib.error) as error:

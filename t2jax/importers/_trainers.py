@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Unpack
 
+from t2jax import _bounds
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
 from t2jax.importers._records import Paths, Record, find_files, json_lines, open_binary
@@ -75,7 +76,7 @@ def levanter(
         names = [path.name.removesuffix(".gz").rsplit(".", 1)[0], path.absolute().parent.name]
         seen = 0
         with open_binary(path) as stream:
-            for row, line in enumerate(stream, start=1):
+            for row, line in _bounds.lines(stream, str(path)):
                 event = _event(line)
                 if event is None:
                     continue

@@ -1,9 +1,11 @@
 """Weights & Biases: histories and panels exported as CSV or Parquet (floor 1)."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any, Unpack
 
+from t2jax._bounds import check_fits, check_kind, read_whole
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
 from t2jax.importers._records import Paths, find_files, show
@@ -65,12 +67,33 @@ def _frame(path: Path) -> Any:
 
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, encoding="utf-8-sig")
-    except (ValueError, OSError, EOFError, UnicodeDecodeError, pd.errors.ParserError) as error:
+            return _columns(path)
+        # Bytes, which pandas does not expand by what the name ends with.
+        return pd.read_csv(io.BytesIO(read_whole(path)), encoding="utf-8-sig")
+    except InputError:
+        raise  # a ValueError too
+    except (
+        MemoryError,
+        ValueError,
+        OSError,
+        EOFError,
+        UnicodeDecodeError,
+        pd.errors.ParserError,
+    ) as error:
         text = " ".join(str(error).split())
         raise InputError(f"cannot be read ({text})", source=str(path),
                          remedy="export it again") from None  # fmt: skip
+
+
+def _columns(path: Path) -> Any:
+    """A Parquet file that fits into memory, as a frame."""
+    import pyarrow.parquet
+
+    check_kind(path)
+    file = pyarrow.parquet.ParquetFile(path)
+    rows, columns = file.metadata.num_rows, file.metadata.num_columns
+    check_fits(16.0 * rows * columns, str(path), f"a table of {rows:,} rows")
+    return file.read().to_pandas()
 
 
 def _numbers(frame: Any, name: str, path: Path) -> list[float]:

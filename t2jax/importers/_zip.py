@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from t2jax import _bounds
 from t2jax._progress import Meter
 from t2jax.errors import InputError
 
@@ -33,7 +34,10 @@ class Archive:
     def __init__(self, path: Path):
         self.path = path
         try:
+            _bounds.check_kind(path)
             self._file = zipfile.ZipFile(path)
+        except InputError:
+            raise  # a ValueError too
         except (
             zipfile.BadZipFile,
             OSError,
@@ -42,6 +46,7 @@ class Archive:
             struct.error,
         ) as error:
             raise self._broken(error) from None
+        _bounds.check_archive(self._file, str(path))
         self._members = {member.filename: member for member in self._file.infolist()}
 
     def __enter__(self) -> "Archive":
@@ -96,10 +101,10 @@ class Archive:
                 raise ValueError("a member's header is damaged")
             name, extra = struct.unpack("<HH", header[26:30])
             raw.seek(name + extra, io.SEEK_CUR)
-            packed = raw.read(member.compress_size)
+            packed = raw.read(min(member.compress_size, self.path.stat().st_size))
         # As one stream: a member may be several frames one behind another.
         with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-            return stream.read()
+            return stream.read(member.file_size + 1)  # one more is another checksum
 
     def _broken(self, error: Exception) -> InputError:
         return InputError(

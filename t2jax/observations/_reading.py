@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import gzip
 import os
 import sys
 import zlib
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from t2jax._bounds import read_whole
 from t2jax.errors import InputError
 from t2jax.observations import _checks, _naming, _runs, _where
 from t2jax.observations._cells import show
@@ -69,8 +69,7 @@ def open_table(source: Any, separator: str | None) -> Table:
         kind = f"'{suffix}' files" if suffix else "a file without a suffix"
         raise InputError(f"cannot read {kind}", source=name, remedy=_READABLE)
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if zipped else raw
+        raw = read_whole(path, zipped=zipped)
     except (OSError, EOFError, zlib.error) as error:
         remedy = "copy the file again" if zipped else "check the permissions"
         raise InputError(f"cannot be read ({error})", source=name, remedy=remedy) from None

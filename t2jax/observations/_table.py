@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from t2jax._bounds import check_fits, check_kind
 from t2jax.errors import InputError
 from t2jax.observations import _cells
 from t2jax.observations._cells import show
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet
 
 __all__ = ["ArrowTable", "FrameTable", "Labels", "ParquetTable", "Table", "arrow_numbers"]
+
+
+_CELL = 16
+"""Bytes of a value of a column, as Arrow and as NumPy hold it."""
 
 
 class Labels(NamedTuple):
@@ -256,7 +261,8 @@ class ArrowTable(_Columnar):
 class ParquetTable(_Columnar):
     """A Parquet file; rows count from 1."""
 
-    file: "pyarrow.parquet.ParquetFile"
+    path: Path
+    rows: int
 
     @classmethod
     def open(cls, path: Path, source: str) -> "ParquetTable":
@@ -265,13 +271,15 @@ class ParquetTable(_Columnar):
         import pyarrow.parquet
 
         try:
+            check_kind(path)
             file = pyarrow.parquet.ParquetFile(path)
             header = list(file.schema_arrow.names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _broken(source, error) from None
-        if not file.metadata.num_rows or not header:
+        rows = file.metadata.num_rows
+        if rows < 1 or not header:
             raise InputError("has no rows", source=source, remedy="add at least one row")
-        return cls(source=source, row_word="row", header=header, file=file)
+        return cls(source=source, row_word="row", header=header, path=path, rows=rows)
 
     def row(self, index: int) -> int:
         """Row of the file."""
@@ -279,7 +287,12 @@ class ParquetTable(_Columnar):
 
     def take(self, names: Sequence[str]) -> "pa.Table":
         """Some columns, read now."""
-        return self.file.read(columns=list(names))
+        import pyarrow.parquet
+
+        check_fits(_CELL * self.rows * len(names), self.source, f"a table of {self.rows:,} rows")
+        # Names as numbers: a long one that stands in every row is held once.
+        file = pyarrow.parquet.ParquetFile(self.path, read_dictionary=list(names))
+        return file.read(columns=list(names))
 
     def broken(self, error: Exception) -> InputError:
         """The error for a file that is damaged further in."""

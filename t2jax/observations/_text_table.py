@@ -33,6 +33,7 @@ _NOT_TABLES = {
     b"\xfe\xff": "UTF-16 text",
 }
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
+_CELLS, _SPARSE = 10_000_000, 50  # of a JSON table: cells that it may have, and to one value
 _OBJECT = 'write one object a line, such as {"run": "a", "params": 1e8}'
 
 
@@ -178,28 +179,32 @@ class TextTable(Table):
 class JsonTable(Table):
     """JSON Lines: one object per line; blank lines are skipped."""
 
-    columns: dict[str, list[Any]]
+    records: list[dict[str, Any]]
     lines: list[int]
 
     @classmethod
     def open(cls, raw: bytes, source: str) -> "JsonTable":
         """Read every object of a JSON Lines file."""
-        columns: dict[str, list[Any]] = {}
+        records: list[dict[str, Any]] = []
         lines: list[int] = []
         for line, text in _lines(_text(raw, source)):
             if not text.strip():
                 continue
-            record = _record(text, line, source)
-            for name in record:
-                if name not in columns:
-                    columns[name] = [None] * len(lines)
+            records.append(_record(text, line, source))
             lines.append(line)
-            for name, values in columns.items():
-                values.append(record.get(name))
-        if not columns:
+        header = list(dict.fromkeys(name for record in records for name in record))
+        if not header:
             raise InputError("has no columns", source=source, remedy=_OBJECT)
-        header = list(columns)
-        return cls(source=source, row_word="line", header=header, columns=columns, lines=lines)
+        held = sum(map(len, records))
+        if len(header) * len(records) > max(_CELLS, _SPARSE * held):
+            # As a table that would be far more than the file: names are keys here, or keys values.
+            raise InputError(
+                f"has {len(header):,} different keys on {len(records):,} lines, of which a line "
+                f"has {held / len(records):.3g} in the mean",
+                source=source,
+                remedy="give every line the same keys",
+            )
+        return cls(source=source, row_word="line", header=header, records=records, lines=lines)
 
     def row(self, index: int) -> int:
         """Line of the file."""
@@ -213,11 +218,14 @@ class JsonTable(Table):
         for name in labels:
             seen: dict[Any, int] = {}
             try:
-                codes = [seen.setdefault(value, len(seen)) for value in self.columns[name]]
+                codes = [seen.setdefault(value, len(seen)) for value in self._column(name)]
             except TypeError:
                 raise self.not_names(name) from None
             names[name] = self.to_labels(np.array(codes), list(seen), name)
-        return names, {name: self.to_numbers(self.columns[name], name) for name in numbers}
+        return names, {name: self.to_numbers(self._column(name), name) for name in numbers}
+
+    def _column(self, name: str) -> list[Any]:
+        return [record.get(name) for record in self.records]
 
 
 def _text(raw: bytes, source: str) -> bytes:

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from t2jax._bounds import check_kind, read_whole
 from t2jax._seal import check_seal, sealed
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
@@ -81,7 +82,7 @@ def load(path: str | os.PathLike) -> Saved:
     try:
         if path.is_dir():
             return _load_plan(path)
-        data = path.read_bytes()
+        data = read_whole(path)
         if data.startswith(_NPZ):
             draws = Ensemble.load(path)
             draws.summary()
@@ -127,7 +128,9 @@ def save_plan(plan: Plan, folder: pathlib.Path) -> None:
 
 
 def _hash(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    check_kind(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_plan(folder: pathlib.Path) -> Plan:
@@ -188,7 +191,7 @@ def _fit(path: pathlib.Path) -> FitResult:
 def _sealed(path: pathlib.Path) -> dict[str, Any]:
     """What a file describes, as it was when it was written."""
     try:
-        return check_seal(json.loads(path.read_text(encoding="utf-8")))
+        return check_seal(json.loads(read_whole(path).decode("utf-8")))
     except InputError as error:
         raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
 

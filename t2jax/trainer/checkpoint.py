@@ -7,6 +7,7 @@ that was altered or cut short is named. Orbax itself reads a flipped bit as a pa
 """
 
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +23,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from t2jax._arguments import local_folder
+from t2jax._bounds import open_npz, read_whole
 from t2jax._seal import check_seal, sealed
 from t2jax.errors import InputError
 from t2jax.trainer import devices, model
@@ -124,14 +126,13 @@ class Saver:
             return
         writing, place, card = self._pending
         self._pending = None
-        if writing is not None:
-            writing.result()
+        _finish(writing, place)
         if devices.is_first():
             _write_card(place, card)
             kept = _steps(self.folder)[-self.keep :]
             for old in self.folder.iterdir():
                 # Folders without a card are what a process left that was killed.
-                if old.name.isdigit() and int(old.name) < kept[-1] and int(old.name) not in kept:
+                if old.name.isdecimal() and int(old.name) < kept[-1] and int(old.name) not in kept:
                     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -200,9 +201,7 @@ def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
             (place / name).unlink(missing_ok=True)
         shutil.rmtree(place / _SHARDS, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
-    writing = _write_arrays(place, params)
-    if writing is not None:
-        writing.result()
+    _finish(_write_arrays(place, params), place)
     if devices.is_first():
         _write_card(place, card)
 
@@ -235,7 +234,8 @@ def _place(folder: PathLike, step: int | None) -> pathlib.Path:
 
 def _steps(folder: pathlib.Path) -> list[int]:
     found = [p.parent.name for p in folder.glob(f"*/{_CARD}")] if folder.is_dir() else []
-    return sorted(int(name) for name in found if name.isdigit())
+    # Of ASCII: '\N{SUPERSCRIPT TWO}' is a digit too, and no number.
+    return sorted(int(name) for name in found if name.isascii() and name.isdecimal())
 
 
 def _names(tree: Any) -> list[str]:
@@ -255,6 +255,22 @@ def _write_arrays(place: pathlib.Path, tree: Any) -> Any:
     return ocp.save_async(str(place / _SHARDS), tree)
 
 
+def _finish(writing: Any, place: pathlib.Path) -> None:
+    """Wait for arrays that are being written.
+
+    Raises:
+      OSError: there is no room for them, which Orbax says in an error of its own.
+    """
+    if writing is None:
+        return
+    try:
+        writing.result()
+    except ValueError as error:
+        if "No space left" not in str(error) and "quota" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
+
+
 def _read_arrays(place: pathlib.Path, target: Any, files: dict[str, str]) -> Any:
     leaves, structure = jax.tree.flatten(target)
     try:
@@ -264,7 +280,7 @@ def _read_arrays(place: pathlib.Path, target: Any, files: dict[str, str]) -> Any
             stored = jax.tree.leaves(ocp.metadata(str(place / _SHARDS)).metadata)
             _check_shapes(place, sorted(x.shape for x in stored), sorted(x.shape for x in leaves))
             return ocp.load(str(place / _SHARDS), target)
-        with (place / _ARCHIVE).open("rb") as opened, np.load(opened) as file:
+        with open_npz(place / _ARCHIVE) as file:
             values = [file[name] for name in _names(target)]
     except InputError:
         raise  # a ValueError too, and already says what is wrong
@@ -321,7 +337,7 @@ def _write_card(place: pathlib.Path, card: dict[str, Any]) -> None:
 def _read_card(place: pathlib.Path) -> tuple[dict[str, Any], dict[str, str]]:
     """What a card says, and the hashes of the files beside it."""
     try:
-        card = check_seal(json.loads((place / _CARD).read_text(encoding="utf-8")))
+        card = check_seal(json.loads(read_whole(place / _CARD).decode("utf-8")))
         if not isinstance(card, dict):
             raise ValueError("not an object")
         if card.pop("format", _FORMAT) != _FORMAT:

@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from t2jax._bounds import free_memory
 from t2jax.errors import InputError
 from t2jax.trainer.config import TrainConfig
 from t2jax.trainer.model import FUSED_FROM
@@ -51,17 +51,7 @@ def available(device: Any) -> float:
     """
     if device.platform != "cpu":
         return float((device.memory_stats() or {}).get("bytes_limit", math.inf))
-    found = [math.inf]
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(line for line in lines if line.startswith("MemAvailable:"))
-        found.append(1024.0 * int(free.split()[1]))
-    with contextlib.suppress(OSError, ValueError):
-        # A container's own limit, which the machine's count does not know of.
-        group = pathlib.Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        found.append(float(limit - int((group / "memory.current").read_text(encoding="ascii"))))
-    return min(found) / len(jax.local_devices())
+    return free_memory() / len(jax.local_devices())
 
 
 def check(config: TrainConfig, mesh: Mesh) -> None:

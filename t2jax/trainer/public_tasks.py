@@ -6,7 +6,6 @@ Answer:`, its answer the right choice as a continuation; in LAMBADA the last wor
 Nothing ends an answer: a sample is right when it begins with it.
 """
 
-import gzip
 import importlib
 import importlib.util
 import json
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from t2jax._bounds import check_rows, read_whole
 from t2jax.errors import InputError
 from t2jax.trainer.batches import Questions
 from t2jax.trainer.packing import pad
@@ -115,12 +115,22 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix == ".parquet":
         # named at run time: the one place where the trainer meets a column file
         package = "pyarrow.parquet"
-        rows = importlib.import_module(package).read_table(path).to_pylist()
+        parquet = importlib.import_module(package)
+        try:
+            file = parquet.ParquetFile(path)
+            check_rows(file.metadata.num_rows, path)
+            rows = file.read().to_pylist()
+        except InputError:
+            raise  # a ValueError too
+        except (OSError, ValueError, MemoryError, NotImplementedError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"is not a readable Parquet file ({error})", source=str(path),
+                remedy="copy the file again",
+            ) from None  # fmt: skip
         yield from enumerate(rows, start=1)
         return
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+        text = read_whole(path, zipped=path.suffix == ".gz").decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read ({error})", source=str(path), remedy="copy the file again"

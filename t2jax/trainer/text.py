@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from t2jax._bounds import read_whole
 from t2jax.errors import InputError
 from t2jax.trainer import token_files
 from t2jax.trainer.batches import Batch, Questions
@@ -304,7 +305,7 @@ def _check_kind(path: pathlib.Path) -> None:
 
 def _read_utf8(path: pathlib.Path) -> str:
     """The text of a file."""
-    data = path.read_bytes()
+    data = read_whole(path)
     if (place := data.find(b"\0")) >= 0:
         # UTF-16 without its mark is UTF-8 too, with a zero behind every letter.
         raise InputError(

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 
+from t2jax._bounds import check_kind
 from t2jax.errors import InputError
 
 __all__ = ["read", "vocabulary"]
@@ -30,9 +31,11 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
     Raises:
       InputError: it is no such array, or the tokens say that their type is another one.
     """
+    check_kind(path)
     if path.suffix == ".npy":
         try:
-            stream = np.load(path, mmap_mode="r", allow_pickle=False)
+            # Not `np.load`, which leaves an archive of that name open.
+            stream = np.lib.format.open_memmap(path, mode="r")
         except (
             ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError, TypeError,
             tokenize.TokenError, zipfile.BadZipFile,

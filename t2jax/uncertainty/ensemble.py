@@ -16,6 +16,7 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax._arguments import check_level
+from t2jax._bounds import open_npz
 from t2jax._files import write_whole
 from t2jax._result import Result
 from t2jax._seal import check_seal, sealed
@@ -189,7 +190,7 @@ class Ensemble(Result):
           InputError: the file is missing or holds no draws.
         """
         try:
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            with open_npz(path) as file:
                 held = {name: file[name] for name in file.files if name != "meta"}
                 meta = check_seal(json.loads(str(file["meta"])), held)
                 point = laws.from_dict(meta.pop("point"))

@@ -267,3 +267,10 @@ def test_a_bucket_is_no_folder(command, capsys, tmp_path, monkeypatch):
     assert main([*command.split(), "--out", "gs://bucket/run"]) == 2
     assert "gs://bucket/run: is an address" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_folder_named_after_no_number_is_no_checkpoint(tmp_path):
+    for name in ("\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "7x", "-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text("{}")
+    assert checkpoint.latest(tmp_path) is None

@@ -82,7 +82,10 @@ def test_what_a_device_has_is_known():
 
 
 def test_a_device_that_runs_out_is_said_in_one_line():
-    with pytest.raises(InputError, match="does not fit into the memory"), memory.named(config()):
+    with (
+        pytest.raises(InputError, match="does not fit into the memory of a device"),
+        memory.named(config()),
+    ):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes")
     with pytest.raises(jax.errors.JaxRuntimeError), memory.named(config()):
         raise jax.errors.JaxRuntimeError("INTERNAL: other")

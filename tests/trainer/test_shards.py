@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -125,6 +126,47 @@ def test_who_lives_elsewhere_keeps_what_it_has(tmp_path: pathlib.Path, quick: No
         over.set()
         thread.join()
     assert path.exists()
+
+
+YEAR = 365 * 24 * 3600.0
+
+
+@pytest.mark.parametrize("away", [YEAR, -YEAR])
+def test_a_clock_that_is_wrong_hides_nobody_and_keeps_nobody(
+    away: float, tmp_path: pathlib.Path, quick: None
+):
+    path, then = leave(tmp_path, "a", "another host", 1), time.time() + away
+    os.utime(path, (then, then))
+    over = threading.Event()
+
+    def beat() -> None:
+        # The clock of the folder goes back with each beat.
+        for number in range(1, 10_000):
+            if over.wait(0.05):
+                return
+            os.utime(path, (then - number, then - number))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(InputError, match="process 1 on another host is training a"):
+            with claimed(tmp_path, ["a"]):
+                pass
+    finally:
+        over.set()
+        thread.join()
+    with claimed(tmp_path, ["a"]):  # nobody touches it any more, whenever that was
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "{", '{"host": 1}', '"x"', "\0", '{"process": []}'])
+def test_a_claim_that_was_altered_is_taken_over(text: str, tmp_path: pathlib.Path, quick: None):
+    leave(tmp_path, "a", "another host", 1).write_text(text)
+    huge = {"host": socket.gethostname(), "process": 10**30, "token": "x"}
+    leave(tmp_path, "b", "", 1).write_text(json.dumps(huge))
+    (tmp_path / "claims" / "a.\N{SUPERSCRIPT TWO}").touch()
+    with claimed(tmp_path, ["a", "b"]):
+        pass
 
 
 def test_who_stood_still_for_too_long_is_told(tmp_path: pathlib.Path, quick: None):

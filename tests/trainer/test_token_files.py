@@ -1,9 +1,13 @@
 """Token arrays of another width, strays and files that are no text: named, not trained on."""
 
+import gc
+import warnings
+
 import numpy as np
 import pytest
 
 from t2jax.errors import InputError
+from t2jax.trainer import token_files
 from t2jax.trainer.text import open_text
 
 TOKENS = np.random.default_rng(0).integers(0, 50_000, 20_000)
@@ -85,3 +89,14 @@ def test_an_array_under_another_name_is_told(tmp_path):
         np.save(file, TOKENS)
     with pytest.raises(InputError, match=r"name it \.npy"):
         open_text(path, seq_len=16)
+
+
+def test_an_archive_under_the_name_of_an_array_is_refused_and_closed(tmp_path):
+    path = tmp_path / "tokens.npy"
+    with path.open("wb") as file:
+        np.savez(file, tokens=np.arange(9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        with pytest.raises(InputError, match="this is not a NumPy array"):
+            token_files.read(path, "uint16")
+        gc.collect()

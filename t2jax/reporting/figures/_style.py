@@ -253,6 +253,16 @@ def point(label: str, marker: str, color: str = "", ms: float = 6) -> Line2D:
     return line
 
 
+def plain(name: str) -> str:
+    r"""A name out of a table as text that nobody typesets, and that no legend leaves out.
+
+    >>> print(plain("$x$"), plain("_a"))
+    \$x\$  _a
+    """
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def halo() -> list[patheffects.AbstractPathEffect]:
     """A rim of paper about text that stands on lines."""
     return [patheffects.withStroke(linewidth=2.5, foreground=palette().paper)]

@@ -9,7 +9,17 @@ from matplotlib.ticker import NullLocator
 from t2jax import _text
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
-from t2jax.reporting.figures._style import count, halo, limits, log_axis, on, palette, power, styled
+from t2jax.reporting.figures._style import (
+    count,
+    halo,
+    limits,
+    log_axis,
+    on,
+    palette,
+    plain,
+    power,
+    styled,
+)  # fmt: skip
 
 __all__ = ["equal_flops", "grid_panel", "pass_at_k_panel", "predicted_panel", "regret_panel",
            "residual_panel", "tornado_panel"]  # fmt: skip
@@ -173,19 +183,19 @@ def pass_at_k_panel(
     fine = k if at is None else np.asarray(at, float)
     colors = palette()
     cycle = (colors.ours, colors.chinchilla, colors.third, colors.fourth, colors.rule)
+    marks = []
     for i, (name, measured) in enumerate(curves.items()):
         color = cycle[i % len(cycle)]
-        ax.plot(k, np.asarray(measured), "o", ms=4.5, color=color, label=name)
+        marks += ax.plot(k, np.asarray(measured), "o", ms=4.5, color=color, label=plain(name))
         if laws is not None and name in laws:
             value, low, high = (np.asarray(column, float) for column in laws[name])
-            ax.plot(fine, value, color=color, label=f"{name}, law")
-            ax.fill_between(fine, low, high, color=color, alpha=0.18, lw=0, label=f"{name}, band")
+            ax.plot(fine, value, color=color, label=plain(f"{name}, law"))
+            band = plain(f"{name}, band")
+            ax.fill_between(fine, low, high, color=color, alpha=0.18, lw=0, label=band)
     log_axis(ax.xaxis, *limits([k], 0.03), count)
     ax.set(xlabel="k, samples per question", ylabel="mean pass@k over questions",
            title=_gain(k, curves), ylim=(0.0, 1.02))  # fmt: skip
-    handles, names = ax.get_legend_handles_labels()
-    kept = [(h, n) for h, n in zip(handles, names, strict=True) if n in curves]
-    ax.legend(*zip(*kept, strict=True))
+    ax.legend(handles=marks)
     return ax
 
 
@@ -196,7 +206,7 @@ def _gain(k: np.ndarray, curves: Mapping[str, ArrayLike]) -> str:
     ends = {name: np.asarray(y, float)[[np.argmin(k), np.argmax(k)]] for name, y in curves.items()}
     name = max(ends, key=lambda one: float(np.ptp(ends[one])))
     low, high = ends[name]
-    return f"{count(k.max())} samples take {name} from {low:.2f} to {high:.2f}"
+    return f"{count(k.max())} samples take {plain(name)} from {low:.2f} to {high:.2f}"
 
 
 @styled

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from t2jax.datasets import PublicModel
-from t2jax.reporting.figures._style import halo, palette
+from t2jax.reporting.figures._style import halo, palette, plain
 
 __all__ = ["mark_models"]
 
@@ -42,9 +42,9 @@ def mark_models(
     colors = palette()
     for (value, model), place in zip(inside, _spread(heights, _LINE / tall), strict=True):
         ax.plot(model.train_flops, value, "^", ms=5.5, mew=0.8, mfc=colors.third,
-                mec=colors.paper, zorder=6, label=model.name)  # fmt: skip
+                mec=colors.paper, zorder=6, label=plain(model.name))  # fmt: skip
         ax.annotate(
-            model.name, (model.train_flops, value), xytext=(1.03, place),
+            plain(model.name), (model.train_flops, value), xytext=(1.03, place),
             textcoords="axes fraction", fontsize=7.5, color=colors.grey, va="center",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colors.third, "lw": 0.5, "alpha": 0.7,

@@ -23,9 +23,9 @@ const Address = (() => {
       const found = { ...initial };
       for (const part of text.split(",")) {
         const [key, value] = part.split("=");
-        if (!(key in initial) || value === undefined) continue;
+        if (!Object.hasOwn(initial, key) || value === undefined) continue;
         if (key === "kind" && ["separate", "flops", "dollars"].includes(value)) found.kind = value;
-        if (key === "hardware" && value in hardware) found.hardware = value;
+        if (key === "hardware" && Object.hasOwn(hardware, value)) found.hardware = value;
         if (key === "kind" || key === "hardware") continue;
         const number = value === "none" ? null : Number(value);
         const share = key.endsWith("_utilisation");

@@ -110,7 +110,7 @@ def _take(place: pathlib.Path, name: str, dead: set[str]) -> pathlib.Path:
 
 def _latest(place: pathlib.Path, name: str) -> _Claim | None:
     """The claim of a trunk with the highest number."""
-    numbers = [int(p.suffix[1:]) for p in place.glob(f"{name}.*") if p.suffix[1:].isdigit()]
+    numbers = [int(p.suffix[1:]) for p in place.glob(f"{name}.*") if p.suffix[1:].isdecimal()]
     if not numbers:
         return None
     path = place / f"{name}.{max(numbers)}"
@@ -122,8 +122,13 @@ def _latest(place: pathlib.Path, name: str) -> _Claim | None:
         return None
     try:
         facts = json.loads(text)
-        return _Claim(path, max(numbers), facts["host"], facts["process"], facts["token"], touched)
-    except (ValueError, KeyError):  # whoever made it has not written it yet, or never will
+        host, token = str(facts["host"]), str(facts["token"])
+        return _Claim(path, max(numbers), host, int(facts["process"]), token, touched)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # whoever made it has not written it yet, or never will
         return _Claim(path, max(numbers), "", 0, "", touched)
 
 
@@ -133,7 +138,7 @@ def _known_dead(claim: _Claim) -> bool:
         return False
     try:
         os.kill(claim.process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has such a number
         return True
     except PermissionError:
         return False

@@ -1,0 +1,67 @@
+"""Files that were made to do harm are refused in one line, in little memory and little time."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from hostile import CASES
+
+from t2jax._bounds import lines
+from t2jax.cli import fit as fit_command
+from t2jax.errors import InputError
+
+MEGABYTES = 700  # a quarter of a gigabyte is expanded of whatever it is
+SECONDS = 20.0
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What a process of little memory says of every case."""
+    if sys.platform != "linux":
+        pytest.skip("needs a system that tells and bounds the memory of a process")
+    folder = tmp_path_factory.mktemp("hostile")
+    found = subprocess.run(
+        [sys.executable, str(HERE / "hostile.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])},
+        timeout=600,
+    )
+    assert found.returncode == 0, found.stderr
+    return {row["case"]: row for row in map(json.loads, found.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_hostile_file_is_refused_within_bounds(case, told):
+    row = told[case]
+    assert row["code"] in (2, 3)
+    assert row["expected"] in row["error"]
+    assert row["error"].count("\n") == 1
+    assert row["error"].rstrip("\n").isprintable()
+    assert row["megabytes"] < MEGABYTES
+    assert row["seconds"] < SECONDS
+
+
+def test_a_line_longer_than_any_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("t2jax._bounds.LONGEST_LINE", 100)
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"{}\n" + b"x" * 101)
+    with path.open("rb") as stream, pytest.raises(InputError, match="line 2: the line is longer"):
+        list(lines(stream, str(path)))
+
+
+def test_memory_that_is_not_there_is_one_line(monkeypatch, run):
+    def no_room(_):
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    monkeypatch.setattr(fit_command.Command, "run", no_room)
+    code, _, error = run("fit", "a.csv")
+    assert code == 2
+    assert error == (
+        "t2jax: error: there is not enough memory (Unable to allocate 3 TiB); give it less, or use "
+        "a machine with more\n"
+    )
