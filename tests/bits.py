@@ -40,7 +40,14 @@ def main(*words: str) -> None:
     scanned = t2.optimum(draws, budget, method="scan", progress=False)
     told("scanned optima of draws", scanned)
     sampled = t2.posterior(
-        found, table, seed=3, n_draws=100, chains=2, warmup=100, allow_failed=True, progress=False
+        found,
+        runs=table,
+        seed=3,
+        n_draws=100,
+        chains=2,
+        warmup=100,
+        allow_failed=True,
+        progress=False,
     )
     told("posterior", (sampled.law, sampled.nuisance))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import t2jax as t2
+from t2jax._precision import double
 from t2jax.fitting.objectives import StudentT
 from t2jax.fitting.refit import fitted_stages
 from t2jax.laws import predict
@@ -73,7 +74,7 @@ def few_runs(count: int = 9, noise: float = 0.01) -> Observations:
 def test_a_prior_that_belongs_to_the_fit_is_in_its_objective():
     runs = few_runs(25)
     found = t2.fit(runs, "coupled")
-    (stage,) = fitted_stages(found, runs)
+    (stage,) = double(fitted_stages)(found, runs)
     with_prior = found.objective_value
     law, (sigma, nu) = found.law.coefficients(), found.nuisance.values()
     with jax.enable_x64(True):

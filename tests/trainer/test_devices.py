@@ -296,7 +296,9 @@ def test_gpus_that_slurm_has_bound_are_taken_as_they_are():
 def test_slurm_is_asked_for_the_devices_only_where_it_is_asked_for_the_rest(monkeypatch):
     asked = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda **words: asked.append(words))
-    monkeypatch.setattr(devices, "_leave_last_words", lambda: None)
+    monkeypatch.setattr(devices, "_leave_last_words", lambda: lambda: None)
+    monkeypatch.setattr(devices, "_check_coordinator", lambda *_, **__: None)
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
     for name, value in slurm(4, 1, 8)[2].items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
