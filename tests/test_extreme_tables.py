@@ -111,7 +111,7 @@ def test_runs_that_are_there_twice_change_no_coefficient():
 @pytest.mark.parametrize("unit", [1e-7, 1e-12])
 def test_losses_that_are_no_nats_are_asked_for_their_unit(unit):
     table = of_losses(losses(np.random.default_rng(0)) * unit)
-    with pytest.raises(InputError, match="no model comes that near to zero nats.* --units loss="):
+    with pytest.raises(InputError, match=r"no model comes that near to zero nats.* --units loss="):
         t2.fit(table, "additive")
 
 
