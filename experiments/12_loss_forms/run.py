@@ -25,7 +25,8 @@ SPLITS = ("in sample", "D/N", "FLOPs")
 def tables(folder: pathlib.Path) -> dict[str, pd.DataFrame]:
     """Per table: run, params, tokens and loss."""
     grid = pd.read_csv(folder / "porian2024" / "grid.csv")
-    wanted = {"dataset": "rw", "hparams": "tuned", "warmup": "short", "loss_split": "val"}
+    wanted = {"dataset": "rw", "hparams": "base", "warmup": "short", "decay": "chinchilla",
+              "loss_split": "val", "n_count": "standard"}  # fmt: skip
     grid = grid[(grid[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     olmo = pd.read_csv(folder / "olmo_ladder" / "final.csv").drop_duplicates("run")
     gemstones = pd.read_csv(folder / "gemstones" / "val_losses.csv")
