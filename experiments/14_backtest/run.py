@@ -17,7 +17,7 @@ RESULTS = HERE / "results"
 TABLES = ("ladder", "openbookqa", "arc_challenge", "commonsense_qa", "gemstones loss", "porian",
           "farseer")  # fmt: skip
 CHOICES = ("plan", "chinchilla", "chinchilla_measured", "ratio", "smallest", "largest")
-LINE = "{:16}{:10}{:>6}{:>8}{:>9}{:>10}{:>8}{:>8}{:>8}{:>14}{:>8}{:>9}"
+LINE = "{:16}{:10}{:>6}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}{:>8}{:>9}"
 DRAWN = "ladder"
 INFERENCE_FLOPS = 7.01e5  # of the ladder: 32 samples of a middling model; elsewhere the default
 
@@ -83,9 +83,11 @@ def rows_of(found: dict) -> list[str]:
         held = sum(case.inside for case in one.cases)
         rows.append((
             name, one.law, len(one.cases), *(lost.get(choice, "") for choice in CHOICES),
-            f"{one.error():.1%}", f"{held}/{len(one.cases)}", f"{one.decades():.2f}",
+            f"{one.error():.1%}", f"{held}/{len(one.cases)}",
+            "" if one.in_sample() else f"{one.decades():.2f}",
         ))  # fmt: skip
-        errors = {choice: f"+-{one.error_from_plan(choice):.4f}" for choice in one.choices()}
+        errors = {name: one.error_from_plan(name) for name in one.choices()}
+        errors = {name: f"+-{x:.4f}" for name, x in errors.items() if x}
         rows.append(("", "", "", *(errors.get(choice, "") for choice in CHOICES), "", "", ""))
     lines = ["lost to the best size measured, nats, mean over the cases; +- standard error of "
              "the difference to the plan", ""]  # fmt: skip
