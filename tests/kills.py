@@ -84,8 +84,10 @@ def state(out: pathlib.Path) -> dict[str, str]:
     found = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out)
-        # Programs that were compiled are no result: a run that goes on compiles fewer.
-        hidden = any(part.startswith(".") or part == "compiled" for part in name.parts)
+        # Programs that were compiled and claims of the dead are no result: a run that goes on
+        # compiles fewer of them, and takes over what another had begun.
+        aside = ("compiled", "claims")
+        hidden = any(part.startswith(".") or part in aside for part in name.parts)
         if path.is_file() and not hidden and not any(t in path.name for t in TIMES):
             found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
