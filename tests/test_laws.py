@@ -392,3 +392,10 @@ def test_an_inner_loss_belongs_to_a_law_that_takes_one():
 def test_an_inner_loss_knows_neither_samples_nor_accuracy(inner):
     with pytest.raises(InputError, match=f"'{inner}'.*additive"):
         laws.template(f"softplus({inner})")
+
+
+def test_a_law_of_another_version_says_so():
+    told = laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283).to_dict()
+    del told["beta"]
+    with pytest.raises(InputError, match=r"other coefficients than this version's \(beta, slope\)"):
+        laws.from_dict(told | {"slope": 2.0})

@@ -5,6 +5,7 @@ line here: `@final_law` makes it known by its name wherever its module has been 
 """
 
 import difflib
+import inspect
 from typing import Any
 
 from t2jax._precision import host_array
@@ -105,6 +106,9 @@ def template(law: "str | type[Law] | Law") -> Law:
 def from_dict(description: dict[str, Any]) -> Law:
     """Read back what `Law.to_dict` wrote.
 
+    Raises:
+      InputError: no such law, or a law of another version, with other coefficients.
+
     >>> law = Tied(E=1.8, A=400.0, B=800.0, alpha=0.33)
     >>> from_dict(law.to_dict()) == law
     True
@@ -119,6 +123,13 @@ def from_dict(description: dict[str, Any]) -> Law:
     if isinstance(values.get("spread"), dict):
         values["spread"] = spread_from_dict(values["spread"])
     arrays = {name: host_array(x) for name, x in values.items() if isinstance(x, list)}
+    known = inspect.signature(cls).parameters
+    needed = {name for name, field in known.items() if field.default is field.empty}
+    if odd := sorted((needed - values.keys()) | (values.keys() - known.keys())):
+        raise InputError(
+            f"law '{cls.name}' with other coefficients than this version's ({', '.join(odd)})",
+            remedy="make it again, or use the version of t2jax that wrote it",
+        )
     return cls(**values | arrays)
 
 
