@@ -146,6 +146,7 @@ def test_a_folder_that_takes_nothing_is_refused_before_the_work(command, run, se
     assert "Read-only file system" in error
 
 
+@pytest.mark.slow
 def test_programs_that_cannot_be_kept_are_no_ones_business(disk, tmp_path):
     """A home that is full, and entries that were cut when it filled up."""
     BEST.save(tmp_path / "best.json")
@@ -185,6 +186,8 @@ from t2jax import cli
 from t2jax._files import write_whole
 
 words, folder = json.loads(sys.argv[1]), sys.argv[2]
+# Behind `nohup` or in the background of a script it is ignored, and so it stays.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 commands = {name: importlib.import_module(f"t2jax.cli.{name}").Command for name in cli.COMMANDS}
 for name, command in commands.items():
     for number, times in ((signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)):

@@ -109,7 +109,7 @@ def agree(law, page_plan, plan) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("kind", ["separate", "total"])
+@pytest.mark.parametrize("kind", ["separate", pytest.param("total", marks=pytest.mark.slow)])
 def test_twenty_budgets_have_pythons_plans_and_intervals(opened, made, kind):
     compare(opened, made[0], kind)
 
