@@ -3,6 +3,7 @@
 The runs are separate processes, because XLA fixes the number of devices when it starts.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -87,16 +88,23 @@ def test_eight_devices_are_one_and_a_checkpoint_moves_between_them(tmp_path, alo
     assert (first["resumed"] == first["params"]).all()
 
 
+@contextlib.contextmanager
+def ended(processes: list[subprocess.Popen]) -> Iterator[None]:
+    """Whatever happens within it, the processes end with it."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.slow
 def test_two_processes_of_two_devices_are_one(tmp_path, alone):
     address = f"localhost:{free_port()}"
     pair = [start(tmp_path, "2x2,1x4", count=2, processes=(address, "2", str(i))) for i in range(2)]
-    try:
+    with ended(pair):
         codes = [process.wait(timeout=500) for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-            process.wait()
     assert codes == [0, 0], logs(tmp_path)
     for mesh in ("2x2", "1x4"):
         assert_same(tmp_path, mesh, alone)
@@ -110,7 +118,7 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
     pair = [
         start(tmp_path, "2x2", count=2, processes=(address, "2", str(i), endless)) for i in range(2)
     ]
-    try:
+    with ended(pair):
         deadline = time.monotonic() + 300
         while not (tmp_path / "saved" / "12" / "card.json").is_file():
             assert time.monotonic() < deadline, logs(tmp_path)
@@ -118,10 +126,6 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
             time.sleep(0.2)
         pair[victim].send_signal(signal.SIGKILL)
         assert pair[1 - victim].wait(timeout=60) != 0
-    finally:
-        for process in pair:
-            process.kill()
-            process.wait()
     said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
     assert "another task died" in said
     assert said.count("t2jax: this process of the run was ended from outside") == 1
@@ -160,12 +164,8 @@ def test_a_wrong_count_or_number_is_said(tmp_path, numbers):
         )
         for words in numbers
     ]
-    try:
+    with ended(pair):
         said = [process.communicate(timeout=120)[1] for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-            process.wait()
     # Process 0 is content where the others were told of more, until they end.
     failed = [words for process, words in zip(pair, said, strict=True) if process.returncode]
     assert failed
@@ -182,13 +182,9 @@ def test_a_process_that_dies_in_a_checkpoint_leaves_the_one_before(tmp_path, vic
               processes=(address, "2", str(i), endless, "dies" if i == victim else "lives"))
         for i in range(2)
     ]  # fmt: skip
-    try:
+    with ended(pair):
         assert pair[victim].wait(timeout=300) == -signal.SIGKILL, logs(tmp_path)
         assert pair[1 - victim].wait(timeout=60) != 0
-    finally:
-        for process in pair:
-            process.kill()
-            process.wait()
     said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
     assert "because another one died" in said
     assert (tmp_path / "saved" / "13").is_dir()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -108,23 +109,29 @@ def test_what_the_dead_have_left_is_taken_over(tmp_path: pathlib.Path, quick: No
         assert left == {"elsewhere.2", "here.2", "torn.2"}
 
 
-def test_who_lives_elsewhere_keeps_what_it_has(tmp_path: pathlib.Path, quick: None):
-    path = leave(tmp_path, "a", "another host", 1)
+def refused_while(beat: Callable[[int], None], folder: pathlib.Path) -> None:
+    """Nobody else gets the claim on a while another process tells that it lives, by beats."""
     over = threading.Event()
 
-    def beat() -> None:
+    def beats() -> None:
+        number = 0
         while not over.wait(0.05):
-            os.utime(path)
+            beat(number := number + 1)
 
-    thread = threading.Thread(target=beat)
+    thread = threading.Thread(target=beats)
     thread.start()
     try:
         with pytest.raises(InputError, match="process 1 on another host is training a"):
-            with claimed(tmp_path, ["a"]):
+            with claimed(folder, ["a"]):
                 pass
     finally:
         over.set()
         thread.join()
+
+
+def test_who_lives_elsewhere_keeps_what_it_has(tmp_path: pathlib.Path, quick: None):
+    path = leave(tmp_path, "a", "another host", 1)
+    refused_while(lambda _: os.utime(path), tmp_path)
     assert path.exists()
 
 
@@ -137,24 +144,8 @@ def test_a_clock_that_is_wrong_hides_nobody_and_keeps_nobody(
 ):
     path, then = leave(tmp_path, "a", "another host", 1), time.time() + away
     os.utime(path, (then, then))
-    over = threading.Event()
-
-    def beat() -> None:
-        # The clock of the folder goes back with each beat.
-        for number in range(1, 10_000):
-            if over.wait(0.05):
-                return
-            os.utime(path, (then - number, then - number))
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        with pytest.raises(InputError, match="process 1 on another host is training a"):
-            with claimed(tmp_path, ["a"]):
-                pass
-    finally:
-        over.set()
-        thread.join()
+    # The clock of the folder goes back with each beat.
+    refused_while(lambda number: os.utime(path, (then - number, then - number)), tmp_path)
     with claimed(tmp_path, ["a"]):  # nobody touches it any more, whenever that was
         assert not path.exists()
 
