@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from t2jax import _text, cost
 from t2jax.fitting import FitResult
 from t2jax.fitting.paper import isoflop_groups
+from t2jax.laws import Warped
 from t2jax.observations import Observations
 from t2jax.planning import Frontier, Optimum
 from t2jax.reporting.figures._style import (
@@ -57,16 +58,17 @@ def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
     bar.set_label(FLOPS)
     bar.ax.spines["outline"].set_visible(False)
     best_word = "largest" if fit.law.kind == "accuracy" else "least"
+    curve = "law with its misfit" if _carried(fit) else "fitted law"
     keys = [
-        Line2D([], [], color=palette().grey, label="fitted law at one budget"),
+        Line2D([], [], color=palette().grey, label=f"{curve}, at one budget"),
         Line2D([], [], color=palette().grey, ls=(0, (1, 1.4)), label="beyond the measured range"),
-        point(f"{best_word} value, by the law", "D", palette().grey),
+        point(f"{best_word} value, by that curve", "D", palette().grey),
     ]
     if any(len(ax.collections) for ax in panels):
         dot = Line2D([], [], color=palette().grey, marker="o", lw=0.9, ms=5,
                      label="measured, joined by level")  # fmt: skip
         stick = Line2D([], [], color=palette().grey, lw=2.6, alpha=0.35,
-                       label="misfit: from measured to law")  # fmt: skip
+                       label="from measured to that curve")  # fmt: skip
         keys += [dot, stick]
     figure.legend(
         handles=keys,
@@ -78,6 +80,11 @@ def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
 
 
 @styled
+def _carried(fit: FitResult) -> bool:
+    """Whether the curves are of a law times its misfit, as a plan's are."""
+    return isinstance(fit.law.searched, Warped)
+
+
 def isoflop_panel(
     fit: FitResult,
     front: Frontier,
@@ -204,7 +211,7 @@ def _measured(
     off = np.abs(told / y - 1.0)
     worst = int(np.argmax(off))
     ax.annotate(
-        f"the law misses these by {off.mean():.1%} on average,\n{off[worst]:.0%} at most, at "
+        f"the curves miss these by {off.mean():.1%} on average,\n{off[worst]:.0%} at most, at "
         f"N = {_text.count(n[worst])} and {_text.number(c[worst], 2)} FLOPs",
         # Under the axis: over the curves it would cover what it speaks of.
         (0.5, -0.15), xycoords="axes fraction", ha="center", va="top", fontsize=8,
