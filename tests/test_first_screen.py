@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -56,3 +57,19 @@ def test_the_band_of_a_frontier_hardly_moves_when_draws_are_solved_at_fewer_budg
         ends, fewer = np.log(every.band(name)), np.log(fourth.band(name))
         assert np.array_equal(fewer[:, ::4], ends[:, ::4])
         assert np.max(np.abs(fewer - ends)) < 0.05  # of an axis that spans decades
+
+
+@pytest.mark.parametrize("swept", [
+    {"train_flops": np.geomspace(1e22, 1e20, 12), "inference_flops": 1e12},
+    {"train_flops": 1e21, "inference_flops": np.geomspace(1e11, 1e13, 12)},
+])  # fmt: skip
+def test_every_budget_of_a_sweep_that_does_not_ascend_is_solved(swept):
+    law = t2.laws.T2Loss.from_paper(
+        E=0.5, A=482.01, B=2085.43, G=5.0, alpha=0.3478, beta=0.3658, gamma=0.3
+    )  # fmt: skip
+    many = jax.tree.map(lambda x: np.stack([x, x, x]), law)
+    draws = t2.Ensemble(law=many, point=law, kind="simulation")
+    found = t2.frontier(draws, t2.Budget(**swept), every=4, progress=False)
+    assert found.optimum.draws is not None
+    for one in np.asarray(found.optimum.draws.params):
+        np.testing.assert_allclose(one, found.optimum.params, rtol=1e-6)

@@ -207,7 +207,7 @@ def _advance(
     def again(trial):
         return _trial(problem, data, box, state, _damped(trial.damping))
 
-    # Derivatives cost as much as twenty values: they are taken where a step was taken only.
+    # Derivatives cost as much as twenty values: they are taken once, after the trials.
     trial = jax.lax.while_loop(
         lambda t: ~t.better & (_damped(t.damping) <= _HOPELESS),
         again,

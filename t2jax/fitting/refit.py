@@ -166,7 +166,8 @@ def _refit_all(
     draws = len(entry[0])
     todo = np.arange(draws)
     out = None
-    for name, limit in zip([title, *["slow refits"] * len(_STEPS)], _STEPS, strict=False):
+    for number, limit in enumerate(_STEPS):
+        name = "slow refits" if number else title
         size = min(at_once(_BATCH, _BATCH_ACCELERATOR), draws)
         batches = [todo[i : i + size] for i in range(0, len(todo), size)]
 

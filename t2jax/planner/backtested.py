@@ -243,7 +243,7 @@ class Backtest(SavedResult):
 
     def _notes(self) -> str:
         apart = max(abs(math.log(case.planned / case.judged)) for case in self.cases)
-        errors = " +- is the standard error of a mean less the plan's, over questions and runs."
+        errors = " +- is the standard error of a mean less the plan's."
         return (
             "A planned size is judged at the nearest measured "
             f"one, at most a factor of {math.exp(apart):.2g} away, read along its own runs. The "

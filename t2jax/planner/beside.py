@@ -36,12 +36,14 @@ def without_a_law(fit: FitResult, budget: Budget) -> tuple[Measured | None, tupl
     if found is not None:
         return found, ()
     lacking = "no two sizes were trained with about this budget and asked often enough"
-    if runs.kind == "loss":
-        lacking = "no two sizes were measured at this training budget"
+    if not budget.cost.monomial:
+        lacking = "that is done in 6ND and 2Nk only"
+    elif budget.train_flops is None:
+        lacking = "that needs a training budget of its own"
+    elif runs.kind == "loss":
+        lacking = "no two sizes were measured at this training budget and one sample"
     elif budget.inference_flops is None:
         lacking = "that needs an inference budget per question"
-    elif not budget.cost.monomial:
-        lacking = "that is done in 6ND and 2Nk only"
     return None, (f"{NOT_COMPARED}{lacking}.",)
 
 

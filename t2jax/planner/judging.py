@@ -316,7 +316,8 @@ class _Judge:
     ) -> dict[str, float]:
         """Standard error of what each choice lost less what the plan lost.
 
-        Of the questions, the same for both sizes, and of the runs, by the noise that the fit saw.
+        Of the questions, the same for both sizes, and of the runs, by the noise that the draws
+        carry: none where they carry no misfit. Empty where there are neither.
         """
         questions = np.zeros((len(samples), 1))
         if self.runs.loss is None:
@@ -325,6 +326,8 @@ class _Judge:
         run, checkpoint = (
             np.median(self.draws.nuisance.get(f"{name}_sd", 0.0)) for name in ("run", "checkpoint")
         )
+        if self.runs.loss is not None and not (run or checkpoint):
+            return {}  # neither questions nor the noise of runs: nothing is known of luck
         of_runs = (worth * np.hypot(run, checkpoint)) ** 2 / place.repeats(self.runs)
         mine, out = chosen["plan"], {}
         for name, other in chosen.items():

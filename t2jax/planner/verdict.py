@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from t2jax import _text
+from t2jax import _text, cost
 from t2jax.planner.equal_budgets import Measured
 from t2jax.planning import Optimum
 
@@ -18,8 +18,8 @@ class Verdict:
     """The measured runs judge the law.
 
     Attributes:
-      agrees: whether the best size measured and its gain over Chinchilla's choice lie where the
-        law says; None where the table says nothing at these budgets.
+      agrees: whether sizes for which the best one measured speaks lie in the law's interval, and
+        its gain over Chinchilla's choice or the promised one in the other's; None where the table says nothing at these budgets.
       headline: "measured" where the law is contradicted, else "law": whose answer comes first.
       sentences: the verdict in words, the weightiest first.
     """
@@ -52,7 +52,7 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
             headline="law",
             sentences=(f"No measured run judges this plan: {why or 'none is at hand'}.",),
         )
-    asked = 6.0 * float(best.params) * float(best.tokens)
+    asked = cost.TRAIN_FLOPS * float(best.params) * float(best.tokens)
     if best.goal == "train_flops" and abs(math.log(found.train_flops / asked)) > math.log(_SAME):
         return Verdict(
             agrees=None,

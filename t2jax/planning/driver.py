@@ -129,8 +129,9 @@ def frontier(
       model: a law, a fit, or an ensemble of draws.
       budget: one field is an array, such as `train_flops`; the rest broadcasts.
       method: as for `optimum`.
-      every: draws are solved at the ends and at every so-manieth budget, with smooth curves
-        between: for a band that is looked at. The estimate is solved at all of them.
+      every: draws are solved at the ends and at every n-th budget, with smooth curves
+        between: for a band that is looked at. The estimate is solved at all of them, and so are
+        draws where the swept budgets do not ascend.
       memory: as for `optimum`.
       progress: whether to draw a progress bar on a terminal.
 
@@ -156,14 +157,16 @@ def frontier(
     check_whole("every", every, usual=1)
     options = {"method": method, "memory": memory, "progress": progress}
     ensemble = as_ensemble(model)
-    if every == 1 or not ensemble.n_draws or budget.shape[0] <= 2 * every:
+    place = np.log(_swept(budget))
+    sparse_enough = budget.shape[0] > 2 * every and bool(np.all(np.diff(place) > 0))
+    if every == 1 or not ensemble.n_draws or not sparse_enough:
         best = optimum(model, budget, **options)
     else:
         best = optimum(ensemble.alone(), budget, **options)
         knots = np.unique([*range(0, budget.shape[0], every), budget.shape[0] - 1])
         sparse = optimum(ensemble, _at(budget, knots), **options).draws
         assert sparse is not None
-        draws = between(sparse, knots, np.log(_swept(budget)))
+        draws = between(sparse, knots, place)
         code = best.code | width_flag(draws, ensemble.hull)
         best = dataclasses.replace(best, draws=draws, code=code)
     limit = None
