@@ -19,7 +19,8 @@ class Verdict:
 
     Attributes:
       agrees: whether sizes for which the best one measured speaks lie in the law's interval, and
-        its gain over Chinchilla's choice or the promised one in the other's; None where the table says nothing at these budgets.
+        its gain over Chinchilla's choice or the promised one in the other's; None where the
+        table says nothing at these budgets.
       headline: "measured" where the law is contradicted, else "law": whose answer comes first.
       sentences: the verdict in words, the weightiest first.
     """

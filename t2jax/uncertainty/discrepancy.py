@@ -26,13 +26,13 @@ TAKEN_AS_TRUE = "the misfit of the law is no part of these intervals: t2jax.boot
 """What must be said beside intervals that have no surfaces where they could."""
 
 _WAVES = 24  # of a draw of the prior, each a cosine and a sine
-# Of the grid of bumps, in lengths: as long as the counts of lines below allow it the mean surface is
-# exact to .1% of the loss, and coarser on tables of more than five lengths.
+# Of the grid of bumps, in lengths: the mean surface is exact to .1% of the loss, but for tables
+# that span more than five lengths, where the grid is coarser.
 _SPACING = 0.5
 _LINES = (
     8,
     12,
-)  # of the grid along N or D, few or many: two counts, so that few programs serve all
+)  # of the grid along N or D: two counts only, so that few programs serve all
 _JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
