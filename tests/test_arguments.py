@@ -79,7 +79,7 @@ def test_whole_numbers_of_numpy_are_whole(fitted):
 
 def test_an_unnamed_law_means_the_same_everywhere(runs, monkeypatch):
     # One function decides, and everything that takes a law asks it.
-    assert t2.fit(runs, n_starts=1).law.name == "additive"
+    assert t2.fit(runs, n_starts=1).law.name == "coupled"
     monkeypatch.setattr("t2jax.fitting.default.candidates", lambda _: ("tied",))
     assert t2.fit(runs, n_starts=1).law.name == "tied"
     assert t2.identify(runs).law_name == "tied"

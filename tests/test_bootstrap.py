@@ -42,7 +42,7 @@ def table() -> Observations:
 
 @pytest.fixture(scope="module")
 def fitted(table) -> FitResult:
-    return fit(table, objective="huber")
+    return fit(table, law="additive", objective="huber")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_weight_is_a_repeated_row(table, by_row):
             tokens=TOKENS[rows],
             loss=np.asarray(table.loss)[rows],
         )
-        refit = fit(repeated, objective="huber", n_starts=16).law.coefficients()
+        refit = fit(repeated, law="additive", objective="huber", n_starts=16).law.coefficients()
         drawn = {name: float(x[draw]) for name, x in by_row.law.coefficients().items()}
         assert drawn == pytest.approx(refit, rel=1e-6)
 
@@ -111,7 +111,7 @@ def test_standard_errors_of_the_published_table(shared_data, golden):
         kind="loss", run=ROWS, params=points.n_params,
         tokens=points.d_tokens, loss=points.loss,
     )  # fmt: skip
-    draws = bootstrap(fit(epoch, objective="huber"), n_draws=1500, progress=False)
+    draws = bootstrap(fit(epoch, law="additive", objective="huber"), n_draws=1500, progress=False)
     assert draws.unit == "row"
     assert draws.diagnostics["converged"] > 0.99
     assert spread(draws) == golden("epoch")["bootstrap errors"].approx
@@ -199,7 +199,7 @@ def isoflop() -> FitResult:
     tokens = 1e19 * 8.0**LEVEL / 6 / SIZES
     loss = value(TRUE, {"params": SIZES, "tokens": tokens}) * np.exp(rng.normal(0, 0.01, 240))
     runs = Observations(kind="loss", run=ROWS, params=SIZES, tokens=tokens, loss=loss)
-    return fit(runs, objective="huber")
+    return fit(runs, law="additive", objective="huber")
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +321,7 @@ def test_every_scheme_says_that_draws_sit_at_a_bound(scheme, isoflop):
     low = value(TRUE.replace(E=0.0), {"params": runs.params, "tokens": runs.tokens})
     rng = np.random.default_rng(1)
     bare = dataclasses.replace(runs, loss=low * np.exp(rng.normal(0, 0.02, 240)))
-    result = fit(bare, objective="huber", n_starts=2)
+    result = fit(bare, law="additive", objective="huber", n_starts=2)
     draws = bootstrap(result, n_draws=32, scheme=scheme, unit="run", progress=False)
     share = draws.diagnostics["at_bound"]["E"]
     assert 0 < share <= 1

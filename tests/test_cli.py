@@ -439,7 +439,7 @@ def test_standard_input_is_read(run, loss_table, monkeypatch):
 
     monkeypatch.setattr(t2, "fit", stub)
     assert run("fit", "-")[0] == 3
-    assert seen == [(148, "additive")]
+    assert seen == [(148, "coupled")]
 
 
 def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch):
@@ -464,11 +464,11 @@ def test_the_law_follows_from_the_table():
     ladder = t2.datasets.load_ladder()
     assert default_law(ladder) == "linked"
     loss = t2.datasets.load_ladder(measure="loss")
-    assert default_law(loss) == "additive"
+    assert default_law(loss) == "coupled"
     three = np.full(3, 1e7)
     fields = {"kind": "loss", "run": np.array(["a", "b", "c"]), "params": three}
     fields["tokens"] = np.array([1e8, 2e8, 3e8])
-    for samples, law in (([1, 2, 4], "softplus"), ([1, 2, 2], "additive")):
+    for samples, law in (([1, 2, 4], "softplus"), ([1, 2, 2], "coupled")):
         runs = t2.Observations(loss=three, samples=np.array(samples), **fields)
         assert default_law(runs) == law
     shape = (ladder.n_rows, ladder.n_questions)
@@ -482,7 +482,7 @@ def test_the_law_follows_from_the_table():
 
 def test_misfit_is_left_out_where_asked(run, loss_table):
     assert run("fit", loss_table, "-o", "alone.json")[0] == 0
-    for words, kind in (((), "warped"), (("--no-discrepancy",), "additive")):
+    for words, kind in (((), "warped"), (("--no-discrepancy",), "coupled")):
         asked = ("bootstrap", loss_table, "alone.json", "--draws", "6", *words, "-o", "a.npz")
         assert run(*asked)[0] == 0
         assert t2.Ensemble.load("a.npz").point.name == kind

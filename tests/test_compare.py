@@ -200,7 +200,7 @@ def test_standard_errors_take_each_row_from_a_fit_without_it():
 
 
 def test_candidates_follow_the_table(table):
-    assert candidates(table) == ("additive", "tied", "coupled", "ceiling", "farseer")
+    assert candidates(table) == ("coupled", "additive", "tied", "ceiling", "farseer")
     repeated = Observations(**dict(table.columns()), kind="loss", unique_tokens=TOKENS / 2)
     assert "data_constrained" in candidates(repeated)
 

@@ -22,7 +22,7 @@ def plan():
         kind="loss", run=np.arange(16).astype(str), params=params, tokens=tokens,
         loss=(1.7 + 400 * params**-0.34 + 400 * tokens**-0.28) * np.exp(noise),
     )  # fmt: skip
-    return t2.plan(runs, t2.Budget(train_flops=1e19), n_draws=20, progress=False)
+    return t2.plan(runs, t2.Budget(train_flops=1e19), law="additive", n_draws=20, progress=False)
 
 
 def test_the_best_within_the_data_leads_where_the_optimum_lies_beyond(plan):

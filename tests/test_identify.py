@@ -107,7 +107,7 @@ def test_numbers_are_those_of_a_plain_regression():
     total = 1 + a + b
     slopes = np.stack([1 + 0 * n, a, b, -0.3 * n * a, -0.3 * d * b], axis=1) / total[:, None]
     slopes /= np.linalg.norm(slopes, axis=0)
-    found = t2.identify(table)
+    found = t2.identify(table, "additive")
     assert found.condition == pytest.approx(np.linalg.cond(slopes), rel=1e-9)
     inverse = np.linalg.inv(slopes.T @ slopes)
     assert found.inflation["alpha"] == pytest.approx(np.sqrt(inverse[3, 3]), rel=1e-9)

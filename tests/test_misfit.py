@@ -12,10 +12,12 @@ from t2jax.uncertainty.discrepancy import Surfaces
 TRUTH = Additive(E=1.5, A=400.0, B=900.0, alpha=0.34, beta=0.3)
 
 
-def table(misfit: float = 0.0, *, seed: int = 0, noise: float = 0.004) -> t2.Observations:
+def table(
+    misfit: float = 0.0, *, seed: int = 0, noise: float = 0.004, largest: float = 1e9
+) -> t2.Observations:
     """Sizes by tokens, three checkpoints a run, and a smooth departure from the law."""
     rng = np.random.default_rng(seed)
-    params = np.repeat(np.geomspace(1e6, 1e9, 8), 6)
+    params = np.repeat(np.geomspace(1e6, largest, 8), 6)
     tokens = np.tile(np.geomspace(1e8, 3e10, 6), 8)
     bump = misfit * np.sin(np.log(params) / 1.5) * np.cos(np.log(tokens) / 1.7)
     loss = t2.laws.predict(TRUTH, params, tokens) * np.exp(bump + noise * rng.normal(size=48))
@@ -62,26 +64,50 @@ def test_after_it_they_follow_the_table_and_are_free_far_from_it(fitted):
     assert widths[2] == pytest.approx(draws.diagnostics["misfit"]["amplitude"], rel=0.5)
 
 
+def process(rows, misfit, left, at):
+    """Mean of the Gaussian process at log N and log D, given what is left at the rows: exact."""
+    run, checkpoint, amplitude, *lengths = misfit
+
+    def alike(first, second):
+        apart = (first[:, None] - second[None]) / np.array(lengths)
+        return amplitude**2 * np.exp(-0.5 * np.sum(apart**2, axis=-1))
+
+    same = rows.run[:, None] == rows.run[None]
+    noise = checkpoint**2 * np.eye(len(same)) + run**2 * same
+    inner = np.linalg.solve(alike(rows.place, rows.place) + noise, left)
+    return alike(at, rows.place) @ inner
+
+
+PARAMS, TOKENS = (axis.ravel() for axis in np.meshgrid(
+    np.geomspace(1e6, 1e11, 12), np.geomspace(1e7, 1e13, 12)
+))  # fmt: skip
+PLACES = np.log(np.stack([PARAMS, TOKENS], axis=1))
+
+
 def test_the_mean_surface_is_that_of_the_process_where_nothing_was_measured_too(fitted):
     fit, surfaces = fitted
     law = double(surfaces.on_point)(fit.law)
-    rows, misfit = surfaces.rows, surfaces.misfit
-    lengths = np.array([misfit.length_params, misfit.length_tokens])
-
-    def alike(first, second):
-        apart = (first[:, None] - second[None]) / lengths
-        return misfit.amplitude**2 * np.exp(-0.5 * np.sum(apart**2, axis=-1))
-
-    same = rows.run[:, None] == rows.run[None]
-    noise = misfit.checkpoint**2 * np.eye(len(same)) + misfit.run**2 * same
-    params, tokens = (axis.ravel() for axis in np.meshgrid(
-        np.geomspace(1e6, 1e11, 12), np.geomspace(1e7, 1e13, 12)
-    ))  # fmt: skip
-    at = np.log(np.stack([params, tokens], axis=1))
-    mean = alike(at, rows.place) @ np.linalg.solve(alike(rows.place, rows.place) + noise, rows.left)
-    told = np.log(t2.laws.predict(law, params, tokens) / t2.laws.predict(fit.law, params, tokens))
+    mean = process(surfaces.rows, surfaces.misfit, surfaces.rows.left, PLACES)
+    told = np.log(t2.laws.predict(law, PARAMS, TOKENS) / t2.laws.predict(fit.law, PARAMS, TOKENS))
     np.testing.assert_allclose(told, mean, atol=1e-3)
     assert np.max(np.abs(mean)) > 0.01
+
+
+@pytest.mark.parametrize("largest", [1e9, 1e13])
+def test_what_a_draw_says_against_its_prior_is_the_process_with_its_own_lengths(largest):
+    runs = table(0.03, largest=largest)
+    fit = t2.fit(runs, "additive")
+    (stage,) = double(fitted_stages)(fit, runs)
+    surfaces = double(Surfaces)(fit, stage, runs.cluster("run"), 400, 0)
+    each, rng = surfaces._each, np.random.default_rng(2)
+    chosen = [*(int(np.argmin(each[:, column])) for column in (3, 4)), *range(8)]
+    left = 0.03 * rng.normal(size=(len(chosen), len(surfaces.rows.left)))
+    height, none = double(surfaces._heights)(left, each[chosen]), np.zeros((24, 2))
+    for own, misfit, bumps in zip(left, each[chosen], height, strict=True):
+        law = surfaces._on(fit.law, none, none.ravel(), misfit, bumps)
+        told = t2.laws.predict(law, PARAMS, TOKENS) / t2.laws.predict(fit.law, PARAMS, TOKENS)
+        mean = process(surfaces.rows, misfit, own, PLACES)
+        assert np.max(np.abs(np.log(told) - mean)) < 2e-3 + 0.02 * np.max(np.abs(mean))
 
 
 def test_intervals_beyond_the_data_hold_what_the_law_alone_misses():

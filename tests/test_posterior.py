@@ -44,7 +44,7 @@ def table() -> Observations:
 
 @pytest.fixture(scope="module")
 def fitted(table) -> FitResult:
-    return fit(table)
+    return fit(table, law="additive")
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +347,7 @@ def test_the_posterior_of_the_published_table(shared_data):
         kind="loss", run=np.arange(240).astype(str), params=points.n_params,
         tokens=points.d_tokens, loss=points.loss,
     )  # fmt: skip
-    draws = posterior(fit(table), progress=False)
+    draws = posterior(fit(table, law="additive"), progress=False)
     assert draws.diagnostics["divergences"] == 0
     assert draws.diagnostics["r_hat"] <= 1.01
     published = {"alpha": (0.3453, 0.0091), "beta": (0.3604, 0.0102), "E": (1.8067, 0.0154)}

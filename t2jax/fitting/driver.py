@@ -128,7 +128,8 @@ def _check_enough(law: Law, runs: Observations) -> None:
         raise Refusal(
             f"{runs.source} has {checkpoints} distinct (params, tokens) and law "
             f"'{law.base.name}' has {needed} coefficients",
-            remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts",
+            remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts, "
+            "or use a law with fewer coefficients, such as law='tied'",
         )
 
 

@@ -82,7 +82,7 @@ def plan(
     >>> losses = t2.datasets.load_ladder(measure="loss")
     >>> made = t2.plan(losses, t2.Budget(train_flops=1e12), n_draws=4, progress=False)
     >>> made
-    Plan(law 'additive': ... parameters, ... tokens, k = 1)
+    Plan(law 'coupled': ... parameters, ... tokens, k = 1)
 
     Source: the problem of two budgets is that of Roberts et al. 2026, arXiv:2604.01411.
     """
