@@ -46,6 +46,14 @@ class Result:
 
         return figures.plot(self)
 
+    def __repr__(self) -> str:
+        """The result in a line: its fields may be thousands of numbers."""
+        try:
+            title = self.summary().partition("\n")[0]
+        except Exception:  # traced values have no text
+            return object.__repr__(self)
+        return f"<{type(self).__name__}: {title}; summary() says the rest>"
+
     def _repr_html_(self) -> str | None:
         return _html.of_summary(self)
 

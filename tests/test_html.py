@@ -167,6 +167,21 @@ def test_a_table_cell_is_the_number_that_stands_in_its_column(results):
     assert float(alpha[1]) == pytest.approx(fit.law.alpha, rel=1e-5)
 
 
+def test_a_result_is_one_short_line_where_it_is_only_named(results):
+    for name, result in results.items():
+        line = repr(result)
+        assert "\n" not in line
+        assert len(line) < 160, name
+        assert type(result).__name__ in line
+        assert result.summary().splitlines()[0] in line
+
+
+def test_an_optimum_can_be_named_while_it_is_traced(results):
+    seen = []
+    jax.jit(lambda one: seen.append(repr(one)))(results["best"])
+    assert "Optimum" in seen[0]
+
+
 def test_an_array_of_optima_has_no_table(results):
     assert results["front"].optimum._repr_html_() is None
 

@@ -48,7 +48,7 @@ class Pick:
     left: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Design(SavedResult):
     """What to buy next, and what everything else would have brought.
 

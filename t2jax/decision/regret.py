@@ -64,7 +64,7 @@ class Lattice:
         return np.isfinite(self.least)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decision(SavedResult):
     """Plans judged by all draws at once.
 

@@ -86,7 +86,7 @@ class Certificate:
     at_bound: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FitResult(SavedResult):
     """A fitted law with its certificate.
 

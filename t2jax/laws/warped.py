@@ -79,6 +79,10 @@ class Warped(Law):
         surface = jnp.exp(jnp.sum(waves, axis=-1) + jnp.sum(grid, axis=-1))
         return self.loss.formula(params, tokens, samples, unique_tokens) * surface
 
+    def __repr__(self) -> str:
+        """The law inside: the surface is hundreds of numbers."""
+        return f"Warped({self.loss!r}, times a smooth surface)"
+
     @property
     def title(self) -> str:
         """That of the law inside: the surface is part of its interval."""

@@ -85,7 +85,7 @@ class Case:
         return self.low <= self.measured <= self.high
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Backtest(SavedResult):
     """Plans judged by the runs that they were not made of.
 

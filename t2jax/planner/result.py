@@ -36,7 +36,7 @@ Announce = Callable[[str], object]
 """Called with the name of every long step before it begins."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan(Result):
     """What to train and how often to sample it, and everything that was found on the way.
 

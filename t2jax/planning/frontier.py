@@ -23,7 +23,7 @@ _ARRAYS = ("train_flops", "saturation", "budgets")
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Frontier(SavedResult):
     """Optima along a sweep.
 

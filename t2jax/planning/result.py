@@ -38,7 +38,7 @@ _BESIDE = ("chinchilla", "runner_up", "plain")
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Optimum(SavedResult):
     """The best (N, D, k) under a budget; numbers, or arrays over a sweep or over draws.
 

@@ -86,7 +86,7 @@ def follow(law: Law, box: Box, point: tuple[Any, Any, Any]) -> tuple[Any, Any, A
     return moved[0], moved[1], moved[2]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Sensitivity(Result):
     """Derivatives of one optimum.
 

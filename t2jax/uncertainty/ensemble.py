@@ -38,7 +38,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ensemble(Result):
     """Draws of a law beside its point estimate.
 

@@ -56,7 +56,7 @@ class SamplesCheck:
         return out
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Comparison(Result):
     """Laws on one table, that which `law="auto"` would choose first.
 

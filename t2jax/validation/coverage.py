@@ -20,7 +20,7 @@ _SLACK = 0.03  # how far coverage may lie from the level, beside the error of th
 Coverage = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Calibration(SavedResult):
     """How often intervals cover on one design.
 

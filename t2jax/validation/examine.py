@@ -24,7 +24,7 @@ LEVEL = 0.95
 _FLAT = 1e-9  # relative spread of draws below which nothing is correlated with them
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Examination(Result):
     """A design, and what a fit of its rows left open.
 

@@ -25,7 +25,7 @@ __all__ = ["Extrapolation", "extrapolate"]
 _METHODS = ("stack", "beta_binomial", "regression")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Extrapolation(Result):
     """Mean pass@k of checkpoints, within and beyond the samples taken.
 

@@ -37,7 +37,7 @@ _PAD = 512
 _TERM = math.log(0.5)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Identification(Result):
     """What a design can tell.
 

@@ -70,7 +70,7 @@ class Interval:
         return math.isnan(self.low) or math.isnan(self.high)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Profile(SavedResult):
     """Intervals of several quantities, by one method.
 
