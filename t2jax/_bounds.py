@@ -39,6 +39,7 @@ LONGEST_LINE = 1 << 28
 _SHARE = 0.5  # of the memory, for what is read whole and parsed after that
 _BLOCK = 1 << 20
 _GIB = 2.0**30
+_CONTAINER = pathlib.Path("/sys/fs/cgroup")
 
 
 def free_memory() -> float:
@@ -50,9 +51,7 @@ def free_memory() -> float:
         found.append(1024.0 * int(free.split()[1]))
     with contextlib.suppress(OSError, ValueError):
         # A container's own limit, which the machine's count does not know of.
-        group = pathlib.Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        found.append(float(limit - int((group / "memory.current").read_text(encoding="ascii"))))
+        found.append(_left_to(_CONTAINER))
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -61,6 +60,16 @@ def free_memory() -> float:
             pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
             found.append(float(limit - pages * resource.getpagesize()))
     return max(min(found), 0.0)
+
+
+def _left_to(group: pathlib.Path) -> float:
+    """Bytes that a control group may still take: files that it has read are let go when asked."""
+    limit, used = (
+        int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
+    )
+    told = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    cached = {"active_file", "inactive_file", "slab_reclaimable"}
+    return float(limit - used + sum(int(n) for name, n in map(str.split, told) if name in cached))
 
 
 def check_fits(size: float, source: str, what: str = "it") -> None:
@@ -76,11 +85,15 @@ def check_fits(size: float, source: str, what: str = "it") -> None:
     """
     there = free_memory()
     if size > there:
-        raise InputError(
-            f"{what} takes {size / _GIB:.3g} GiB of memory and there are {there / _GIB:.3g} GiB",
-            source=source,
-            remedy="read a part of it, or use a machine with more memory",
-        )
+        raise _too_large(size, there, source, what)
+
+
+def _too_large(size: float, there: float, source: str, what: str) -> InputError:
+    return InputError(
+        f"{what} takes {size / _GIB:.3g} GiB of memory and there are {there / _GIB:.3g} GiB",
+        source=source,
+        remedy="read a part of it, or use a machine with more memory",
+    )
 
 
 def check_kind(path: pathlib.Path) -> None:
@@ -111,7 +124,7 @@ def read_whole(path: pathlib.Path, *, zipped: bool = False) -> bytes:
     limit, source = _SHARE * free_memory(), str(path)
     size = os.stat(path).st_size
     if size > limit:
-        check_fits(size / _SHARE, source, "reading it")
+        raise _too_large(size / _SHARE, limit / _SHARE, source, "reading it")
     pieces, held = [], 0
     with path.open("rb") as raw:
         stream = Expanded(gzip.GzipFile(fileobj=raw), size, source) if zipped else raw
@@ -119,7 +132,7 @@ def read_whole(path: pathlib.Path, *, zipped: bool = False) -> bytes:
             pieces.append(piece)
             held += len(piece)
             if held > limit:
-                check_fits(max(held / _SHARE, free_memory() + 1), source, "reading it")
+                raise _too_large(held / _SHARE, limit / _SHARE, source, "reading it")
     return b"".join(pieces)
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hostile import CASES
 
-from t2jax._bounds import lines
+from t2jax._bounds import free_memory, lines, read_whole
 from t2jax.cli import fit as fit_command
 from t2jax.errors import InputError
 
@@ -65,3 +65,25 @@ def test_memory_that_is_not_there_is_one_line(monkeypatch, run):
         "t2jax: error: there is not enough memory (Unable to allocate 3 TiB); give it less, or use "
         "a machine with more\n"
     )
+
+
+def test_files_that_a_container_has_read_do_not_count_against_it(tmp_path, monkeypatch):
+    told = {
+        "memory.max": "4000000\n", "memory.current": "3900000\n",
+        "memory.stat": "anon 900000\ninactive_file 2000000\nactive_file 900000\nfile 2900000\n"
+        "slab_reclaimable 100000\n",
+    }  # fmt: skip
+    for name, text in told.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("t2jax._bounds._CONTAINER", tmp_path)
+    assert free_memory() == 4_000_000 - 900_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 4e6
+
+
+def test_a_file_that_is_too_large_is_refused_with_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr("t2jax._bounds.free_memory", lambda: 2.0**20)
+    file = tmp_path / "runs.csv"
+    file.write_bytes(b"1" * 2**20)
+    with pytest.raises(InputError, match="takes 0.00195 GiB of memory and there are 0.000977 GiB"):
+        read_whole(file)
