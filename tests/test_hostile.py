@@ -85,5 +85,6 @@ def test_a_file_that_is_too_large_is_refused_with_the_numbers(tmp_path, monkeypa
     monkeypatch.setattr("t2jax._bounds.free_memory", lambda: 2.0**20)
     file = tmp_path / "runs.csv"
     file.write_bytes(b"1" * 2**20)
-    with pytest.raises(InputError, match="takes 0.00195 GiB of memory and there are 0.000977 GiB"):
+    said = r"takes 0\.00195 GiB of memory and there are 0\.000977 GiB"
+    with pytest.raises(InputError, match=said):
         read_whole(file)
