@@ -286,6 +286,35 @@ def test_a_realistic_cost_is_not_said_to_be_6nd(made):
         assert any("counted as 6ND" in sentence for sentence in said) == plain
 
 
+@pytest.mark.parametrize(("moved", "told"), [(1.49, False), (1.51, True), (1 / 1.51, True)])
+def test_misfit_that_moves_the_size_by_half_is_said(made, moved, told):
+    alone = dataclasses.replace(made.optimum, params=moved * float(made.optimum.params))
+    said = doubts(made.fit, made.draws, made.optimum, made.frontier, None, made.budget, alone)
+    sizes = [_text.count(float(one.params)) for one in (alone, made.optimum)]
+    sentence = f"The law's own form puts N* at {sizes[0]}"
+    assert any(one.startswith(sentence) and sizes[1] in one for one in said) == told
+
+
+@pytest.mark.parametrize(("leap", "told"), [(1.9, False), (2.1, True)])
+def test_a_size_that_leaps_along_the_budgets_is_said(made, leap, told):
+    front = made.frontier
+    smooth = np.asarray(front.swept) / float(front.swept[0])
+    sizes = 1e4 * smooth * np.where(np.arange(len(smooth)) < 7, 1.0, leap)
+    best = dataclasses.replace(front.optimum, params=sizes)
+    front = dataclasses.replace(front, optimum=best)
+    said = doubts(made.fit, made.draws, made.optimum, front, None, made.budget)
+    assert any(f"leaps from {_text.count(sizes[6])} to" in one for one in said) == told
+
+
+def test_the_law_alone_is_saved_with_a_plan_whose_draws_carry_misfit(made, saved):
+    assert made.law_alone is not None
+    alone = t2.optimum(made.fit, made.budget)
+    assert float(made.law_alone.params) == pytest.approx(float(alone.params), rel=1e-9)
+    assert float(made.law_alone.params) != pytest.approx(float(made.optimum.params), rel=1e-4)
+    again = t2.load(saved).law_alone
+    assert float(again.params) == float(made.law_alone.params)
+
+
 def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
     law = t2.laws.Additive(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
     rng = np.random.default_rng(0)
