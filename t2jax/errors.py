@@ -6,7 +6,7 @@ The command line turns `T2Error.exit_code` into its own exit code.
 
 import enum
 
-__all__ = ["InputError", "Refusal", "Status", "T2Error"]
+__all__ = ["InputError", "Refusal", "Status", "Stopped", "T2Error"]
 
 
 def _one_line(text: str) -> str:
@@ -67,6 +67,10 @@ class Refusal(T2Error):
     def __init__(self, problem: str, *, remedy: str):
         self.problem, self.remedy = problem, remedy
         super().__init__(_one_line(f"{problem}; {remedy}"))
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, which takes back what is half done as Ctrl-C does."""
 
 
 class Status(enum.IntFlag):

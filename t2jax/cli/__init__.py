@@ -13,7 +13,7 @@ from t2jax._progress import tell_plainly
 from t2jax.cli import _terminal
 from t2jax.cli._cache import keep_programs
 from t2jax.cli._flags import in_flags, nearest, parse
-from t2jax.errors import InputError, T2Error
+from t2jax.errors import InputError, Stopped, T2Error
 
 __all__ = ["COMMANDS", "main"]
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "give it less, or use a machine with more"
         )
         return InputError.exit_code
-    except _terminal.Stopped:
+    except Stopped:
         _terminal.complain("stopped by SIGTERM; nothing was written")
         return 143
     except KeyboardInterrupt:

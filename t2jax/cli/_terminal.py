@@ -17,13 +17,12 @@ from t2jax import _text
 from t2jax._files import check_file, check_folder, write_whole
 from t2jax._progress import plain_line
 from t2jax._seal import sealed
-from t2jax.errors import InputError
+from t2jax.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     from t2jax.uncertainty import Ensemble
 
 __all__ = [
-    "Stopped",
     "abandon_stdout",
     "announce",
     "check_out",
@@ -126,10 +125,6 @@ def encodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
-
-
-class Stopped(KeyboardInterrupt):
-    """SIGTERM, which takes back what is half done as Ctrl-C does."""
 
 
 def _stop(number: int, frame: Any) -> None:

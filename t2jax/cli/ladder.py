@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from t2jax.cli import _terminal
 from t2jax.cli._options import arg
-from t2jax.errors import InputError
+from t2jax.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     from t2jax.trainer.ladder import LadderPlan, LadderResult, OwnText, Progress, Shard
@@ -79,12 +79,14 @@ class Command:
             return
         try:
             result = self._train(plan, workers, shard)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as ended:
+            stopped = isinstance(ended, Stopped)
+            how = "stopped by SIGTERM" if stopped else "interrupted"
             _terminal.complain(
-                f"interrupted; finished checkpoints and their tables are in {self.out}, and "
+                f"{how}; finished checkpoints and their tables are in {self.out}, and "
                 f"{self._again} does the rest"
             )
-            raise SystemExit(130) from None
+            raise SystemExit(143 if stopped else 130) from None
         self._report(result, workers)
 
     @property

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from t2jax.errors import Stopped
 from t2jax.trainer.ladder import worker
 from t2jax.trainer.ladder.plan import LadderPlan
 
@@ -173,7 +174,7 @@ def ended_as_interrupted() -> Iterator[None]:
         return
 
     def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+        raise Stopped
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
