@@ -311,8 +311,10 @@ def test_the_law_alone_is_saved_with_a_plan_whose_draws_carry_misfit(made, saved
     alone = t2.optimum(made.fit, made.budget)
     assert float(made.law_alone.params) == pytest.approx(float(alone.params), rel=1e-9)
     assert float(made.law_alone.params) != pytest.approx(float(made.optimum.params), rel=1e-4)
-    again = t2.load(saved).law_alone
-    assert float(again.params) == float(made.law_alone.params)
+    again = t2.load(saved)
+    assert isinstance(again, t2.Plan)
+    assert again.law_alone is not None
+    assert float(again.law_alone.params) == float(made.law_alone.params)
 
 
 def test_a_design_that_is_refused_leaves_the_decision_and_says_why(monkeypatch):
