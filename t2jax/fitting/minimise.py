@@ -31,6 +31,7 @@ _HOPELESS = 1e10  # damping past which a step is rounding error: no descent is l
 _FACTOR = 8.0  # of damping, up and down; Marquardt 1963 has 10, Nielsen 1999 about the same
 _LONGEST = 3.0  # coordinate of a step: a factor of 20, past which no quadratic model is believed
 _SLACK = 4e-15  # share of the objective that a sum over rows loses to rounding
+_SMALL = 16  # coordinates of a law and its noise; more are those of checkpoints
 _FLAT = 1e-14  # share of the largest curvature that stands for none, so that scaling stays finite
 _TINY = 1e-300  # keeps a division by zero finite; far below anything that is compared
 
@@ -166,9 +167,31 @@ def _newton_step(gradient: Floats, hessian: Floats, pinned: Floats, damping: Any
     root = jnp.sqrt(scale)
     scaled = hessian / root[:, None] / root[None, :] * keep[:, None] * keep[None, :]
     scaled = scaled + jnp.diag(damping * keep + (1.0 - keep))
-    factor = jnp.linalg.cholesky(scaled)  # NaN where not positive definite
-    rhs = gradient * keep / root
-    return -jax.scipy.linalg.cho_solve((factor, True), rhs) / root
+    return -_solved(scaled, gradient * keep / root) / root
+
+
+def _solved(matrix: Floats, rhs: Floats) -> Floats:
+    """Solution of a system by Cholesky; NaN unless positive definite.
+
+    jaxlib 0.10 shares batches of LAPACK out among threads that wait for each other, and a few at
+    a time wait for ever. Large systems come alone, and small ones, column by column, need none.
+    """
+    if len(rhs) > _SMALL:
+        factor = jnp.linalg.cholesky(matrix)
+        return jax.scipy.linalg.cho_solve((factor, True), rhs)
+    place, rows = jnp.arange(len(rhs)), range(len(rhs))
+    columns, pivots = [], []
+    for j in rows:
+        pivots.append(jnp.sqrt(matrix[j, j]))
+        columns.append(jnp.where(place > j, matrix[:, j] / pivots[-1], 0.0))
+        matrix = matrix - columns[-1][:, None] * columns[-1][None, :]
+    for j in rows:
+        here = rhs[j] / pivots[j]
+        rhs = jnp.where(place == j, here, rhs - columns[j] * here)
+    for j in reversed(rows):
+        here = (rhs[j] - jnp.sum(columns[j] * rhs)) / pivots[j]
+        rhs = jnp.where(place == j, here, rhs)
+    return rhs
 
 
 class _Trial(NamedTuple):

@@ -5,6 +5,7 @@ checkpoint are normal noise. Far from the table g returns to its prior, and inte
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,6 +34,7 @@ _LINES = (
     8,
     12,
 )  # of the grid along N or D: two counts only, so that few programs serve all
+_STEP = 1e-4  # of the logs, between which slopes are compared
 _JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
@@ -139,7 +141,6 @@ def _cost(logs: Floats, rows: _Rows) -> Scalar:
 
 
 _slope = jax.jit(jax.value_and_grad(_cost))
-_bend = jax.jit(jax.hessian(_cost))
 
 
 def _searched(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -157,8 +158,15 @@ def _searched(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     start = np.log(centre)
     bounds = [(x - 6.0, x + 6.0) for x in start]
     found = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    values, vectors = np.linalg.eigh(np.asarray(_bend(jnp.asarray(found.x), rows)))
+    values, vectors = np.linalg.eigh(_bend(cost, found.x))
     return found.x, vectors / np.sqrt(np.maximum(values, 1.0 / np.max(spread) ** 2))
+
+
+def _bend(cost: Callable[[np.ndarray], tuple[float, np.ndarray]], at: np.ndarray) -> np.ndarray:
+    """Hessian by differences of the slope."""
+    steps = _STEP * np.eye(len(at))
+    slopes = np.array([cost(at + step)[1] - cost(at - step)[1] for step in steps]) / (2 * _STEP)
+    return (slopes + slopes.T) / 2
 
 
 class Surfaces:
@@ -291,6 +299,9 @@ def _solved(place, run, groups, nodes, left, each):
 
     Matheron's rule in functions, with the grid's lines in place of the rows. (In the weights of
     the draw's few waves it would bend the surface where there are no rows.)
+
+    One draw after the other: jaxlib 0.10 shares batches of LAPACK out among threads that wait for
+    each other, and two such batches at a time wait for ever.
     """
     sizes = jnp.zeros(groups).at[run].add(1.0)
 
@@ -314,4 +325,4 @@ def _solved(place, run, groups, nodes, left, each):
         half = back(roots[0], white, lower=True, trans=1)
         return back(roots[1], half.T, lower=True, trans=1).T.ravel()
 
-    return jax.vmap(one)(left, each)
+    return jax.lax.map(lambda both: one(*both), (left, each))
