@@ -9,7 +9,7 @@ import jax
 
 from t2jax._precision import in_mode, is_double
 
-__all__ = ["side_by_side"]
+__all__ = ["cores", "side_by_side"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,19 +30,19 @@ def side_by_side(call: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         with in_mode(mode):  # a thread begins in the mode of the process, not of its maker
             return call(item)
 
-    cores = _cores() if jax.default_backend() == "cpu" else 1
-    alone = items if cores == 1 else items[:1]
+    at_once = cores() if jax.default_backend() == "cpu" else 1
+    alone = items if at_once == 1 else items[:1]
     yield from map(call, alone)
     if len(alone) == len(items):
         return
-    pool = ThreadPoolExecutor(cores, thread_name_prefix="t2jax")
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="t2jax")
     try:
         yield from pool.map(alike, items[1:])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,12 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the public tables in ../shared/data, which are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_kept():
+    """No draws of an earlier session: what is tested is made."""
+    os.environ["T2JAX_CACHE"] = "off"
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 
-FLOOR_0 = ("_arguments", "_bounds", "_devices", "_files", "_html", "_numeral", "_precision",
-           "_progress", "_result", "_seal", "_text", "_threads", "_typing", "beta", "cost",
-           "errors", "hull",
-           "passk")  # fmt: skip
+FLOOR_0 = ("_arguments", "_bounds", "_cache", "_devices", "_files", "_html", "_numeral",
+           "_precision", "_progress", "_result", "_seal", "_text", "_threads", "_typing", "beta",
+           "cost", "errors", "hull", "passk")  # fmt: skip
 DATA = ("observations", "importers", "datasets")
 
 

@@ -39,14 +39,12 @@ def test_off_another_place_and_no_home_are_respected(tmp_path):
 
 
 def test_another_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     own = tmp_path / "cpuinfo"
     own.write_text("flags : avx2\n")
-    monkeypatch.setattr(_cache, "_CPU", own)
-    first = _cache.folder()
+    monkeypatch.setattr("t2jax._cache._CPU", own)
+    first = _cache.programs()
     own.write_text("flags : avx2 avx512\n")
-    assert _cache.folder() != first
-    assert _cache.folder().parent == first.parent
+    assert _cache.programs() != first
 
 
 @pytest.mark.slow
@@ -55,7 +53,7 @@ def test_a_second_plan_compiles_nothing(tmp_path):
     command = [sys.executable, "-m", "t2jax", "plan", "--draws", "20", "--out", str(tmp_path / "r")]
     environment = clean | {"XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
-    (place,) = (tmp_path / "t2jax").iterdir()
+    (place,) = (tmp_path / "t2jax").glob("jaxlib-*")
     before = {path.name for path in place.iterdir() if path.name.endswith("-cache")}
     assert before
     subprocess.run(command, env=environment, check=True, capture_output=True)

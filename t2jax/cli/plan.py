@@ -58,6 +58,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
 
     def _planned(self) -> None:
         import t2jax as t2
+        from t2jax._cache import cache_folder
         from t2jax.reporting import check_folder
 
         check_folder(self.out)
@@ -76,6 +77,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
             uncertified=self.uncertified,
             progress=not self.quiet,
             announce=functools.partial(_terminal.announce, quiet=self.quiet),
+            cache=cache_folder("draws"),
             **self.fit_arguments(),
         )
         _terminal.announce("drawing", quiet=self.quiet)

@@ -19,6 +19,7 @@ from t2jax.laws import Law, Linked
 from t2jax.observations import Observations, read
 from t2jax.planner import budgets
 from t2jax.planner.judging import backtest as judged_by_dearer
+from t2jax.planner.kept import Kept
 from t2jax.planner.result import Announce, Plan, middling, silent
 from t2jax.planning import Budget
 from t2jax.planning.driver import check_trend
@@ -48,6 +49,7 @@ def plan(
     uncertified: bool = True,
     progress: bool = True,
     announce: Announce | None = None,
+    cache: str | os.PathLike | None = None,
 ) -> Plan:
     """Plan a training run: fit a law, resample it, find the optimum, and judge it.
 
@@ -70,6 +72,8 @@ def plan(
       uncertified: go on with a fit whose minimum is not certified, and say so in the warnings.
       progress: whether to draw progress bars on a terminal.
       announce: called with the name of every long step before it begins.
+      cache: folder in which fits and draws are kept for the next plan of the same table, law and
+        seed, which no budget changes; None keeps none.
 
     Returns:
       The plan; read its `warnings` before using it.
@@ -97,7 +101,7 @@ def plan(
     budgets.beyond(budget, None, form, hull, extrapolate=extrapolate)
     steps = _Steps(n_draws=n_draws, unit=unit, seed=seed, discrepancy=discrepancy,
                    samples=samples, uncertified=uncertified, progress=progress,
-                   announce=announce or silent)  # fmt: skip
+                   announce=announce or silent, cache=cache)  # fmt: skip
     found, draws = steps.resampled(table, law or default_law(table), objective)
     judge = None
     if not form.base.uses_tokens and companion:
@@ -128,22 +132,32 @@ class _Steps:
     uncertified: bool
     progress: bool
     announce: Announce
+    cache: str | os.PathLike | None
 
     def resampled(
         self, table: Observations, law: str | type[Law] | Law, objective: str | None
     ) -> tuple[FitResult, Ensemble]:
-        """A law fitted and drawn again."""
+        """A law fitted and drawn again, or both from an earlier plan."""
+        recipe = {"n_draws": self.n_draws, "unit": self.unit, "seed": self.seed,
+                  "discrepancy": self.discrepancy}  # fmt: skip
+        asked = {"objective": objective, "samples": self.samples}
+        kept = Kept.of(self.cache, table, law, **asked, **recipe)
+        earlier = kept.read()
         name = law if isinstance(law, str) else law.name
-        self.announce(f"fitting law '{name}'")
-        found = fit(table, law, objective=objective, samples=self.samples)
+        if earlier is not None:
+            found, draws = earlier
+            self.announce(f"draws of this table from an earlier run: {self.n_draws} refits of law "
+                          f"'{found.law.name}'")  # fmt: skip
+        else:
+            self.announce(f"fitting law '{name}'")
+            found, draws = fit(table, law, **asked), None
         check_trend(found)
         if not self.uncertified:
             check_certified(found)
-        self.announce(f"{self.n_draws} refits of law '{found.law.name}'")
-        draws = bootstrap(
-            found, n_draws=self.n_draws, unit=self.unit, seed=self.seed,
-            discrepancy=self.discrepancy, progress=self.progress,
-        )  # fmt: skip
+        if draws is None:
+            self.announce(f"{self.n_draws} refits of law '{found.law.name}'")
+            draws = bootstrap(found, **recipe, progress=self.progress)
+            kept.write(found, draws)
         return found, draws
 
     def backtested(

@@ -1,0 +1,75 @@
+"""The user's cache folder: whether it may be used, where it is, how large it grows (floor 0).
+
+What is in it may be deleted at any time. `T2JAX_CACHE=off` keeps and reads nothing.
+"""
+
+import contextlib
+import os
+import pathlib
+import platform
+import sys
+
+__all__ = ["bound", "cache_folder", "processor"]
+
+_MOST = 1 << 30
+_CPU = pathlib.Path("/proc/cpuinfo")
+
+
+def cache_folder(name: str) -> pathlib.Path | None:
+    """A folder of the user's cache, for this user alone; None where nothing may be kept."""
+    if os.environ.get("T2JAX_CACHE", "").lower() == "off":
+        return None
+    place = _home() / "t2jax" / name
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None  # without a home there is nothing to keep
+    return place if os.access(place, os.W_OK) else None
+
+
+def bound(folder: pathlib.Path, most: float = _MOST) -> None:
+    """Delete the files of a folder that were used longest ago, until the rest is small enough.
+
+    Args:
+      folder: whose files, those in folders of it too, may all be made again.
+      most: bytes that may stay.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another process may take it away at any moment
+            told = path.lstat()
+            if not path.is_dir():
+                found.append((max(told.st_atime, told.st_mtime), told.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= most:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        total -= size
+
+
+def processor() -> str:
+    """This kind of processor: what was made on another may use instructions that it lacks."""
+    return f"{platform.system()} {platform.machine()} {_features()}"
+
+
+def _home() -> pathlib.Path:
+    """The folder for what may be deleted at any time, by the custom of the system."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        return pathlib.Path(os.environ["XDG_CACHE_HOME"])
+    home = pathlib.Path(os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    if sys.platform == "win32":
+        return pathlib.Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    return home / ".cache"
+
+
+def _features() -> str:
+    """The processor's instructions, where the system lists them."""
+    try:
+        lines = _CPU.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,180 @@
+"""Draws that are kept for the next plan: the same answer bit for bit, or made anew."""
+
+import json
+import os
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+import t2jax as t2
+from t2jax._cache import bound
+from t2jax.planner import kept
+from t2jax.planner.kept import Kept
+
+LOSSES = t2.datasets.load_ladder(measure="loss")
+RECIPE = {"objective": None, "samples": None, "n_draws": 20, "unit": None, "seed": 0,
+          "discrepancy": True}  # fmt: skip
+
+
+def planned(cache, flops=1e12, table=LOSSES, told=None, **options):
+    """A quick plan, with the steps that it announced."""
+    said = [] if told is None else told
+    return t2.plan(table, t2.Budget(train_flops=flops), n_draws=20, cache=cache, progress=False,
+                   announce=said.append, **options)  # fmt: skip
+
+
+def bits(plan):
+    """All that a plan says, and every number of its draws."""
+    leaves = jax.tree.leaves((plan.draws.law, plan.draws.point, plan.fit.law))
+    leaves += [plan.draws.nuisance[name] for name in sorted(plan.draws.nuisance)]
+    leaves += jax.tree.leaves(plan.optimum.draws)
+    told = json.dumps([plan.to_dict(), plan.summary(full=True), plan.fit.to_dict()])
+    return told, [np.asarray(leaf, float).tobytes() for leaf in leaves]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder that a plan was made with, and that plan."""
+    folder = tmp_path_factory.mktemp("cache")
+    return folder, planned(folder)
+
+
+@pytest.fixture
+def copied(filled, tmp_path):
+    """The same folder, to be spoiled."""
+    for path in filled[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_kept_draws_give_the_same_plan_bit_for_bit_at_any_budget(filled):
+    folder, first = filled
+    told = []
+    assert bits(planned(folder, told=told)) == bits(first)
+    assert told[0] == "draws of this table from an earlier run: 20 refits of law 'additive'"
+    assert bits(planned(folder, 3e11)) == bits(planned(None, 3e11))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [None, "softplus", "stack"])
+def test_so_do_those_of_questions(tmp_path, law):
+    table = t2.datasets.load_ladder()
+    budget = t2.Budget(train_flops=1.28e12, inference_flops=7e5)
+    plans = [
+        t2.plan(table, budget, law=law, n_draws=40, cache=cache, progress=False)
+        for cache in (None, tmp_path, tmp_path)
+    ]
+    assert bits(plans[0]) == bits(plans[1]) == bits(plans[2])
+    assert plans[0].companion is None or np.array_equal(
+        plans[0].companion.draws.predict(params=1e5, tokens=1e7),
+        plans[2].companion.draws.predict(params=1e5, tokens=1e7),
+    )
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+@pytest.mark.parametrize("spoil", ["cut", "altered", "empty", "gone", "folder"])
+def test_what_was_spoiled_is_made_anew(copied, filled, suffix, spoil):
+    (path,) = copied.glob(f"*{suffix}")
+    whole = path.read_bytes()
+    path.unlink()
+    if spoil == "folder":
+        path.mkdir()
+    elif spoil != "gone":
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        path.write_bytes({"cut": whole[:middle], "altered": flipped, "empty": b""}[spoil])
+    where = Kept(name=path.with_suffix(""), table=LOSSES)
+    assert where.read() is None
+    where.write(filled[1].fit, filled[1].draws)
+    assert spoil == "folder" or where.read() is not None
+
+
+def test_draws_of_another_table_are_not_taken(copied):
+    (path,) = copied.glob("*.json")
+    other = LOSSES.select(slice(1, None))
+    assert Kept(name=path.with_suffix(""), table=other).read() is None
+
+
+def test_all_that_draws_follow_from_is_in_their_name(tmp_path, monkeypatch):
+    def name(table=LOSSES, law="additive", **changed):
+        return Kept.of(tmp_path, table, law, **RECIPE | changed).name
+
+    names = [name(), name(law="tied"), name(LOSSES.select(slice(1, None)))]
+    names += [name(**{what: 7}) for what in RECIPE]
+    monkeypatch.setattr(kept, "_source", lambda: "an edited checkout")
+    names.append(name())
+    monkeypatch.undo()
+    monkeypatch.setattr(kept, "versions", lambda: {"jax": "another"})
+    names.append(name())
+    monkeypatch.undo()
+    monkeypatch.setenv("XLA_FLAGS", "--another")
+    names.append(name())
+    assert len(set(names)) == len(names)
+    monkeypatch.delenv("XLA_FLAGS")
+    assert name() == names[0]
+
+
+def test_the_source_of_every_room_that_draws_is_hashed(monkeypatch):
+    hashed = {path for room in kept._ROOMS for path in kept._ROOT.glob(room)}
+    for room in ("fitting", "laws", "observations", "uncertainty"):
+        assert {*(kept._ROOT / room).rglob("*.py")} <= hashed
+    assert kept._ROOT / "_precision.py" in hashed
+    assert len(kept._source()) == 64
+
+
+def test_a_law_of_ones_own_is_not_kept(tmp_path):
+    assert Kept.of(tmp_path, LOSSES, t2.laws.Additive, **RECIPE).name is None
+    assert Kept.of(None, LOSSES, "additive", **RECIPE).read() is None
+
+
+def test_a_place_that_cannot_be_written_costs_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert planned(tmp_path / "file" / "cache").draws.n_draws == 20
+
+
+def test_a_reader_beside_writers_sees_all_or_nothing(copied, filled):
+    where = Kept(name=next(copied.glob("*.json")).with_suffix(""), table=LOSSES)
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            where.write(filled[1].fit, filled[1].draws)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = [where.read() for _ in range(20)]
+    finally:
+        done.set()
+        writer.join()
+    assert None not in found
+
+
+def test_a_folder_stays_small_and_keeps_what_was_used_last(tmp_path):
+    for i, age in enumerate((50, 400, 300, 200)):
+        path = tmp_path / f"in{i}" / "file"
+        path.parent.mkdir()
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    bound(tmp_path, 400)
+    assert len([*tmp_path.rglob("file")]) == 4
+    bound(tmp_path, 250)
+    assert {path.parent.name for path in tmp_path.rglob("file")} == {"in0", "in3"}
+    bound(tmp_path / "none", 0)
+
+
+def test_the_command_says_so_and_off_keeps_none(run, tmp_path, monkeypatch):
+    table = tmp_path / "runs.csv"
+    LOSSES.write(table)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    words = ("plan", table, "--train-flops", "1e12", "--draws", "20", "--json")
+    monkeypatch.setenv("T2JAX_CACHE", "off")
+    code, fresh, _ = run(*words)
+    assert code == 0
+    assert not (tmp_path / "home" / "t2jax").exists()
+    monkeypatch.delenv("T2JAX_CACHE")
+    said = [run(*words) for _ in range(2)]
+    assert [out for _, out, _ in said] == [fresh, fresh]
+    assert len([*(tmp_path / "home").rglob("*.npz")]) == 1
