@@ -9,7 +9,7 @@ import pathlib
 import platform
 import sys
 
-__all__ = ["bound", "cache_folder", "processor"]
+__all__ = ["bound", "cache_folder", "keep_programs_in", "kept_programs", "processor"]
 
 _MOST = 1 << 30
 _CPU = pathlib.Path("/proc/cpuinfo")
@@ -25,6 +25,22 @@ def cache_folder(name: str) -> pathlib.Path | None:
     except OSError:
         return None  # without a home there is nothing to keep
     return place if os.access(place, os.W_OK) else None
+
+
+class _Programs:
+    """Where compiled programs are kept."""
+
+    folder: pathlib.Path | None = None
+
+
+def keep_programs_in(folder: pathlib.Path | None) -> None:
+    """Keep compiled programs in a folder, or nowhere: for commands, not for libraries."""
+    _Programs.folder = folder
+
+
+def kept_programs() -> pathlib.Path | None:
+    """Where compiled programs are kept; None where they are not."""
+    return _Programs.folder
 
 
 def bound(folder: pathlib.Path, most: float = _MOST) -> None:

@@ -20,8 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 500
 
 FLOOR_0 = ("_arguments", "_bounds", "_cache", "_devices", "_files", "_html", "_numeral",
-           "_precision", "_progress", "_result", "_seal", "_text", "_threads", "_typing", "beta",
-           "cost", "errors", "hull", "passk")  # fmt: skip
+           "_precision", "_programs", "_progress", "_result", "_seal", "_text", "_threads",
+           "_typing", "beta", "cost", "errors", "hull", "passk")  # fmt: skip
 DATA = ("observations", "importers", "datasets")
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from importlib import metadata
 
-from t2jax._cache import bound, cache_folder, processor
+from t2jax._cache import bound, cache_folder, keep_programs_in, processor
 
 __all__ = ["keep_programs", "programs"]
 
@@ -17,13 +17,14 @@ _PLACE, _LEAST = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_
 
 
 def keep_programs() -> None:
-    """Have JAX keep its programs, unless it is imported already or the user said otherwise."""
-    if _PLACE in os.environ or "jax" in sys.modules:
-        return
+    """Have programs kept, by JAX too unless it is imported already or the user said otherwise."""
     place = cache_folder(programs())
+    keep_programs_in(place)
     if place is None:
         return
     bound(place.parent)  # JAX itself puts no limit to it, nor takes away those of older versions
+    if _PLACE in os.environ or "jax" in sys.modules:
+        return
     # A full disk or an entry that was cut by one costs a compilation, and is no one's business.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation")
     os.environ[_PLACE] = str(place)

@@ -13,6 +13,7 @@ import numpy as np
 from t2jax import _text
 from t2jax._arguments import check_seed, check_whole
 from t2jax._precision import double
+from t2jax._programs import program
 from t2jax._result import SavedResult
 from t2jax._typing import Floats
 from t2jax.decision.purchase import Purchase, evaluations, runs_to_buy, training_run
@@ -302,7 +303,7 @@ def _second_order(
     return curvature, np.clip(stars, middle - reach, middle + reach)
 
 
-@jax.jit
+@program
 def _mean_curvature(law: Law, box: Box, many: Law, share: Floats, start: Floats) -> Floats:
     """Hessian in free coordinates of the cost, averaged over draws with their shares."""
 

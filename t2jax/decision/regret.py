@@ -12,6 +12,7 @@ from scipy.special import gammaincinv
 from t2jax import _text
 from t2jax._arguments import check_level
 from t2jax._precision import double, to_numpy
+from t2jax._programs import program
 from t2jax._result import SavedResult
 from t2jax._typing import Floats
 from t2jax.errors import InputError, Refusal
@@ -343,7 +344,7 @@ def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Float
     return grid_n, d, x
 
 
-@jax.jit
+@program
 def _costs(law: Law, box: Box, n: Floats, d: Floats, x: Floats) -> Floats:
     def one(law):
         return jax.vmap(cost_of(law, box))(n, d, x)

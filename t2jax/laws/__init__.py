@@ -52,6 +52,7 @@ from t2jax.laws.t2_loss import T2Loss as T2Loss
 from t2jax.laws.t2_loss_paper import T2LossPaper as T2LossPaper
 from t2jax.laws.tied import Tied as Tied
 from t2jax.laws.warped import Warped as Warped
+from t2jax.laws.warped import flattened as flattened
 
 REGISTRY: dict[str, type[Law]] = {
     law.name: law

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from t2jax._precision import floats, host_array, is_double, log_parts
+from t2jax._programs import program
 from t2jax._typing import ArrayLike, Floats
 from t2jax.errors import InputError
 from t2jax.laws._prior import Prior
@@ -330,7 +331,7 @@ class Law:
         raise TypeError(f"{type(self).__name__} has no linear start")
 
 
-@jax.jit
+@program
 def _formula(law: Law, *point: Floats) -> Floats:
     """A law's formula, traced once for all the places of a program that call it alike."""
     return law.formula(*point)

@@ -3,13 +3,14 @@
 import dataclasses
 from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 
 from t2jax._precision import host_array
 from t2jax._typing import ArrayLike, Floats
 from t2jax.laws._law import Law, final_law
 
-__all__ = ["Warped", "bumps"]
+__all__ = ["Warped", "bumps", "flattened"]
 
 
 @final_law
@@ -122,6 +123,23 @@ class Warped(Law):
 
 _ARRAYS = ("by_params", "by_tokens", "cosine", "sine", "params_nodes", "tokens_nodes",
            "params_length", "tokens_length", "height", "least")  # fmt: skip
+
+
+def flattened(law: Law) -> Law:
+    """A law with every surface in it flat: the law inside, in the structure of the warped one.
+
+    So that the programs of the one serve the other.
+    """
+
+    def flat(part: Any) -> Any:
+        if not isinstance(part, Warped):
+            return part
+        none = {
+            name: 0.0 * host_array(getattr(part, name)) for name in ("cosine", "sine", "height")
+        }
+        return dataclasses.replace(part, **none)
+
+    return jax.tree.map(flat, law, is_leaf=lambda part: isinstance(part, Warped))
 
 
 def bumps(log_place: ArrayLike, nodes: ArrayLike, length: ArrayLike) -> Floats:

@@ -6,31 +6,24 @@ anew.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import pathlib
-from importlib import metadata
 from typing import Any
 
-import jax
-
 from t2jax import laws
-from t2jax._cache import bound, processor
-from t2jax._threads import cores
+from t2jax._cache import bound
+from t2jax._precision import is_double
+from t2jax._programs import maker
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
-from t2jax.fitting.driver import versions
 from t2jax.laws import Law
 from t2jax.observations import Observations
 from t2jax.uncertainty import Ensemble
 
 __all__ = ["Kept"]
 
-_ROOMS = ("*.py", "fitting/**/*.py", "laws/**/*.py", "observations/**/*.py", "uncertainty/**/*.py")
-"""Whatever a fit and its draws are computed by, which imports nothing else of this package."""
-_ROOT = pathlib.Path(laws.__file__).parent.parent
 _MOST = 1 << 28  # bytes of draws, a hundred tables or so
 
 
@@ -63,7 +56,7 @@ class Kept:
         if folder is None or not isinstance(law, str) or not _is_ours(law):
             return cls(name=None, table=table)
         told = [table.data_hash(), table.source, table.params_definition, table.notes]
-        follows = {"table": told, "law": law, **recipe, "made by": _maker()}
+        follows = {"table": told, "law": law, **recipe, "double": is_double(), "made by": maker()}
         key = hashlib.sha256(json.dumps(follows, sort_keys=True, default=repr).encode()).hexdigest()
         return cls(name=pathlib.Path(folder) / key[:32], table=table)
 
@@ -101,24 +94,3 @@ def _is_ours(law: str) -> bool:
         return True
     form = laws.template(law)
     return all(type(part).__module__.startswith("t2jax.") for part in (form, form.base))
-
-
-def _maker() -> dict[str, Any]:
-    """All that could make the same request come out otherwise, in the last bit too."""
-    device = jax.devices()[0]
-    return {
-        "source": _source(),
-        "versions": versions() | {"scipy": metadata.version("scipy")},
-        "device": [device.platform, device.device_kind, processor(), cores()],
-        "settings": [jax.config.read("jax_enable_x64"), os.environ.get("XLA_FLAGS")],
-    }
-
-
-@functools.cache
-def _source() -> str:
-    """Hash of the source of the analysis, so that an edited checkout finds nothing stale."""
-    digest = hashlib.sha256()
-    for path in sorted(path for room in _ROOMS for path in _ROOT.glob(room)):
-        digest.update(f"{path.relative_to(_ROOT).as_posix()}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

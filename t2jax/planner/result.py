@@ -13,6 +13,7 @@ from t2jax._arguments import check_level
 from t2jax._result import Result
 from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
+from t2jax.laws import flattened
 from t2jax.observations import Observations
 from t2jax.planner import budgets
 from t2jax.planner.backtested import Backtest
@@ -31,6 +32,7 @@ __all__ = ["Announce", "Plan", "middling", "silent"]
 _COUNTS = ("params", "tokens", "samples", "tokens_per_param")
 _SPENT = ("train_flops", "inference_flops", "spent")
 _EVERY = 4  # budgets of the frontier at which draws are solved: its band is looked at
+_BAND_DRAWS = 300  # of it, for the same reason
 
 Announce = Callable[[str], object]
 """Called with the name of every long step before it begins."""
@@ -48,7 +50,7 @@ class Plan(Result):
       budget: what may be spent or must be reached.
       optimum: the best parameters, tokens and samples, with draws, beside Chinchilla's choice.
       frontier: the optimum along training budgets, or along the one budget for everything; its
-        draws are solved at every fourth budget, which a band does not show.
+        draws, 300 at most, are solved at every fourth budget, which a band does not show.
       law_alone: the optimum of the law as its coefficients say it, where the draws are of that
         law times its misfit, and so is every other part of the plan.
       inside: the best plan within the ranges of the table, where the optimum lies outside.
@@ -131,8 +133,8 @@ class Plan(Result):
         if budget.mode != "separate":
             warnings = budgets.beyond(budget, best, fit.law, fit.hull, extrapolate=extrapolate)
         spend = budgets.lifetime(budget, best)
-        front = frontier(draws, budgets.sweep(budget, best, fit.hull), every=_EVERY,
-                         progress=progress)  # fmt: skip
+        sweep = budgets.sweep(budget, best, fit.hull)
+        front = frontier(draws.thinned(_BAND_DRAWS), sweep, every=_EVERY, progress=progress)
         other = None
         if companion is not None:
             own = optimum(companion[1], spend, progress=progress)
@@ -143,7 +145,7 @@ class Plan(Result):
         # A profile knows nothing of the misfit that the draws carry: one interval for one number.
         carried = "misfit" in draws.diagnostics
         beside, missing = (None, ()) if carried else profiled(fit, budget, unit)
-        alone = optimum(fit.law, budget, progress=progress) if carried else None
+        alone = optimum(flattened(draws.point), budget, progress=progress) if carried else None
         said = doubts(fit, draws, best, front, other, budget, alone)
         return cls(
             fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, law_alone=alone,

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from t2jax._devices import at_once
 from t2jax._precision import to_numpy
+from t2jax._programs import program
 from t2jax._progress import track
 from t2jax._threads import side_by_side
 from t2jax.errors import InputError, Status
@@ -38,7 +39,7 @@ _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 
 
 @functools.partial(
-    jax.jit, static_argnames=("mesh", "method", "chinchilla", "integer", "runner_up")
+    program, static_argnames=("mesh", "method", "chinchilla", "integer", "runner_up")
 )
 def _program(law, box, *, mesh, **options):
     # One block a device, on one device too: the same compiled code whatever their number.

@@ -95,7 +95,7 @@ def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
     fit, best, front = plan.fit, plan.optimum, plan.frontier
     # Curves of the law that the plan is made of, which the mean surface of misfit is part of.
     planned = dataclasses.replace(fit, law=plan.draws.point)
-    looks = {}
+    looks, first = {}, {}
     for look in figures.THEMES:
         with figures.theme(look):
             drawn = {
@@ -103,11 +103,14 @@ def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
                 "isoflop": figures.isoflop_figure(planned, best, front),
                 "fit": figures.fit_figure(fit),
             }
-            if look == "light":
-                for name, figure in drawn.items():
-                    figures.save(figure, folder / f"{name}.png")
+            files = [*drawn] if look == "light" else []
             if plan.decision is not None:
                 drawn["regret"] = figures.regret_figure(plan.decision)
+            for name, figure in drawn.items():
+                figures.lay_out(figure, first.setdefault(name, None))
+                first[name] = figure
+            for name in files:
+                figures.save(drawn[name], folder / f"{name}.png")
             looks[look] = [figures.svg(one, f"{name}-{look}") for name, one in drawn.items()]
     return [
         (*caption, {look: drawn[i] for look, drawn in looks.items()})

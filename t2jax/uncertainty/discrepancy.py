@@ -11,7 +11,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize
 
 from t2jax._precision import to_numpy
 from t2jax._typing import Floats, Scalar
@@ -148,6 +147,7 @@ def _searched(rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
 
     The covariance is the inverse Hessian there, no wider than the prior's.
     """
+    from scipy import optimize  # a third of a second, which a plan from kept draws has no need of
 
     def cost(logs):
         value, grad = _slope(jnp.asarray(logs), rows)

@@ -92,6 +92,18 @@ class Ensemble(Result):
         kept = {name: getattr(self, name) for name in _OF_THE_FIT}
         return dataclasses.replace(as_ensemble(self.point), **kept)
 
+    def thinned(self, most: int) -> "Ensemble":
+        """No more than so many of the draws, evenly spaced, for what a few tell well enough."""
+        if self.n_draws <= most:
+            return self
+        kept = np.linspace(0, self.n_draws - 1, most).round().astype(int)
+
+        def few(parts: Any) -> Any:
+            return jax.tree.map(lambda x: np.asarray(x)[kept], parts)
+
+        each = {name: few(getattr(self, name)) for name in ("law", "nuisance", *_PER_DRAW)}
+        return dataclasses.replace(self, chains=1, **each)
+
     def accuracy(self) -> "Ensemble":
         """The same draws of a linked law, answering with mean pass@k.
 

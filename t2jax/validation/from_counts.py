@@ -10,7 +10,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import hypergeom
 
 from t2jax import _text, beta, passk
 from t2jax.validation.question_posterior import beta_posterior, pass_draws
@@ -147,6 +146,8 @@ def _held_out(counts: Counts, rng: np.random.Generator) -> np.ndarray:
     may have there, as often as it would (a hypergeometric distribution), and so nothing depends on
     luck.
     """
+    from scipy.stats import hypergeom  # a third of a second, and tables of counts alone need it
+
     errors = [np.zeros((0, 2))]
     for successes, trials in zip(*counts, strict=True):
         asked = trials > 0

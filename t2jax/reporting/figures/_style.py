@@ -27,7 +27,18 @@ from t2jax import _text
 from t2jax._typing import ArrayLike
 from t2jax.errors import InputError
 
-__all__ = ["THEMES", "Palette", "alone", "log_ticks", "palette", "save", "styled", "svg", "theme"]
+__all__ = [
+    "THEMES",
+    "Palette",
+    "alone",
+    "lay_out",
+    "log_ticks",
+    "palette",
+    "save",
+    "styled",
+    "svg",
+    "theme",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,6 +145,23 @@ def alone(draw: Callable[[Axes], object], size: tuple[float, float] = (5.6, 4.2)
 def on(ax: Axes | None) -> Axes:
     """The axes, or those of a figure of their own."""
     return Figure(figsize=(5.6, 4.2)).subplots() if ax is None else ax
+
+
+def lay_out(figure: Figure, like: Figure | None = None) -> None:
+    """Give a figure its layout for good; every saving would make it anew, and draw all for that.
+
+    Args:
+      figure: all that it will hold is in it.
+      like: a figure of the same panels that has its layout, to take that over.
+    """
+    engine = figure.get_layout_engine()
+    if like is not None:
+        for own, other in zip(figure.axes, like.axes, strict=True):
+            own.set_position(other.get_position(original=True))
+    elif engine is not None:
+        engine.execute(figure)
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
 
 
 @styled

@@ -1,0 +1,173 @@
+"""Traced programs, kept so that another process need not trace them (floor 0).
+
+JAX's own cache saves the compilation; to trace a large program in Python takes as long as to read
+a hundred compiled ones.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import pickle
+import platform
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any, TypeVar
+
+import jax
+from jax import export
+from jax.core import Tracer
+
+from t2jax._cache import kept_programs, processor
+from t2jax._files import write_whole
+from t2jax._precision import is_double
+from t2jax._threads import cores
+
+__all__ = ["maker", "program"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ROOT = pathlib.Path(__file__).parent
+_ASIDE = ("cli", "datasets", "importers", "reporting", "trainer")
+_PACKAGES = ("t2jax", "jax", "jaxlib", "numpy", "optax", "scipy")
+_SEAL = 32  # bytes of SHA-256 before the rest
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, IndexError,
+    RuntimeError, pickle.PickleError,
+)  # fmt: skip
+
+
+def program(function: F, *, static_argnames: tuple[str, ...] = ()) -> F:
+    """`jax.jit`, whose traced programs are kept for other processes where a command says so.
+
+    Args:
+      function: pure, of positional arrays and pytrees, and of keywords that are all static.
+      static_argnames: those keywords.
+
+    Returns:
+      The function, compiled.
+    """
+    jitted = jax.jit(function, static_argnames=static_argnames)
+    made: dict[Any, _Traced | None] = {}
+
+    @functools.wraps(function)
+    def call(*args: Any, **static: Any) -> Any:
+        folder = kept_programs()
+        if folder is None:
+            return jitted(*args, **static)
+        leaves, form = jax.tree.flatten(args)
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return jitted(*args, **static)
+        kinds = [_kind(leaf) for leaf in leaves]
+        name = f"{function.__module__}.{function.__qualname__}"
+        key = (form, name, str(kinds), str(sorted(static.items())), is_double())
+        if key not in made:
+            made[key] = _found(folder, functools.partial(function, **static), key, leaves)
+        traced = made[key]
+        return jitted(*args, **static) if traced is None else traced(leaves)
+
+    return call  # pyright: ignore[reportReturnType] -- it is called as the function is
+
+
+class _Traced:
+    """A traced function of leaves, and the structure of what it returns."""
+
+    def __init__(self, exported: export.Exported, form: Any):
+        self.exported, self.form = exported, form
+        self._call = jax.jit(exported.call)
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        return jax.tree.unflatten(self.form, self._call(*leaves))
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], form: Any, leaves: list[Any]) -> "_Traced":
+        returned = []
+
+        # Of leaves to leaves, since JAX writes down no classes of others.
+        def of_leaves(*leaves: Any) -> list[Any]:
+            out, tree = jax.tree.flatten(function(*jax.tree.unflatten(form, leaves)))
+            returned.append(tree)
+            return out
+
+        return cls(export.export(jax.jit(of_leaves))(*leaves), returned[0])
+
+
+def _found(
+    folder: pathlib.Path, function: Callable[..., Any], key: tuple[Any, ...], leaves: list[Any]
+) -> _Traced | None:
+    """A traced program from the folder, or made and put there; None where it cannot be kept."""
+    form, *told = key
+    if jax.device_count() > 1 or not _is_ours(form):
+        return None
+    follows = json.dumps([*told, pickle.dumps(form).hex(), maker()])
+    path = folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
+    with contextlib.suppress(*_UNREADABLE):
+        data = path.read_bytes()
+        if hashlib.sha256(data[_SEAL:]).digest() == data[:_SEAL]:
+            os.utime(path)  # what was used last is deleted last
+            fields, returned = pickle.loads(data[_SEAL:])
+            return _Traced(export.Exported(**fields), returned)
+    try:
+        found = _Traced.of(function, form, leaves)
+        # JAX's own form needs one more package; this is read by the same version of JAX alone.
+        fields = {
+            f.name: getattr(found.exported, f.name) for f in dataclasses.fields(export.Exported)
+        }
+        data = pickle.dumps((fields | {"_get_vjp": None}, found.form))
+        whole = hashlib.sha256(data).digest() + data
+        write_whole(path, lambda part: part.write_bytes(whole))
+    except _UNREADABLE:
+        return None  # it holds what JAX does not write down, or there is no room
+    return found
+
+
+def _kind(leaf: Any) -> tuple[Any, ...]:
+    """What a program knows of an argument before it is given one."""
+    seen = jax.typeof(leaf)
+    return seen.shape, str(seen.dtype), seen.weak_type
+
+
+def _is_ours(form: Any) -> bool:
+    """Whether the source of every class in an argument is hashed with the rest."""
+    return all(kind.__module__.split(".")[0] in ("t2jax", "builtins") for kind in _kinds(form))
+
+
+def _kinds(form: Any) -> Iterator[type]:
+    node = form.node_data()
+    if node is not None:
+        yield node[0]
+    for child in form.children():
+        yield from _kinds(child)
+
+
+def maker() -> dict[str, Any]:
+    """All that could make the same work come out otherwise, in the last bit too."""
+    device = jax.devices()[0]
+    return {
+        "source": _source(),
+        "versions": [platform.python_version(), *(_version(name) for name in _PACKAGES)],
+        "device": [device.platform, device.device_kind, jax.device_count(), processor(), cores()],
+        "flags": os.environ.get("XLA_FLAGS"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@functools.cache
+def _source() -> str:
+    """Hash of the source of the analysis, so that an edited checkout finds nothing stale."""
+    digest = hashlib.sha256()
+    for path in sorted(_ROOT.rglob("*.py")):
+        place = path.relative_to(_ROOT)
+        if place.parts[0] not in _ASIDE:
+            digest.update(f"{place.as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
