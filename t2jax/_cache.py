@@ -8,8 +8,9 @@ import os
 import pathlib
 import platform
 import sys
+from importlib import metadata
 
-__all__ = ["bound", "cache_folder", "keep_programs_in", "kept_programs", "processor"]
+__all__ = ["bound", "cache_folder", "keep_programs_in", "kept_programs", "processor", "version"]
 
 _MOST = 1 << 30
 _CPU = pathlib.Path("/proc/cpuinfo")
@@ -68,6 +69,14 @@ def bound(folder: pathlib.Path, most: float = _MOST) -> None:
 def processor() -> str:
     """This kind of processor: what was made on another may use instructions that it lacks."""
     return f"{platform.system()} {platform.machine()} {_features()}"
+
+
+def version(package: str) -> str:
+    """The version of an installed package; of its description no more than that line is read."""
+    with contextlib.suppress(metadata.PackageNotFoundError, StopIteration):
+        text = metadata.distribution(package).read_text("METADATA") or ""
+        return next(line[9:] for line in text.splitlines() if line.startswith("Version: "))
+    return "unknown"
 
 
 def _home() -> pathlib.Path:

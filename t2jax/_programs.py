@@ -14,24 +14,24 @@ import pathlib
 import pickle
 import platform
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jax import export
 from jax.core import Tracer
 
-from t2jax._cache import kept_programs, processor
+from t2jax._cache import kept_programs, processor, version
 from t2jax._files import write_whole
 from t2jax._precision import is_double
 from t2jax._threads import cores
 
-__all__ = ["maker", "program"]
+__all__ = ["kept_text", "maker", "program"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ROOT = pathlib.Path(__file__).parent
-_ASIDE = ("cli", "datasets", "importers", "reporting", "trainer")
+_ASIDE = ("cli", "datasets", "importers", "trainer")
 _PACKAGES = ("t2jax", "jax", "jaxlib", "numpy", "optax", "scipy")
 _SEAL = 32  # bytes of SHA-256 before the rest
 _UNREADABLE = (
@@ -102,26 +102,66 @@ def _found(
     form, *told = key
     if jax.device_count() > 1 or not _is_ours(form):
         return None
-    follows = json.dumps([*told, pickle.dumps(form).hex(), maker()])
-    path = folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
+    path = _place(folder, form, told)
     with contextlib.suppress(*_UNREADABLE):
-        data = path.read_bytes()
-        if hashlib.sha256(data[_SEAL:]).digest() == data[:_SEAL]:
-            os.utime(path)  # what was used last is deleted last
-            fields, returned = pickle.loads(data[_SEAL:])
-            return _Traced(export.Exported(**fields), returned)
+        fields, returned = _read(path)
+        return _Traced(export.Exported(**fields), returned)
     try:
         found = _Traced.of(function, form, leaves)
         # JAX's own form needs one more package; this is read by the same version of JAX alone.
-        fields = {
-            f.name: getattr(found.exported, f.name) for f in dataclasses.fields(export.Exported)
-        }
-        data = pickle.dumps((fields | {"_get_vjp": None}, found.form))
-        whole = hashlib.sha256(data).digest() + data
-        write_whole(path, lambda part: part.write_bytes(whole))
+        names = [field.name for field in dataclasses.fields(export.Exported)]
+        fields = {name: getattr(found.exported, name) for name in names}
+        _write(path, (fields | {"_get_vjp": None}, found.form))
     except _UNREADABLE:
         return None  # it holds what JAX does not write down, or there is no room
     return found
+
+
+def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
+    """A text that follows from the classes and shapes of a pytree alone, kept as programs are.
+
+    Args:
+      name: of what it says of them.
+      tree: a law, for one.
+      make: makes it.
+    """
+    folder = kept_programs()
+    leaves, form = jax.tree.flatten(tree)
+    if folder is None or not _is_ours(form):
+        return make()
+    path = _place(folder, form, [name, str([np.shape(leaf) for leaf in leaves])])
+    with contextlib.suppress(*_UNREADABLE):
+        return str(_read(path))
+    found = make()
+    with contextlib.suppress(*_UNREADABLE):
+        _write(path, found)
+    return found
+
+
+def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path:
+    """A file under the hash of all that its content follows from."""
+    follows = json.dumps([*told, pickle.dumps(form).hex(), maker()])
+    return folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
+
+
+def _write(path: pathlib.Path, content: Any) -> None:
+    data = pickle.dumps(content)
+    whole = hashlib.sha256(data).digest() + data
+    write_whole(path, lambda part: part.write_bytes(whole))
+
+
+def _read(path: pathlib.Path) -> Any:
+    """What was written, if it is there and whole.
+
+    Raises:
+      OSError: it is not there.
+      ValueError: it was cut short or altered.
+    """
+    data = path.read_bytes()
+    if hashlib.sha256(data[_SEAL:]).digest() != data[:_SEAL]:
+        raise ValueError(f"{path} is not what was written")
+    os.utime(path)  # what was used last is deleted last
+    return pickle.loads(data[_SEAL:])
 
 
 def _kind(leaf: Any) -> tuple[Any, ...]:
@@ -148,17 +188,10 @@ def maker() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "source": _source(),
-        "versions": [platform.python_version(), *(_version(name) for name in _PACKAGES)],
+        "versions": [platform.python_version(), *(version(name) for name in _PACKAGES)],
         "device": [device.platform, device.device_kind, jax.device_count(), processor(), cores()],
         "flags": os.environ.get("XLA_FLAGS"),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 @functools.cache

@@ -90,6 +90,21 @@ def test_an_edited_source_or_another_jax_finds_nothing(folder, monkeypatch):
     assert traced
 
 
+def test_a_text_of_a_law_is_made_once_for_its_form(folder):
+    made = []
+
+    def make():
+        made.append(1)
+        return f"text {len(made)}"
+
+    other = Tied(E=1.9, A=4.0, B=8.0, alpha=0.3)
+    assert [_programs.kept_text("page", law, make) for law in (LAW, other)] == ["text 1"] * 2
+    (path,) = folder.iterdir()
+    path.write_bytes(b"altered")
+    assert _programs.kept_text("page", LAW, make) == "text 2"
+    assert _programs.kept_text("other", LAW, make) == "text 3"
+
+
 def test_the_source_of_all_but_the_wings_is_hashed(tmp_path, monkeypatch):
     def at(root):
         monkeypatch.setattr(_programs, "_ROOT", root)

@@ -7,9 +7,8 @@ import hashlib
 import os
 import sys
 import warnings
-from importlib import metadata
 
-from t2jax._cache import bound, cache_folder, keep_programs_in, processor
+from t2jax._cache import bound, cache_folder, keep_programs_in, processor, version
 
 __all__ = ["keep_programs", "programs"]
 
@@ -37,4 +36,4 @@ def programs() -> str:
     A home shared by several machines has one for each kind.
     """
     kind = hashlib.sha256(processor().encode()).hexdigest()[:8]
-    return f"jaxlib-{metadata.version('jaxlib')}-{kind}"
+    return f"jaxlib-{version('jaxlib')}-{kind}"

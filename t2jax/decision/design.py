@@ -291,8 +291,8 @@ def _second_order(
     stars = _coordinates(box, np.log(table.stars.params), np.log(table.stars.tokens))[fine]
     start = _coordinates(box, table.n[at], table.d[at])
     # The others are not left out but counted zero times: shapes, and so the program, stay the same.
-    sound = jnp.asarray(np.where(fine, np.arange(len(fine)), np.argmax(fine)))
-    many = jax.tree.map(lambda x: jnp.asarray(x, float)[sound], draws.law)
+    sound = np.where(fine, np.arange(len(fine)), np.argmax(fine))
+    many = jax.tree.map(lambda x: np.asarray(x, float)[sound], draws.law)
     share = jnp.asarray(fine / fine.sum())
     hessian = np.asarray(_mean_curvature(law, box, many, share, jnp.asarray(start)))
     values, axes = np.linalg.eigh(np.atleast_2d(hessian))

@@ -330,8 +330,7 @@ def lattice(draws: Ensemble, budget: Budget, best: Optimum | None = None) -> Lat
 def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Floats, Floats]:
     """Logs of N, D and k of the plans that spend the budget."""
     if box.separate or box.pinned:
-        d, x = jax.vmap(lambda n: box.split(law, n, 2 * ALL_TRAINING))(n)
-        return n, d, x
+        return n, *_all_spent(law, box, n)
     trained = box.cost.train_rate(jnp.log(stars.params)) * jnp.asarray(stars.params * stars.tokens)
     share = np.clip(np.asarray(trained / jnp.exp(box.total)), 1e-12, 1 - 1e-12)
     logits = np.log(share / (1 - share))
@@ -342,6 +341,12 @@ def _plans(law: Law, box: Box, n: Floats, stars: Optimum) -> tuple[Floats, Float
     grid_n, grid_u = (v.ravel() for v in jnp.meshgrid(n, u, indexing="ij"))
     d, x = jax.vmap(lambda n, u: box.split(law, n, u))(grid_n, grid_u)
     return grid_n, d, x
+
+
+@program
+def _all_spent(law: Law, box: Box, n: Floats) -> tuple[Floats, Floats]:
+    """Logs of D and k of sizes, where nothing is left to choose."""
+    return jax.vmap(lambda n: box.split(law, n, 2 * ALL_TRAINING))(n)
 
 
 @program

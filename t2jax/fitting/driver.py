@@ -4,12 +4,12 @@ import dataclasses
 import functools
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from t2jax._arguments import check_whole
+from t2jax._cache import version
 from t2jax._precision import double, to_numpy
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting.default import candidates, default_law
@@ -320,10 +320,4 @@ def _starts(problem: Problem, solved: Solved, value: float) -> tuple[dict[str, A
 def versions() -> dict[str, str]:
     """Versions of the software that a result depends on."""
     packages = ("t2jax", "jax", "jaxlib", "optax", "numpy")
-    out = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            out[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            out[package] = "unknown"
-    return out
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

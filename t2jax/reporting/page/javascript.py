@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from t2jax._programs import kept_text
 from t2jax.laws import Law
 from t2jax.reporting.page.expressions import Node, expressions
 
@@ -39,6 +40,10 @@ def program(law: Law) -> str:
     >>> print(program(Tied(E=1.8, A=400.0, B=800.0, alpha=0.33)).splitlines()[0])
     (C)=>{
     """
+    return kept_text("javascript", law, lambda: _made(law))
+
+
+def _made(law: Law) -> str:
     made = expressions(law)
     shared = _Shared(made.coefficients, [made.goal, *made.slopes])
     goal, slopes, shown = (_Body(shared) for _ in range(3))
