@@ -11,6 +11,7 @@ import numpy as np
 from t2jax import _text
 from t2jax._arguments import check_level
 from t2jax._result import Result
+from t2jax._threads import meanwhile
 from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
 from t2jax.laws import flattened
@@ -134,11 +135,9 @@ class Plan(Result):
             warnings = budgets.beyond(budget, best, fit.law, fit.hull, extrapolate=extrapolate)
         spend = budgets.lifetime(budget, best)
         sweep = budgets.sweep(budget, best, fit.hull)
-        front = frontier(draws.thinned(_BAND_DRAWS), sweep, every=_EVERY, progress=progress)
-        other = None
-        if companion is not None:
-            own = optimum(companion[1], spend, progress=progress)
-            other = Companion(fit=companion[0], draws=companion[1], best=own)
+        few = draws.thinned(_BAND_DRAWS)
+        # What is weighed after it keeps one core busy, and the sweep the other.
+        swept = meanwhile(lambda: frontier(few, sweep, every=_EVERY, progress=progress))
         say("weighing what is not known")
         seen, unseen = without_a_law(fit, budget)
         decision, design, undecided = decide(draws, spend, best if spend is budget else None)
@@ -146,6 +145,11 @@ class Plan(Result):
         carried = "misfit" in draws.diagnostics
         beside, missing = (None, ()) if carried else profiled(fit, budget, unit)
         alone = optimum(flattened(draws.point), budget, progress=progress) if carried else None
+        other = None
+        if companion is not None:
+            own = optimum(companion[1], spend, progress=progress)
+            other = Companion(fit=companion[0], draws=companion[1], best=own)
+        front = swept()
         said = doubts(fit, draws, best, front, other, budget, alone)
         return cls(
             fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, law_alone=alone,

@@ -85,6 +85,9 @@ THEMES = {
 }  # fmt: skip
 """The looks that `theme` takes."""
 
+_NO_LAYOUT = {"figure.constrained_layout.use": False}
+"""With it `savefig` gives no layout to a figure that has its own for good."""
+
 _theme = contextvars.ContextVar("theme", default="light")
 
 
@@ -160,14 +163,15 @@ def lay_out(figure: Figure, like: Figure | None = None) -> None:
             own.set_position(other.get_position(original=True))
     elif engine is not None:
         engine.execute(figure)
-    with rc_context({"figure.constrained_layout.use": False}):
+    with rc_context(_NO_LAYOUT):
         figure.set_layout_engine(None)
 
 
 @styled
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure, as what its name ends with: `.png`, `.svg` or `.pdf`."""
-    figure.savefig(path, metadata=_undated(str(path)))
+    with rc_context(_NO_LAYOUT):
+        figure.savefig(path, metadata=_undated(str(path)))
 
 
 def _undated(path: str) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def svg(figure: Figure, name: str) -> str:
       name: begins every identifier of it, so that several can stand in one page.
     """
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": name}):
+    with rc_context({"svg.hashsalt": name} | _NO_LAYOUT):
         figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
