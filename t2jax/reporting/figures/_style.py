@@ -85,7 +85,7 @@ THEMES = {
 }  # fmt: skip
 """The looks that `theme` takes."""
 
-_NO_LAYOUT = {"figure.constrained_layout.use": False}
+_NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
 """With it `savefig` gives no layout to a figure that has its own for good."""
 
 _theme = contextvars.ContextVar("theme", default="light")
@@ -188,7 +188,8 @@ def svg(figure: Figure, name: str) -> str:
       name: begins every identifier of it, so that several can stand in one page.
     """
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": name} | _NO_LAYOUT):
+    settings: dict[Any, Any] = {"svg.hashsalt": name, **_NO_LAYOUT}
+    with rc_context(settings):
         figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
