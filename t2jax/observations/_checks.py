@@ -4,7 +4,7 @@ Every check looks at whole columns first and for the one bad row only after that
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -201,7 +201,9 @@ def _below(rows: Rows, name: str, at: int, bound: str, floor: int) -> InputError
     elif name in {"params", "tokens"} and values[at] < 0:
         remedy = "if an integer overflowed when the table was written, write it again as a float"
     elif name == "tokens":
+        column = rows.theirs.get(name, name)
         remedy = "remove the row: a model that has seen no token says nothing here"
+        remedy += f', e.g. with --where "{column} > 0"' if column.isidentifier() else ""
     elif name == "trials":
         remedy = "remove the rows of questions that were not asked"
     else:
@@ -253,13 +255,16 @@ def _unit(
     return rows.error(problem, at=at, column=name, remedy=remedy)
 
 
-def check_unique(rows: Rows, keys: np.ndarray, names: str) -> None:
+def check_unique(
+    rows: Rows, keys: np.ndarray, names: str, remedy: Callable[[], str] = lambda: "keep one of them"
+) -> None:
     """Refuse two rows with one key.
 
     Args:
       rows: the rows.
       keys: one integer per row, from 0.
       names: the columns that make the key, for the message.
+      remedy: says what keeps one of them.
     """
     top = int(keys.max()) + 1
     if top <= 4 * len(keys) + 1024:
@@ -274,13 +279,20 @@ def check_unique(rows: Rows, keys: np.ndarray, names: str) -> None:
     earlier = int(np.argmax(keys == keys[at]))
     other = rows.table.row(int(rows.index[earlier]))
     word = rows.table.row_word
-    by_task = "task" in rows.table.header and "task" not in rows.labels
     raise rows.error(
         f"repeats the {names} of {word} {other} ({len(again)} such repeats in all)",
         at=at,
         column=None,
-        remedy="name one task with --task" if by_task else "keep one of them",
+        remedy=remedy(),
     )
+
+
+def _other_run(rows: Rows) -> str:
+    """What to do where the column that was taken for the run is another."""
+    column = rows.theirs.get("run", "run")
+    if column == "run":
+        return ""
+    return f"leave run={column} out of --columns, to have the runs named for you, or "
 
 
 def check_constant(rows: Rows, name: str) -> None:
@@ -301,5 +313,5 @@ def check_constant(rows: Rows, name: str) -> None:
         f"run {show(str(names[runs[at]]))} has {name} {now} here and {was} before",
         at=at,
         column=name,
-        remedy="give different models different run names",
+        remedy=f"{_other_run(rows)}give different models different run names",
     )

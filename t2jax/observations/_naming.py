@@ -55,6 +55,10 @@ _ALIASES = {
 }
 _COUNTS_PARAMS = re.compile(r"(^|_)(n_?params?|params|parameters|n_active|n_total)(_|$)")
 _SHOWN = 12
+_NO_LOSS = (
+    "a law is fitted to losses, or for each question to 'nll' or to 'successes' and 'trials': "
+    "mean accuracies fit none"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,8 @@ def name_columns(
     wide = tuple(name for name in header if re.fullmatch(r"q\d+", name))
     form = form or _form(table, found, wide, set(columns))
     missing = [name for name in _REQUIRED[form] if name not in found]
+    if form == "loss" and "loss" in missing and "nll" in found and "nll" not in columns:
+        del found["nll"]  # of a checkpoint, not of a question
     ask = _missing(table, missing, found) if missing else None
     if ask and (missing != ["run"] or form == "manifest"):
         raise ask
@@ -166,6 +172,15 @@ def _form(table: Table, found: Mapping[str, str], wide: tuple[str, ...], explici
 def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> InputError:
     """Name what is not there, and the columns that it probably is."""
     likely = _likely(table, missing, found)
+    sizes = _sizes(table, found) if "params" in missing else []
+    if len(sizes) > 1:
+        # Embedding, head and inactive experts make N mean several things: never chosen by guess.
+        likely["params"] = sizes[0]
+    size = found.get("params") or likely.get("params")
+    if size and "run" in likely and not _names_models(table, likely["run"], size):
+        del likely["run"]
+    if "run" not in likely and missing != ["run"]:
+        missing = [name for name in missing if name != "run"]  # runs are named without a column
     plural = "columns" if len(missing) > 1 else "column"
     problem = f"no {plural} {', '.join(repr(name) for name in missing)}"
     numeric = [name for name in table.header if re.fullmatch(r"[-+]?\.?\d[\d.eE+-]*", name)]
@@ -175,20 +190,25 @@ def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> Inpu
         )
     unknown = [name for name in missing if name not in likely]
     advice = []
-    sizes = _sizes(table, found) if "params" in missing else []
-    if len(sizes) > 1:
-        # Embedding, head and inactive experts make N mean several things: never chosen by guess.
-        advice.append(f"say which of {_listed(sizes)} is N, with --columns params=...")
-        likely.pop("params", None)
-        unknown = [name for name in unknown if name != "params"]
     if likely:
-        pairs = ",".join(f"{ours}={theirs}" for ours, theirs in likely.items())
+        pairs = ",".join(f"{ours}={likely[ours]}" for ours in missing if ours in likely)
         sure = "if this is it" if len(likely) == 1 else "if these are they"
+        if len(sizes) > 1:
+            sure = f"say which of {_listed(sizes)} is N; for the first"
         advice.append(f"{sure}, pass --columns {pairs}")
     if unknown:
         named = ", ".join(repr(name) for name in unknown)
         advice.append(f"add {named} or say with --columns which of {_listed(table.header)} it is")
+    if "loss" in unknown and len(unknown) == 1:
+        advice.append(_NO_LOSS)
     return table.error(problem, remedy="; ".join(advice))
+
+
+def _names_models(table: Table, run: str, params: str) -> bool:
+    """Whether what a column names has one number of parameters each, as a run does."""
+    labels = table.load([run, params], [])[0]
+    runs, sizes = labels[run].codes, labels[params].codes
+    return len({*zip(runs.tolist(), sizes.tolist(), strict=True)}) == len({*runs.tolist()})
 
 
 def _likely(table: Table, names: Iterable[str], found: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Whether a table of losses holds several experiments in one (floor 1, private)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows
 from t2jax.observations._runs import SEEDS
 
-__all__ = ["POOLED", "pooled"]
+__all__ = ["POOLED", "one_experiment", "pooled"]
 
 POOLED = "SEVERAL EXPERIMENTS IN ONE TABLE?"
 """Begins the note of a table whose losses differ where N and D do not."""
@@ -18,6 +18,7 @@ _SEEDS = 0.01  # what seeds differ by
 _FEWEST = 3  # pairs of N and D that were measured more than once
 _MOST_VALUES = 50  # of a column that may say which experiment a row is of
 _MOST_COLUMNS = 6
+_MOST_FREE = 64
 _PAYS = 0.97  # share of the deviation that a column may leave, to be named
 
 
@@ -39,7 +40,7 @@ def pooled(rows: Rows, free: Sequence[str]) -> str:
     deviation = _within(key, log)
     if np.sum(counts > 1) < _FEWEST or deviation < _FAR:
         return ""
-    told = _telling(rows, free)
+    told = _telling(rows, free, 4)
     chosen: list[str] = []
     best, left = key, deviation
     while left >= _SEEDS and len(chosen) < _MOST_COLUMNS and len(chosen) < len(told):
@@ -52,29 +53,63 @@ def pooled(rows: Rows, free: Sequence[str]) -> str:
         best, left = split[name], after[name]
     remedy = "keep one of them with --where (where= in Python)"
     if chosen:
-        # The commonest of their combinations that exist.
-        each = np.stack([told[name][0] for name in chosen])
-        found, times = np.unique(each[:, np.all(each >= 0, axis=0)], axis=1, return_counts=True)
-        values = found[:, times.argmax()]
-        parts = [f"{_column(name)} == {_value(str(told[name][1][at]))}"
-                 for name, at in zip(chosen, values, strict=True)]  # fmt: skip
         remedy = f"they differ in {', '.join(map(show, chosen))}; keep one of them, e.g. "
-        remedy += f'--where "{" and ".join(parts)}" (where= in Python)'
+        remedy += f"{_flags(told, chosen)} (where= in Python)"
     return (
         f"{POOLED} {int(counts[counts > 1].sum())} of {len(loss)} rows share N and D with "
         f"another, and their losses differ by {deviation:.0%}, far more than seeds do: {remedy}"
     )
 
 
-def _telling(rows: Rows, free: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Columns of few values that are no seeds: the code of each row, and their names."""
+def one_experiment(rows: Rows, keys: np.ndarray) -> str:
+    """What keeps one of the rows of each key, ready to paste where columns tell them apart.
+
+    Args:
+      rows: of which some share a key.
+      keys: one integer per row.
+    """
+    taken = {*rows.theirs.values()}
+    free = [name for name in rows.table.header if name not in taken][:_MOST_FREE]
+    told = _telling(rows, free, 2)
+    chosen: list[str] = []
+    best = keys
+    while len(np.unique(best)) < len(best) and len(chosen) < _MOST_COLUMNS:
+        split = {name: _finer(best, told[name][0]) for name in told if name not in chosen}
+        kinds = {name: len(np.unique(codes)) for name, codes in split.items()}
+        name = max(kinds, key=kinds.__getitem__, default="")
+        if not name or kinds[name] == len(np.unique(best)):
+            return "keep one of them"
+        chosen.append(name)
+        best = split[name]
+    return f"keep one of them, e.g. with {_flags(told, chosen)}"
+
+
+def _flags(told: Mapping[str, tuple[np.ndarray, np.ndarray]], chosen: Sequence[str]) -> str:
+    """The flags that keep the commonest combination of what some columns hold."""
+    each = np.stack([told[name][0] for name in chosen])
+    found, times = np.unique(each[:, np.all(each >= 0, axis=0)], axis=1, return_counts=True)
+    values = {name: str(told[name][1][at])
+              for name, at in zip(chosen, found[:, times.argmax()], strict=True)}  # fmt: skip
+    task = values.pop("task", None)
+    parts = [f"{_column(name)} == {_value(value)}" for name, value in values.items()]
+    flags = [f"--task {task}"] if task else []
+    return " ".join([*flags, *([f'--where "{" and ".join(parts)}"'] if parts else [])])
+
+
+def _telling(
+    rows: Rows, free: Sequence[str], each: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Columns of few values that are no seeds: the code of each row, and their names.
+
+    A value has that many rows each, on average; two values always do.
+    """
     told = {}
     for name in free:
         if name.lower() in SEEDS:
             continue
         codes, names = rows.table.load([name], [])[0][name]
         codes = codes[rows.index]
-        if 1 < len(np.unique(codes)) <= min(_MOST_VALUES, len(codes) // 4):
+        if 1 < len(np.unique(codes)) <= min(_MOST_VALUES, max(2, len(codes) // each)):
             told[name] = codes, names
     return told
 

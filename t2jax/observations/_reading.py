@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import os
 import sys
 import zlib
@@ -18,7 +19,7 @@ from t2jax.errors import InputError
 from t2jax.observations import _checks, _naming, _runs, _where
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows, first, n_rows
-from t2jax.observations._pooled import pooled
+from t2jax.observations._pooled import one_experiment, pooled
 from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
 from t2jax.observations._text_table import JsonTable, TextTable
 
@@ -109,12 +110,27 @@ def read_fields(
     notes += table.notes
     if where is not None and where.strip():
         rows = _meeting(rows, where, notes)
+    try:
+        fields = _checked(rows, naming, factors, notes, params_definition=params_definition,
+                          drop=drop_incomplete, task=task, common=common_questions)  # fmt: skip
+    except InputError as error:
+        error.args = (_where.besides(where, str(error)),)
+        raise
+    told = tuple(_where.besides(where, note) for note in dict.fromkeys(notes))
+    return {**fields, "notes": told}
+
+
+def _checked(
+    rows: Rows, naming: _naming.Naming, factors: Mapping[str, float], notes: list[str], *,
+    params_definition: str, drop: bool, task: str | Sequence[str] | None, common: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of the rows that were kept, after every check; what was done is added to notes."""
     rows = _apply_units(rows, factors, naming, notes)
     rows, only_task = _choose_tasks(rows, task, notes)
     if "run" not in rows.labels:
         rows = _named(rows, naming, notes)
     _checks.check_summaries(rows)
-    rows, dropped = _checks.complete(rows, drop_incomplete)
+    rows, dropped = _checks.complete(rows, drop)
     notes += dropped
     definition = _definition(rows, params_definition)
     _checks.check_ranges(rows)
@@ -125,21 +141,16 @@ def read_fields(
     rows = _runs.tell_seeds_apart(rows, _keys(rows), notes)
     if naming.kind == "loss":
         fields = _loss_fields(rows, notes)
-        asked = pooled(rows, _runs.identifying(table, naming.theirs, naming.wide))
+        asked = pooled(rows, _runs.identifying(rows.table, naming.theirs, naming.wide))
         notes += [asked] if asked else []
     elif naming.wide:
-        fields = _wide_fields(rows, naming.wide, drop_incomplete, only_task, notes)
+        fields = _wide_fields(rows, naming.wide, drop, only_task, notes)
     else:
-        if common_questions:
+        if common:
             rows = _common(rows, only_task, notes)
-        fields = _question_fields(rows, naming.kind, drop_incomplete, only_task, notes)
-    return {
-        **fields,
-        "kind": naming.kind,
-        "params_definition": definition,
-        "source": table.source,
-        "notes": tuple(dict.fromkeys(notes)),
-    }
+        fields = _question_fields(rows, naming.kind, drop, only_task, notes)
+    known = {"params_definition": definition, "source": rows.table.source}
+    return {**fields, "kind": naming.kind, **known}
 
 
 def read_runs(
@@ -349,9 +360,13 @@ def _keys(rows: Rows) -> np.ndarray:
     return keys
 
 
+def _unique(rows: Rows, keys: np.ndarray, names: str) -> None:
+    _checks.check_unique(rows, keys, names, functools.partial(one_experiment, rows, keys))
+
+
 def _loss_fields(rows: Rows, notes: list[str]) -> dict[str, Any]:
     keys, samples = _keys(rows), rows.numbers.get("samples")
-    _checks.check_unique(rows, keys, "run and tokens" if samples is None else "run, tokens and k")
+    _unique(rows, keys, "run and tokens" if samples is None else "run, tokens and k")
     loss = rows.numbers["loss"]
     _runs.same_numbers(rows, [loss, *([] if samples is None else [samples])], notes)
     return {**_checkpoints(rows), "samples": samples, "loss": loss}
@@ -362,7 +377,7 @@ def _wide_fields(
 ) -> dict[str, Any]:
     """One row per checkpoint and one column per question; the question's name is the column's."""
     keys, _ = _pairs(rows.labels["run"].codes, _codes(rows.numbers["tokens"])[0])
-    _checks.check_unique(rows, keys, "run and tokens")
+    _unique(rows, keys, "run and tokens")
     _checks.check_cells(rows, columns, drop)
     assert rows.cells is not None
     if "task" in rows.labels:
@@ -404,7 +419,7 @@ def _question_fields(
     checkpoint, n_checkpoints = _pairs(runs, _codes(rows.numbers["tokens"])[0])
     tasks = rows.labels.get("task") or Labels(np.zeros_like(runs), np.array([only_task]))
     question, n_questions = _pairs(tasks.codes, rows.labels["question"].codes)
-    _checks.check_unique(rows, checkpoint * n_questions + question, "run, tokens and question")
+    _unique(rows, checkpoint * n_questions + question, "run, tokens and question")
 
     asked = np.bincount(question, minlength=n_questions) * 2 > n_checkpoints
     have = np.bincount(checkpoint[asked[question]], minlength=n_checkpoints)

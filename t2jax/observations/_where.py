@@ -17,7 +17,7 @@ from t2jax.errors import InputError
 from t2jax.observations._cells import show
 from t2jax.observations._table import Table
 
-__all__ = ["matching"]
+__all__ = ["besides", "matching"]
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -176,3 +176,12 @@ class _Condition:
 
     def _rows(self) -> int:
         return len(self.table.load([self.table.header[0]], [])[0][self.table.header[0]].codes)
+
+
+def besides(where: str | None, advice: str) -> str:
+    """Advice whose condition keeps to the user's own one too, ready to paste."""
+    own = (where or "").strip()
+    if not own or '"' in own:
+        return advice
+    own = f"({own})" if re.search(r"\bor\b|\|", own) else own
+    return advice.replace('--where "', f'--where "{own} and ')
