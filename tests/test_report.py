@@ -153,6 +153,7 @@ def test_the_fit_is_drawn_at_its_own_rows(ladder):
     fit, _, _, _ = ladder
     runs = fit.observations
     left, right = figures.fit_figure(fit).axes
+    assert left.get_title(loc="left").startswith("The law alone is off by")
     seen, told = drawn(left, "fitted")
     np.testing.assert_array_equal(seen, fit.observed)
     np.testing.assert_array_equal(told, fit.predicted)

@@ -34,8 +34,9 @@ _CAPTIONS = (
      "Chinchilla's choice, which counts one sample per question; dotted 20 tokens per parameter."),
     ("What each size would reach", "The law at fixed training compute, and the checkpoints that "
      "were measured there, where the table is at hand."),
-    ("How well the law fits", "Predicted beside measured values, and the error along training "
-     "compute. A pattern there is an error that no interval counts in."),
+    ("How well the law alone fits", "Predicted beside measured values, and the error along "
+     "training compute. A pattern there is misfit, which the plan carries where the law is one of "
+     "losses, and an error that no interval counts in elsewhere."),
     ("What a size near the best one would cost", "How much worse than the best size, on average "
      "over the draws."),
 )  # fmt: skip

@@ -37,4 +37,6 @@ def fit_figure(fit: FitResult, held_out: np.ndarray | None = None) -> Figure:
         along = np.repeat(runs.train_flops, len(fit.observed) // runs.n_rows)
         name = FLOPS
     residual_panel(along, fit.observed, fit.predicted, ax=right, label=name)
+    for panel in (left, right):  # the plan beside it may carry the misfit that is seen here
+        panel.set_title(panel.get_title(loc="left").replace("law", "law alone", 1))
     return figure
