@@ -161,5 +161,14 @@ def neg_log_pass_at_k(nll: ArrayLike, k: ArrayLike) -> Floats:
     return -log_pass_at_k(nll, k)
 
 
-host_log_pass_at_k = double(program(log_pass_at_k))
-"""`log_pass_at_k` of NumPy arrays in double precision: one program, where it is thirty eagerly."""
+_of_host = double(program(log_pass_at_k))
+_ROWS = 32  # to which tables are filled up: levels of a few checkpoints each share a program
+
+
+def host_log_pass_at_k(nll: ArrayLike, k: float) -> np.ndarray:
+    """`log_pass_at_k` of NumPy arrays, double: one program, where it is thirty eagerly."""
+    nll = np.asarray(nll, float)
+    if nll.ndim != 2:
+        return np.asarray(_of_host(nll, k))
+    filled = np.pad(nll, ((0, -len(nll) % _ROWS), (0, 0)))
+    return np.asarray(_of_host(filled, np.asarray(k, float)))[: len(nll)]

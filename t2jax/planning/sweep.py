@@ -114,7 +114,16 @@ def solve_one(
     settled = box
     if box.mode == "target":
         settled = dataclasses.replace(box, mode="total", total=best.total)
-    certified = certify(law, settled, best.n, best.d, best.x, best.near)
+    followed = runner_up and method != "closed_form"
+    second = None
+    if followed:
+        # One program judges both valleys: the runner-up as the law and the budget have it.
+        d, x = settled.split(law, best.second, best.share)
+        plans = [jnp.stack(pair) for pair in ((best.n, best.second), (best.d, d), (best.x, x))]
+        both = jax.vmap(lambda n, d, x: certify(law, settled, n, d, x, best.near))(*plans)
+        certified, second = (jax.tree.map(lambda v, at=at: v[at], both) for at in (0, 1))
+    else:
+        certified = certify(law, settled, best.n, best.d, best.x, best.near)
     if integer:
         certified = certified._replace(samples=jnp.round(certified.samples))
     if box.mode == "target":
@@ -123,10 +132,7 @@ def solve_one(
         missed = ~(jnp.abs(at - goal) <= 1e-7 * jnp.abs(goal))
         flag = jnp.where(missed, int(Status.UNREACHABLE), 0)
         certified = certified._replace(status=certified.status | flag)
-    second = None
-    if runner_up and method != "closed_form":
-        d, x = settled.split(law, best.second, best.share)
-        second = certify(law, settled, best.second, d, x, best.near)
+    if second is not None:
         gone = jnp.isnan(best.second)
         code = jnp.where(gone, 0, second.status)
         second = jax.tree.map(lambda v: jnp.where(gone, jnp.nan, v), second)._replace(status=code)

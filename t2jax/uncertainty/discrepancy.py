@@ -252,7 +252,7 @@ class Surfaces:
         groups, parts = int(self.rows.run.max()) + 1, []
         for start in range(0, len(left), _CHUNK):
             # One shape, one compiled program: what is too many is solved twice and dropped.
-            at = np.minimum(np.arange(start, start + min(_CHUNK, len(left))), len(left) - 1)
+            at = np.minimum(np.arange(start, start + _CHUNK), len(left) - 1)
             own = (jnp.asarray(x[at]) for x in (left, each))
             parts.append(np.asarray(_solved(place, run, groups, self._nodes, *own)))
         return np.concatenate(parts)[: len(left)]
