@@ -1,5 +1,6 @@
 """Tables that are too small or say nothing: what is refused, and how no answer ever looks."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from t2jax import _text
 from t2jax.fitting.result import LEAST_TREND, relative_errors
 from t2jax.hull import Hull
 from t2jax.laws import Additive, predict
-from t2jax.observations import Observations
+from t2jax.observations import POOLED, Observations
 
 LAW = Additive(E=1.6, A=0.6 * 2e8**0.34, B=0.5 * 6e9**0.3, alpha=0.34, beta=0.3)
 BUDGET = t2.Budget(train_flops=1e20)
@@ -49,6 +50,19 @@ def test_a_table_without_trend_is_fitted_with_a_warning_and_not_planned(noise, t
     with pytest.raises(t2.Refusal, match="no ground for a plan"):
         t2.plan(losses(0.35), BUDGET, law="additive", n_draws=4, progress=False)
     assert float(t2.optimum(fit.law, BUDGET).params) > 0  # the law alone is asked for what it says
+
+
+def test_what_may_hide_a_trend_is_said_instead_of_a_call_for_more_runs():
+    noisy = losses(0.35)
+    told = f"{POOLED} they differ in 'corpus'; keep one of them, e.g. --where \"corpus == 'a'\""
+    pooled = dataclasses.replace(noisy, notes=("read", told))
+    repeated = dataclasses.replace(noisy, unique_tokens=noisy.tokens / 4)
+    for table, said in (
+        (pooled, r"no ground for a plan; they differ in 'corpus'; keep one of them"),
+        (repeated, r"100% of its rows repeat their data.*name law='data_constrained'"),
+    ):
+        with pytest.raises(t2.Refusal, match=said):
+            t2.plan(table, BUDGET, law="additive", n_draws=4, progress=False)
 
 
 def test_a_trend_along_samples_is_no_trend():

@@ -15,8 +15,8 @@ from t2jax.fitting.default import default_law
 from t2jax.fitting.driver import accuracy_of
 from t2jax.fitting.rows import sample_grid
 from t2jax.hull import Hull
-from t2jax.laws import Law, Linked
-from t2jax.observations import Observations, read
+from t2jax.laws import DataConstrained, Law, Linked
+from t2jax.observations import POOLED, Observations, read
 from t2jax.planner import budgets
 from t2jax.planner.judging import backtest as judged_by_dearer
 from t2jax.planner.kept import Kept
@@ -151,7 +151,7 @@ class _Steps:
         else:
             self.announce(f"fitting law '{name}'")
             found, draws = fit(table, law, **asked), None
-        check_trend(found)
+        _check_trend(found, table)
         if not self.uncertified:
             check_certified(found)
         if draws is None:
@@ -178,6 +178,32 @@ class _Steps:
             warning = f"No backtest: {refused.problem}."
             return dataclasses.replace(made, warnings=(*made.warnings, warning))
         return dataclasses.replace(made, backtest=found)
+
+
+def _check_trend(fit: FitResult, table: Observations) -> None:
+    """Stop at a fit without a trend, and say what of the table may hide it.
+
+    Raises:
+      Refusal: it has none.
+    """
+    try:
+        check_trend(fit)
+    except Refusal as refused:
+        raise Refusal(refused.problem, remedy=_hidden(fit, table) or refused.remedy) from refused
+
+
+def _hidden(fit: FitResult, table: Observations) -> str:
+    """What keeps a trend from being seen; empty where nothing is known of it."""
+    told = next((note for note in table.notes if note.startswith(POOLED)), "")
+    if told:
+        return told.removeprefix(POOLED).strip()
+    if table.unique_tokens is None or isinstance(fit.law.base, DataConstrained):
+        return ""
+    repeated = float(np.mean(table.tokens > table.unique_tokens))
+    if not repeated:
+        return ""
+    return (f"{repeated:.0%} of its rows repeat their data, of which law '{fit.law.name}' knows "
+            "nothing: name law='data_constrained', or keep rows that repeat little")  # fmt: skip
 
 
 def check_certified(model: FitResult | Ensemble) -> None:

@@ -268,8 +268,8 @@ def check_trend(model: Model) -> None:
     if why:
         raise Refusal(
             f"{why}, which is no ground for a plan",
-            remedy="bring runs that differ more in size and tokens, or more questions; the law "
-            "alone answers as t2jax.optimum(fit.law, budget)",
+            remedy="bring runs that differ more in size and tokens, or more questions; "
+            "optimum(fit.law, budget) answers for the law alone",
         )
 
 
