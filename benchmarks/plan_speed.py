@@ -1,8 +1,9 @@
 """Seconds of `t2jax plan` on the built-in ladder, cold and warm, beside another version.
 
 `python -m benchmarks.plan_speed --before TREE` runs the command of this tree and of another one (a
-`git worktree` of an older commit) in turn, each with a cache of programs of its own: first empty,
-then filled by the first run. It records what the run answered, and whether it succeeded.
+`git worktree` of an older commit) in turn, each with a cache of its own for programs, and for the
+draws of the table: first empty, then filled by the first run. It records what the run answered, and
+whether it succeeded.
 """
 
 import argparse
@@ -50,7 +51,8 @@ class Run:
 def timed(version: str, tree: pathlib.Path, cache: str, kept: str) -> Run:
     """The command of one tree, in a process of its own."""
     env = {**os.environ, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": kept}
-    env.pop("JAX_COMPILATION_CACHE_DIR", None)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "T2JAX_CACHE"):
+        env.pop(name, None)
     with tempfile.TemporaryDirectory() as out:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()

@@ -45,6 +45,8 @@ def side_by_side(call: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 def meanwhile(call: Callable[[], R]) -> Callable[[], R]:
     """Begin a call beside what follows, for programs that leave a core idle.
 
+    None of them may hold batches of LAPACK calls: in jaxlib 0.10 two at a time wait for ever.
+
     Args:
       call: made at once in a thread where a CPU has another core, else when it is asked for.
 
