@@ -16,8 +16,8 @@ SAME = 1.2  # checkpoints within this factor of FLOPs are one training budget
 class Level(NamedTuple):
     """What was found at one training budget and one inference budget.
 
-    Intervals are of 90%, over questions and seeds: both choices are made on resampled questions
-    answered by resampled seeds, and judged on the questions left out, answered by seeds drawn again.
+    Intervals are of 90%, over questions and seeds: both choices are made on resampled questions and
+    seeds, and judged on the questions left out, answered by seeds drawn again.
     """
 
     train_flops: float

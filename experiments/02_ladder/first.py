@@ -3,6 +3,7 @@
 Imported by `run.py`. Public API only.
 """
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -23,14 +24,16 @@ def beside_first(runs: t2.Observations, folder: pathlib.Path, budgets: list[floa
     asked = [key in known for key in zip(runs.task, runs.question, strict=True)]
     now = runs.select_questions(asked)
     both = pd.concat([_means(first, "then"), _means(now, "now")], axis=1, join="inner")
-    ratio = both.index.get_level_values("flops") / (6 * both.index.get_level_values("params") ** 2.0)
+    ratio = both.index.get_level_values("flops") / (
+        6 * both.index.get_level_values("params") ** 2.0
+    )
     change = np.log(both.then / both.now)
     lines = [
         f"  {now.n_questions} questions of three families that both were asked, {len(both)} sizes "
         "and training budgets that both have, means over seeds",
         "  mean NLL of the first ladder over that of this one, by tokens per parameter:",
     ]
-    for low, high in zip(STEPS[:-1], STEPS[1:], strict=True):
+    for low, high in itertools.pairwise(STEPS):
         here = change[(ratio >= low) & (ratio < high)]
         lines.append(
             f"    {low:6g} to {high:6g}: {np.exp(here.mean()) - 1:+6.1%} on average, "
@@ -43,7 +46,8 @@ def beside_first(runs: t2.Observations, folder: pathlib.Path, budgets: list[floa
                  for table in (first, now)]  # fmt: skip
         for level in sorted(set(found[0]) & set(found[1])):
             cells = [
-                f"{one.sizes[one.single]:7,.0f} -> {one.sizes[one.repeated]:6,.0f} ({one.passed:+.3f})"
+                f"{one.sizes[one.single]:7,.0f} -> {one.sizes[one.repeated]:6,.0f} "
+                f"({one.passed:+.3f})"
                 for one in (by_level[level] for by_level in found)
             ]
             lines.append(f"    {found[1][level].train_flops:9.3g}: then {cells[0]}, now {cells[1]}")

@@ -96,8 +96,8 @@ def _ends(ends: tuple[float, float]) -> str:
 def seed_means(runs: t2.Observations, values: np.ndarray) -> t2.Observations:
     """A table of losses of each size at each training budget, the mean over its seeds."""
     level = np.round(np.log2(runs.train_flops)).astype(int)  # budgets double
-    table = pd.DataFrame({"params": runs.params, "level": level, "tokens": runs.tokens,
-                          "loss": values}).groupby(["params", "level"], as_index=False).mean()  # fmt: skip
+    columns = {"params": runs.params, "level": level, "tokens": runs.tokens, "loss": values}
+    table = pd.DataFrame(columns).groupby(["params", "level"], as_index=False).mean()
     return t2.read(table[["params", "tokens", "loss"]], params_definition="matrices+head")
 
 
@@ -167,7 +167,8 @@ def laws(runs: t2.Observations) -> list[str]:
         off = told(short, many) / seen(name, many) - 1
         lines.append(
             f"  {name:17s} {fit.criteria['R2']:17.3f} {inside:6.1%} {near:45.1%}"
-            f"{np.abs(off).mean():28.1%} {off.mean():+6.1%}{'' if fit.success else '  not certified'}"
+            f"{np.abs(off).mean():28.1%} {off.mean():+6.1%}"
+            f"{'' if fit.success and short.success else '  not certified'}"
         )
     lines.append("  T2's RQ2: 2.8% (Approach 1), 8.4% (Approach 2)")
     return lines
@@ -251,8 +252,8 @@ def draw_levels(runs: t2.Observations) -> None:
             ax.fill_between(sizes_there, least, most, color=colour, alpha=0.2, lw=0)
             ax.plot(sizes_there, means, color=colour, marker=".", label=f"{flops:.2g}")
             ax.plot(sizes_there[best], means[best], "o", mfc="none", ms=10, color=colour)
-        ax.set(xscale="log", xlabel="N, parameters",
-               title="one sample" if inference is None else f"{inference:.3g} FLOPs a token")  # fmt: skip
+        title = "one sample" if inference is None else f"{inference:.3g} FLOPs a token"
+        ax.set(xscale="log", xlabel="N, parameters", title=title)
     axes[0].set_ylabel("mean of -log pass@k, nats")
     axes[-1].legend(title="training FLOPs", fontsize=7, title_fontsize=8)
     figure.savefig(RESULTS / "levels.png", dpi=110)
@@ -260,7 +261,7 @@ def draw_levels(runs: t2.Observations) -> None:
 
 def draw_frontiers(runs: t2.Observations, found: dict[float, dict]) -> None:
     """Tokens per parameter of the optimum along training budgets, measured and by law."""
-    figure, axes = plt.subplots(1, len(found), figsize=(11, 4.2), sharey=True,
+    figure, axes = plt.subplots(1, len(found), figsize=(11, 4.8), sharey=True,
                                 constrained_layout=True)  # fmt: skip
     for ax, (inference, fronts) in zip(axes, found.items(), strict=True):
         for (name, front), colour in zip(fronts.items(), ("C0", "C2", "C4"), strict=True):
@@ -283,7 +284,7 @@ def draw_frontiers(runs: t2.Observations, found: dict[float, dict]) -> None:
     axes[0].plot([], [], "s", color="black", mfc="none", label="best measured size at one sample")
     axes[0].plot([], [], color="grey", ls="--", lw=1, label="the law's optimum at one sample")
     axes[0].set_ylabel("D/N of the optimum, tokens per parameter")
-    axes[0].legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(RESULTS / "frontiers.png", dpi=110)
 
 
