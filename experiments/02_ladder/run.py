@@ -174,16 +174,22 @@ def laws(runs: t2.Observations) -> list[str]:
     return lines
 
 
-def frontiers(runs: t2.Observations, inference: float) -> tuple[list[str], dict]:
-    """Optima of both approaches along the training budgets, beside what was measured."""
-    levels = of_levels(runs, inference)
-    budgets = np.array([one.train_flops for one in levels])
+def drawn(runs: t2.Observations) -> dict[str, t2.Ensemble]:
+    """Bootstraps of the laws whose frontiers are compared."""
+    fits = {name: t2.fit(runs, law=name, samples=KS) for name in APPROACHES}
+    return {name: t2.bootstrap(fit, n_draws=DRAWS, progress=False) for name, fit in fits.items()}
+
+
+def frontiers(
+    runs: t2.Observations, laws: dict[str, t2.Ensemble], inference: float
+) -> tuple[list[str], dict[str, t2.Frontier]]:
+    """Optima of both approaches along the training budgets."""
+    budgets = np.array(budgets_of(runs))
     lines = [f"inference budget {inference:.3g} FLOPs a token; D/N of the optimum, 90% interval"]
-    drawn = {}
-    for name in APPROACHES:
-        draws = t2.bootstrap(t2.fit(runs, law=name, samples=KS), n_draws=DRAWS, progress=False)
+    fronts = {}
+    for name, draws in laws.items():
         budget = t2.Budget(train_flops=budgets, inference_flops=inference)
-        drawn[name] = found = t2.frontier(draws, budget, progress=False)
+        fronts[name] = found = t2.frontier(draws, budget, progress=False)
         low, high = found.band("tokens_per_param")
         best, other = found.optimum, found.optimum.chinchilla
         cells = [
@@ -194,7 +200,7 @@ def frontiers(runs: t2.Observations, inference: float) -> tuple[list[str], dict]
         slopes = [np.polyfit(np.log(budgets), np.log(x), 1)[0] for x in (best.params, other.params)]
         lines += [f"  {name}: N* as training FLOPs to the {slopes[0]:.2f}, once {slopes[1]:.2f}"]
         lines += [f"    {flops:9.3g}: {cell}" for flops, cell in zip(budgets, cells, strict=True)]
-    return lines, drawn
+    return lines, fronts
 
 
 def finetuned() -> list[str]:
@@ -299,9 +305,9 @@ def main() -> None:
         lines += beside_first(runs, pathlib.Path(folder), inference_budgets(runs))
     lines += ["", "== families and laws of N and D, over seed means ==", *families()]
     lines += ["", "== laws of N, D and k ==", *laws(runs), "", "== the frontier by law =="]
-    found = {}
+    found, draws = {}, drawn(runs)
     for inference in inference_budgets(runs):
-        more, found[inference] = frontiers(runs, inference)
+        more, found[inference] = frontiers(runs, draws, inference)
         lines += more
     draw_frontiers(runs, found)
     lines += ["", "== finetuned ==", *finetuned()]

@@ -54,7 +54,7 @@ def choose(
         # In the middle, because optima leave the table long before budgets do.
         middle = _middle(hull.train_flops)
         if runs is not None:
-            middle = float(runs.train_flops[np.abs(np.log(runs.train_flops / middle)).argmin()])
+            middle = _nearest(runs.train_flops, middle)
         fields["train_flops"] = _round(middle)
         why["train_flops"] = ": the middle of the table, as none was given"
     separate = fields.get("train_flops") is not None
@@ -156,6 +156,16 @@ def sweep(budget: Budget, best: Optimum, hull: Hull) -> Budget:
         except InputError:  # the least of them does not pay for one answer to every question
             continue
     return dataclasses.replace(budget, **{budget.goal: np.geomspace(here, 31.6 * here, _POINTS)})
+
+
+def _nearest(trained: np.ndarray, middle: float) -> float:
+    """The training budget nearest to one, and of budgets as near to 1% the least.
+
+    >>> _nearest(np.array([1e10, 2e10, 4e10, 8e10]), 2.83e10)
+    20000000000.0
+    """
+    apart = np.abs(np.log(trained / middle))
+    return float(trained[apart < apart.min() + 0.01].min())
 
 
 def middling(runs: Observations) -> float:
