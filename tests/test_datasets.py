@@ -53,7 +53,7 @@ def test_five_seeds_of_every_size_and_three_of_the_largest_two():
     assert base.steps.min() >= 1000
     seeds = base.groupby("params").seed.nunique()
     assert seeds.tolist() == [5] * 9 + [3] * 2
-    assert set(base[base.n_layers == 4].d_model) == {32}
+    assert set(base.d_model[base.n_layers == 4]) == {32}
 
 
 @pytest.mark.parametrize("variant", ["base", "ft", "sft"])

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from t2jax.trainer import checkpoint, evaluate
-from t2jax.trainer.ladder.material import BuiltIn
-from t2jax.trainer.ladder.presets import preset
+from t2jax.trainer.ladder import BuiltIn, preset
 
 SAMPLES = 64
 SEEDS = (0, 1)
