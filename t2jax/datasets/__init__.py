@@ -66,7 +66,7 @@ def load_ladder(
     >>> ladder = load_ladder()
     >>> sorted(set(ladder.task.tolist()))
     ['causal', 'knowledge', 'spatial']
-    >>> load_ladder(measure="counts").trials.max()
+    >>> float(load_ladder(measure="counts").trials.max())
     64.0
 
     Source: measured for this project by its own trainer.
