@@ -160,7 +160,7 @@ def test_profile_intervals_cover_on_units_of_unequal_size():
 
 @pytest.mark.slow
 def test_profile_intervals_cover_on_the_built_in_ladder():
-    # Simulation on 23 trunks of unequal length, E at its bound in half of the tables.
+    # Simulation on 51 trunks of unequal length.
     found = t2.calibrate(
         t2.fit(t2.datasets.load_ladder(), "softplus"), tables=400, methods=["profile", "laplace"],
         budget=t2.Budget(train_flops=1e12, inference_flops=1e6), progress=False,

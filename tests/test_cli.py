@@ -42,7 +42,7 @@ def check_page(text, *more):
     assert max(map(len, text.splitlines())) <= 100
     order = ["The verdict\n", "The plan\n", "none was given", "parameters N"]
     order += ["-log pass@k, nats", "Doubling the training", *more, "What this does not know"]
-    order += ["synthetic questions", "The fit", "alpha  ", "The data\n", "148 checkpoints"]
+    order += ["synthetic questions", "The fit", "alpha  ", "The data\n", "285 checkpoints"]
     order += ["written:"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
@@ -107,7 +107,7 @@ def test_plan_takes_every_budget_that_optimum_takes(run, loss_table, monkeypatch
 
     monkeypatch.setattr(t2, "plan", stub)
     assert run("plan", loss_table, *words.split(), "--draws", "7", "--law", "coupled")[0] == 3
-    assert seen == [(148, BUDGETS[words], "coupled", 7)]
+    assert seen == [(285, BUDGETS[words], "coupled", 7)]
 
 
 def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
@@ -145,9 +145,11 @@ def test_the_plan_is_the_librarys_optimum(planned):
     budget = t2.Budget(train_flops=6 * n * told["tokens"], inference_flops=2 * n * k)
     assert float(t2.optimum(fit, budget).params) == pytest.approx(n, rel=1e-6)
     assert fit.hull is not None
-    exact = np.sqrt(np.prod(fit.hull.train_flops))
-    assert budget.train_flops == pytest.approx(float(f"{exact:.3g}"))
     runs = t2.datasets.load_ladder()
+    # Two levels are equally near the middle of the ladder: the cheaper one is taken.
+    middle = np.sqrt(np.prod(fit.hull.train_flops))
+    level = runs.train_flops[(runs.train_flops > 0.65 * middle) & (runs.train_flops < middle)]
+    assert budget.train_flops == pytest.approx(level.min(), rel=5e-3)
     middle = np.exp(np.mean(np.log(runs.params)))
     exact = 2 * middle * np.sqrt(256)
     assert budget.inference_flops == pytest.approx(float(f"{exact:.3g}"))
@@ -439,7 +441,7 @@ def test_standard_input_is_read(run, loss_table, monkeypatch):
 
     monkeypatch.setattr(t2, "fit", stub)
     assert run("fit", "-")[0] == 3
-    assert seen == [(148, "coupled")]
+    assert seen == [(285, "coupled")]
 
 
 def test_an_interrupt_is_130_and_a_bug_shows_itself(run, loss_table, monkeypatch):

@@ -29,7 +29,7 @@ def example(command: str) -> list[str]:
 def folder(tmp_path_factory):
     """A folder with the table that the examples name, and what the examples before it wrote."""
     place = tmp_path_factory.mktemp("examples")
-    ladder = t2.datasets.load_ladder().select_task("pairs", "causal")
+    ladder = t2.datasets.load_ladder().select_task("knowledge", "causal")
     few = ladder.select_questions([i % 6 == 0 for i in range(ladder.n_questions)])
     larger = {"params": few.params * LARGER, "tokens": few.tokens * LARGER}
     dataclasses.replace(few, **larger).write(place / "runs.csv")

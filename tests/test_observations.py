@@ -404,7 +404,7 @@ def test_other_public_tables_are_read(shared_data):
 def test_a_table_is_shown_in_a_line_and_in_a_notebook():
     ladder = load_ladder()
     assert len(repr(ladder)) < 200
-    assert "148 checkpoints" in repr(ladder)
+    assert "285 checkpoints" in repr(ladder)
     shown = ladder._repr_html_()
     assert shown.startswith("<table>")
     assert len(shown) < 3000

@@ -250,16 +250,23 @@ def test_a_budget_is_one_budget_and_names_what_it_lacks(made):
                    progress=False)  # fmt: skip
 
 
-def test_gaps_are_filled_and_a_whole_budget_is_left_alone():
+def test_gaps_are_filled_and_a_whole_budget_is_left_alone(losses):
     law, hull = t2.laws.template("softplus"), dataclasses.replace(HULL, samples=(1.0, 256.0))
-    filled, notes = budgets.choose({"train_flops": 1e12}, law, hull, size=1e4)
-    assert filled.to_dict()["inference_flops"] == pytest.approx(2 * 1e4 * 16)
+    filled, notes = budgets.choose({"train_flops": 1e12}, law, hull, losses)
+    middling = np.exp(np.log(losses.params).mean())
+    told = filled.to_dict()["inference_flops"]
+    assert told == pytest.approx(2 * middling * 16, rel=5e-3)  # three digits
     assert "16 samples of a model of middling size" in notes[1]
     asked = t2.Budget(train_flops=1e12)
     assert budgets.choose(asked, law, hull)[0] is asked
     middle, notes = budgets.choose({"max_tokens": 1e6}, law, hull)
     assert middle.to_dict()["train_flops"] == pytest.approx(np.sqrt(1e10 * 1e12), rel=1e-3)
     assert middle.to_dict()["max_tokens"] == 1e6
+    trained, _ = budgets.choose(None, law, hull, losses)
+    apart = np.abs(np.log(losses.train_flops / 1e11))
+    told = trained.to_dict()["train_flops"]
+    assert abs(np.log(told / 1e11)) == pytest.approx(apart.min(), abs=0.02)
+    assert np.isclose(losses.train_flops, told, rtol=5e-3).any()
     assert all("as none was given" in note for note in notes)
 
 

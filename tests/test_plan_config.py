@@ -42,7 +42,7 @@ def test_a_file_holds_everything_and_flags_override_it(asked, loss_table):
         "train_flops = 1e12\n[budget]\nmax_params = 1e5\n"
     )
     found = asked("--config", "sub/plan.toml")
-    assert (found["rows"], found["law"], found["n_draws"], found["seed"]) == (148, "coupled", 9, 3)
+    assert (found["rows"], found["law"], found["n_draws"], found["seed"]) == (285, "coupled", 9, 3)
     assert found["discrepancy"] is False
     assert found["budget"] == {"train_flops": 1e12, "max_params": 1e5}
     found = asked("--config", "sub/plan.toml", "--draws", "5", "--train-flops", "2e12")
@@ -65,7 +65,7 @@ def test_columns_may_be_a_table_of_the_file(asked, loss_table):
         'table = "other.csv"\nsamples = [1, 4]\n[columns]\nparams = "size"\n'
     )
     found = asked("--config", "plan.toml")
-    assert found["rows"] == 148
+    assert found["rows"] == 285
     assert found["samples"] == [1.0, 4.0]
 
 

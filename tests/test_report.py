@@ -320,7 +320,7 @@ def test_predictions_of_a_fixed_plan_are_the_laws_own_values(ladder):
     assert math.isnan(predicted(none, alone)[1])
 
 
-HULL = Hull(  # that of the built-in ladder
+HULL = Hull(  # that of a small ladder
     params=(2560.0, 233472.0),
     tokens=(145331.0, 13341409.0),
     samples=(1.0, 1024.0),

@@ -27,9 +27,10 @@ _LADDERS = {
     "gpu": _Ladder("ladder_gpu", "the built-in ladder of larger models"),
 }
 _VARIANTS = ("base", "ft", "sft")
-_MEASURES = ("nll", "loss")
-_SETS = ("standard", "long")
+_MEASURES = ("nll", "loss", "counts")
+_SETS = ("standard", "apart", "long")
 _LONG = "long-"  # in front of the name of a task of long answers
+_APART = ("arithmetic", "pairs")  # learnt in a step, or by luck of the seed: no power law
 _N = "matrices+head"
 
 
@@ -44,14 +45,17 @@ def load_ladder(
     `datasets/ladder/PROVENANCE.md`; of the larger models, in `datasets/ladder_gpu/PROVENANCE.md`.
 
     Args:
-      name: "cpu", up to .4M parameters and 5e12 training FLOPs, trained on two cores; "gpu", .2M to
-        1.8M parameters from 2.5e13 FLOPs on, trained on one accelerator on the same text. The
-        second was asked the questions of the first and as many more of each task.
+      name: "cpu", up to .23M parameters and 5e12 training FLOPs, trained on two cores; "gpu", .2M
+        to 1.8M parameters from 2.5e13 FLOPs on, trained on one accelerator on the same text. Both
+        were asked the same questions.
       measure: "nll" for the NLL of each question in nats: minus the log of the probability that
-        one sample at temperature 1 is accepted, exact; "loss" for the training loss of each
-        checkpoint, the mean cross-entropy over the end of its run.
+        one sample at temperature 1 is accepted; "counts" for how many of 64 samples at
+        temperature 1 were, of two seeds at every other training budget; "loss" for the
+        cross-entropy of each checkpoint over rows of text that no model trained on.
       variant: "base"; "ft", finetuned on whole documents; "sft", finetuned on answers only.
-      questions: "standard", drawn as in training, or "long", those with the longest answers.
+      questions: "standard", those of the three families whose NLL is a power law of N and D;
+        "apart", sums and pairs, which are learnt in a step or by luck of the seed; "long", those
+        of all five with the longest answers.
 
     Returns:
       A question table, or a loss table of the same checkpoints.
@@ -61,28 +65,30 @@ def load_ladder(
 
     >>> ladder = load_ladder()
     >>> sorted(set(ladder.task.tolist()))
-    ['arithmetic', 'causal', 'knowledge', 'pairs', 'spatial']
-    >>> ladder.params_definition
-    'matrices+head'
+    ['causal', 'knowledge', 'spatial']
+    >>> float(load_ladder(measure="counts").trials.max())
+    64.0
 
     Source: measured for this project by its own trainer.
     """
+    counted = measure == "counts"
     for word, value, known in (
-        ("name", name, tuple(_LADDERS)),
+        ("name", name, ("cpu",) if counted else tuple(_LADDERS)),
         ("measure", measure, _MEASURES),
-        ("variant", variant, _VARIANTS if name == "cpu" else _VARIANTS[:1]),
+        ("variant", variant, _VARIANTS if name == "cpu" and not counted else _VARIANTS[:1]),
         ("questions", questions, _SETS),
     ):
         if value not in known:
             raise ValueError(f"{word} is {value!r}: use one of {', '.join(known)}")
     if measure == "loss":
-        table = read(_runs(variant, name), columns="loss=train_loss", params_definition=_N)
+        table = read(_runs(variant, name), columns="loss=held_out_loss", params_definition=_N)
     else:
-        table = read(_table(f"questions-{variant}.parquet", name), params_definition=_N)
+        file = f"{'counts' if counted else 'questions'}-{variant}.parquet"
+        table = read(_table(file, name), params_definition=_N)
         assert table.task is not None
-        table = table.select_questions(
-            np.char.startswith(table.task, _LONG) == (questions == "long")
-        )
+        long, apart = np.char.startswith(table.task, _LONG), np.isin(table.task, _APART)
+        sets = {"standard": ~long & ~apart, "apart": apart, "long": long}
+        table = table.select_questions(sets[questions])
     return dataclasses.replace(table, source=_LADDERS[name].title)
 
 
@@ -94,7 +100,7 @@ def load_runs(name: str = "cpu") -> "pd.DataFrame":
 
     Returns:
       Columns such as run, trunk, seed, variant, d_model, params, tokens, steps, batch_rows,
-      learning_rate, train_flops (6ND), train_loss and the mean NLL of each task.
+      learning_rate, train_flops (6ND), train_loss, held_out_loss and the mean NLL of each task.
 
     >>> runs = load_runs()
     >>> set(runs.variant) == {"base", "ft", "sft"}

@@ -11,10 +11,11 @@ from t2jax import _text, cost
 from t2jax.errors import InputError, Refusal
 from t2jax.hull import Hull
 from t2jax.laws import Law
+from t2jax.observations import Observations
 from t2jax.planning import Budget, Optimum
 from t2jax.planning.budget import GOALS
 
-__all__ = ["beyond", "choose", "lifetime", "sweep"]
+__all__ = ["beyond", "choose", "lifetime", "middling", "sweep"]
 
 _SLACK = 1e-6  # a budget copied from the table itself, with six digits, is inside it
 _POINTS = 33  # budgets along a frontier
@@ -22,7 +23,10 @@ _REACHES = (31.6, 10.0, 3.0, 1.3)  # to either side of a lifetime budget: a deca
 
 
 def choose(
-    asked: Budget | Mapping[str, Any] | None, law: Law, hull: Hull, size: float | None = None
+    asked: Budget | Mapping[str, Any] | None,
+    law: Law,
+    hull: Hull,
+    runs: Observations | None = None,
 ) -> tuple[Budget, tuple[str, ...]]:
     """The budget that was asked for, its gaps filled from the middle of the table; and words.
 
@@ -30,7 +34,8 @@ def choose(
       asked: a budget, which is taken as it is; or fields of one, or None.
       law: a law of the form to be fitted.
       hull: ranges of the table.
-      size: parameters of a middling model, or None for the middle of their range.
+      runs: the table, if it is at hand: a gap is filled by the training budget of the run nearest
+        the middle, so that measured runs can judge the plan, and by its middling size.
 
     Raises:
       InputError: a budget that cannot be, or a sweep.
@@ -47,13 +52,17 @@ def choose(
     why = {}
     if all(fields.get(name) is None for name in GOALS):
         # In the middle, because optima leave the table long before budgets do.
-        fields["train_flops"] = _round(_middle(hull.train_flops))
+        middle = _middle(hull.train_flops)
+        if runs is not None:
+            middle = _nearest(runs.train_flops, middle)
+        fields["train_flops"] = _round(middle)
         why["train_flops"] = ": the middle of the table, as none was given"
     separate = fields.get("train_flops") is not None
     if separate and law.uses_samples and not isinstance(asked, Budget):
         if fields.get("inference_flops") is None:
             drawn = math.sqrt(hull.samples[1])
-            flops = cost.INFERENCE_FLOPS * (size or _middle(hull.params)) * drawn
+            size = _middle(hull.params) if runs is None else middling(runs)
+            flops = cost.INFERENCE_FLOPS * size * drawn
             fields["inference_flops"] = _round(flops)
             why["inference_flops"] = (
                 f": {drawn:.3g} samples of a model of middling size, as none was given"
@@ -147,6 +156,21 @@ def sweep(budget: Budget, best: Optimum, hull: Hull) -> Budget:
         except InputError:  # the least of them does not pay for one answer to every question
             continue
     return dataclasses.replace(budget, **{budget.goal: np.geomspace(here, 31.6 * here, _POINTS)})
+
+
+def _nearest(trained: np.ndarray, middle: float) -> float:
+    """The training budget nearest to one, and of budgets as near to 1% the least.
+
+    >>> _nearest(np.array([1e10, 2e10, 4e10, 8e10]), 2.83e10)
+    20000000000.0
+    """
+    apart = np.abs(np.log(trained / middle))
+    return float(trained[apart < apart.min() + 0.01].min())
+
+
+def middling(runs: Observations) -> float:
+    """Parameters of a middling model: the geometric mean over the rows."""
+    return float(np.exp(np.mean(np.log(runs.params))))
 
 
 def _middle(ends: tuple[float, float]) -> float:

@@ -20,7 +20,7 @@ from t2jax.observations import POOLED, Observations, read
 from t2jax.planner import budgets
 from t2jax.planner.judging import backtest as judged_by_dearer
 from t2jax.planner.kept import Kept
-from t2jax.planner.result import Announce, Plan, middling, silent
+from t2jax.planner.result import Announce, Plan, silent
 from t2jax.planning import Budget
 from t2jax.planning.driver import check_trend
 from t2jax.uncertainty import Ensemble, bootstrap
@@ -97,7 +97,7 @@ def plan(
     form = laws.template(default_law(table) if law in (None, "auto", "stack") else law)
     check_design(table, form, samples)
     hull = _hull(table, form, samples)
-    budget, notes = budgets.choose(budget, form, hull, middling(table))
+    budget, notes = budgets.choose(budget, form, hull, table)
     budgets.beyond(budget, None, form, hull, extrapolate=extrapolate)
     steps = _Steps(n_draws=n_draws, unit=unit, seed=seed, discrepancy=discrepancy,
                    samples=samples, uncertified=uncertified, progress=progress,

@@ -16,8 +16,9 @@ from t2jax.laws import Law
 from t2jax.laws import predict as of_law
 from t2jax.observations import Observations
 from t2jax.planner.backtested import Backtest, Case
+from t2jax.planner.budgets import middling
 from t2jax.planner.levels import Level, level_at, levels_of
-from t2jax.planner.result import Announce, middling, silent
+from t2jax.planner.result import Announce, silent
 from t2jax.planning import Budget, optimum
 from t2jax.planning.driver import check_trend
 from t2jax.planning.rivals.rules import RATIO

@@ -28,7 +28,7 @@ from t2jax.uncertainty import Ensemble
 from t2jax.uncertainty.ensemble import central_interval
 from t2jax.validation import Profile
 
-__all__ = ["Announce", "Plan", "middling", "silent"]
+__all__ = ["Announce", "Plan", "silent"]
 
 _COUNTS = ("params", "tokens", "samples", "tokens_per_param")
 _SPENT = ("train_flops", "inference_flops", "spent")
@@ -126,8 +126,7 @@ class Plan(Result):
           Refusal: the data cannot answer.
         """
         say = announce or silent
-        size = None if fit.observations is None else middling(fit.observations)
-        budget, notes = budgets.choose(budget, fit.law, fit.hull, size)
+        budget, notes = budgets.choose(budget, fit.law, fit.hull, fit.observations)
         warnings = budgets.beyond(budget, None, fit.law, fit.hull, extrapolate=extrapolate)
         say("finding the optimum")
         best = optimum(draws, budget, progress=progress)
@@ -272,11 +271,6 @@ class Plan(Result):
         from t2jax.reporting import write_folder
 
         return write_folder(self, folder)
-
-
-def middling(runs: Observations) -> float:
-    """Parameters of a middling model: the geometric mean over the rows."""
-    return float(np.exp(np.mean(np.log(runs.params))))
 
 
 def silent(_: str) -> None:
