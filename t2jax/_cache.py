@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import platform
+import stat
 import sys
 from importlib import metadata
 
@@ -22,10 +23,19 @@ def cache_folder(name: str) -> pathlib.Path | None:
         return None
     place = _home() / "t2jax" / name
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(exist_ok=True, mode=0o700)
+        return place if os.access(place, os.W_OK) and _alone(place) else None
     except OSError:
         return None  # without a home there is nothing to keep
-    return place if os.access(place, os.W_OK) else None
+
+
+def _alone(place: pathlib.Path) -> bool:
+    """Whether nobody else may write there: programs are read from it, and run."""
+    if os.name != "posix":
+        return True
+    told = place.stat()
+    return told.st_uid == os.getuid() and not told.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 class _Programs:

@@ -38,6 +38,16 @@ def test_off_another_place_and_no_home_are_respected(tmp_path):
     assert kept(tmp_path / "file") == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="who may write is told there otherwise")
+def test_a_folder_that_others_may_write_is_not_used(tmp_path):
+    place = pathlib.Path(kept(tmp_path))
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.chmod(0o770)
+    assert kept(tmp_path) == ""
+    place.chmod(0o700)
+    assert kept(tmp_path) == str(place)
+
+
 def test_another_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
     own = tmp_path / "cpuinfo"
     own.write_text("flags : avx2\n")
