@@ -117,7 +117,7 @@ def test_the_plan_prints_one_reading_and_writes_the_folder(planned):
     told = " ".join(text.split())
     page = (out / "index.html").read_text("utf-8")
     for sentence in (
-        "Intervals: 12 bootstrap refits, resampling 23 trunks and the questions",
+        "Intervals: 12 bootstrap refits, resampling 51 trunks and the questions",
         "doubling the inference budget takes",
     ):
         assert sentence in told
@@ -264,8 +264,8 @@ REFUSED = {
     "plan --draws 0": (2, "n_draws = 0 is not a whole number"),
     "plan --unit ron": (2, "no unit 'ron'"),
     "plan --task sptial": (2, "the tasks are"),
-    "plan --train-flops 1e20": (3, "7.3 decades above the table, which spans 4.78e+09 to 5.16e+12"),
-    "plan --train-flops 1e9": (3, "0.68 decades below"),
+    "plan --train-flops 1e20": (3, "7.3 decades above the table, which spans 9.99e+09 to 5.13e+12"),
+    "plan --train-flops 1e9": (3, "1 decades below"),
     "plan --inference-flops 1e12": (3, "pass --extrapolate"),
     "plan --law additive --inference-flops 1e6": (3, "samples"),
     "plan LOSS --inference-flops 1e6": (3, "losses at three or more k"),

@@ -283,7 +283,7 @@ def test_the_page_is_narrow_and_says_everything(ladder, whole):
     order += ["What this does not know", "- W.", "The fit", "The data"]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
-    for word in ("built-in ladder", "6ND", "recognised", "(trunks) could be resampled", "misses"):
+    for word in ("built-in ladder", "6ND", "recognised", "misses"):
         assert word in text
     at_bound = {*fit.certificate.at_bound, *draws.diagnostics["at_bound"]}
     assert at_bound
@@ -307,6 +307,9 @@ def test_the_doubts_name_what_the_result_carries(ladder):
     assert "NOT CERTIFIED: went astray." in said
     assert "does not say what N counts" in said
     assert "could be resampled" not in said
+    few = dataclasses.replace(draws, diagnostics={**draws.diagnostics, "units": 23})
+    said = " ".join(doubts(fit, few, best, front, None, BUDGET))
+    assert "Only 23 independent trainings (trunks) could be resampled" in said
     assert "interim" not in said
 
 

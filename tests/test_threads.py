@@ -12,7 +12,7 @@ from t2jax._precision import double, is_double
 @pytest.fixture(autouse=True)
 def cores(monkeypatch):
     """Four cores, whatever this machine has."""
-    monkeypatch.setattr(_threads, "_cores", lambda: 4)
+    monkeypatch.setattr(_threads, "cores", lambda: 4)
 
 
 def test_results_come_in_the_order_of_the_items_though_calls_end_in_another():

@@ -161,7 +161,7 @@ def lay_out(figure: Figure, like: Figure | None = None) -> None:
     if like is not None:
         for own, other in zip(figure.axes, like.axes, strict=True):
             own.set_position(other.get_position(original=True))
-    elif engine is not None:
+    elif engine is not None and any(ax.get_subplotspec() for ax in figure.axes):
         engine.execute(figure)
     with rc_context(_NO_LAYOUT):
         figure.set_layout_engine(None)
