@@ -74,7 +74,7 @@ def fit(
     >>> import t2jax as t2
     >>> result = t2.fit(t2.datasets.load_ladder(), law="additive")
     >>> result.success, round(result.criteria["R2"], 2)
-    (True, 0.96)
+    (True, 0.99)
     """
     if not isinstance(runs, Observations):
         raise InputError(
