@@ -290,7 +290,8 @@ def draw_frontiers(runs: t2.Observations, found: dict[float, dict]) -> None:
     axes[0].plot([], [], "s", color="black", mfc="none", label="best measured size at one sample")
     axes[0].plot([], [], color="grey", ls="--", lw=1, label="the law's optimum at one sample")
     axes[0].set_ylabel("D/N of the optimum, tokens per parameter")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    told = axes[0].get_legend_handles_labels()
+    figure.legend(*told, loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(RESULTS / "frontiers.png", dpi=110)
 
 
