@@ -18,11 +18,11 @@ RECIPE = {"objective": None, "samples": None, "n_draws": 20, "unit": None, "seed
           "discrepancy": True}  # fmt: skip
 
 
-def planned(cache, flops=1e12, table=LOSSES, told=None, **options):
-    """A quick plan, with the steps that it announced."""
+def planned(cache, flops=1e12, table=LOSSES, told=None, law="additive", **options):
+    """A quick plan, with the steps that it announced; its law has optima in closed form."""
     said = [] if told is None else told
-    return t2.plan(table, t2.Budget(train_flops=flops), n_draws=20, cache=cache, progress=False,
-                   announce=said.append, **options)  # fmt: skip
+    return t2.plan(table, t2.Budget(train_flops=flops), law=law, n_draws=20, cache=cache,
+                   progress=False, announce=said.append, **options)  # fmt: skip
 
 
 def bits(plan):
@@ -157,7 +157,8 @@ def test_the_command_says_so_and_off_keeps_none(run, tmp_path, monkeypatch):
     LOSSES.write(table)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("t2jax._cache._Programs.folder", None)  # which commands set
-    words = ("plan", table, "--train-flops", "1e12", "--draws", "20", "--json")
+    words = ("plan", table, "--train-flops", "1e12", "--draws", "20", "--json",
+             "--law", "additive")  # fmt: skip
     monkeypatch.setenv("T2JAX_CACHE", "off")
     code, fresh, _ = run(*words)
     assert code == 0
