@@ -152,6 +152,7 @@ def test_a_folder_stays_small_and_keeps_what_was_used_last(tmp_path):
     bound(tmp_path / "none", 0)
 
 
+@pytest.mark.slow
 def test_the_command_says_so_and_off_keeps_none(run, tmp_path, monkeypatch):
     table = tmp_path / "runs.csv"
     LOSSES.write(table)

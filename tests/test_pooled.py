@@ -47,7 +47,7 @@ def test_seeds_are_not_questioned(apart):
 
 def test_the_question_is_on_the_first_screen_before_the_numbers():
     runs = t2.read(table(0.2))
-    plan = t2.plan(runs, t2.Budget(train_flops=1e19), n_draws=20, progress=False)
+    plan = t2.plan(runs, t2.Budget(train_flops=1e19), law="additive", n_draws=20, progress=False)
     told = plan.summary()
     assert plan.warnings[0].startswith(POOLED)
     assert told.index(POOLED) < told.index("parameters N")

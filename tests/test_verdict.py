@@ -138,7 +138,7 @@ def test_losses_at_one_training_budget_judge_a_plan_too():
     loss = t2.laws.predict(law, params, tokens) * np.exp(0.001 * rng.normal(size=45))
     runs = t2.Observations(kind="loss", run=np.array([f"r{i}" for i in range(45)]), params=params,
                            tokens=tokens, loss=loss, source="a simulated table")  # fmt: skip
-    made = t2.plan(runs, t2.Budget(train_flops=1e19), n_draws=30, progress=False)
+    made = t2.plan(runs, t2.Budget(train_flops=1e19), law="additive", n_draws=30, progress=False)
     found = made.measured
     assert found is not None
     assert found.once
