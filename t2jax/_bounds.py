@@ -67,9 +67,12 @@ def _left_to(group: pathlib.Path) -> float:
     limit, used = (
         int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
     )
-    told = (group / "memory.stat").read_text(encoding="ascii").splitlines()
-    cached = {"active_file", "inactive_file", "slab_reclaimable"}
-    return float(limit - used + sum(int(n) for name, n in map(str.split, told) if name in cached))
+    left = float(limit - used)
+    with contextlib.suppress(OSError, ValueError):
+        told = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        cached = {"active_file", "inactive_file", "slab_reclaimable"}
+        left += sum(int(n) for name, n in map(str.split, told) if name in cached)
+    return left
 
 
 def check_fits(size: float, source: str, what: str = "it") -> None:

@@ -25,7 +25,9 @@ def cache_folder(name: str) -> pathlib.Path | None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         place.mkdir(exist_ok=True, mode=0o700)
-        return place if os.access(place, os.W_OK) and _alone(place) else None
+        return (
+            place if os.access(place, os.W_OK) and all(map(_alone, (place, place.parent))) else None
+        )
     except OSError:
         return None  # without a home there is nothing to keep
 
@@ -82,7 +84,7 @@ def processor() -> str:
 
 
 def version(package: str) -> str:
-    """The version of an installed package; of its description no more than that line is read."""
+    """The version of an installed package, without what `importlib.metadata` parses for it."""
     with contextlib.suppress(metadata.PackageNotFoundError, StopIteration):
         text = metadata.distribution(package).read_text("METADATA") or ""
         return next(line[9:] for line in text.splitlines() if line.startswith("Version: "))

@@ -26,7 +26,7 @@ from t2jax._files import write_whole
 from t2jax._precision import is_double
 from t2jax._threads import cores
 
-__all__ = ["kept_text", "maker", "program"]
+__all__ = ["is_ours", "kept_text", "maker", "program"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,7 +100,7 @@ def _found(
 ) -> _Traced | None:
     """A traced program from the folder, or made and put there; None where it cannot be kept."""
     form, *told = key
-    if jax.device_count() > 1 or not _is_ours(form):
+    if jax.device_count() > 1 or not is_ours(form):
         return None
     path = _place(folder, form, told)
     with contextlib.suppress(*_UNREADABLE):
@@ -111,9 +111,10 @@ def _found(
         # JAX's own form needs one more package; this is read by the same version of JAX alone.
         names = [field.name for field in dataclasses.fields(export.Exported)]
         fields = {name: getattr(found.exported, name) for name in names}
-        _write(path, (fields | {"_get_vjp": None}, found.form))
     except _UNREADABLE:
-        return None  # it holds what JAX does not write down, or there is no room
+        return None  # it holds what JAX does not write down
+    with contextlib.suppress(*_UNREADABLE):  # there may be no room
+        _write(path, (fields | {"_get_vjp": None}, found.form))
     return found
 
 
@@ -127,7 +128,7 @@ def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
     """
     folder = kept_programs()
     leaves, form = jax.tree.flatten(tree)
-    if folder is None or not _is_ours(form):
+    if folder is None or not is_ours(form):
         return make()
     path = _place(folder, form, [name, str([np.shape(leaf) for leaf in leaves])])
     with contextlib.suppress(*_UNREADABLE):
@@ -170,7 +171,7 @@ def _kind(leaf: Any) -> tuple[Any, ...]:
     return seen.shape, str(seen.dtype), seen.weak_type
 
 
-def _is_ours(form: Any) -> bool:
+def is_ours(form: Any) -> bool:
     """Whether the source of every class in an argument is hashed with the rest."""
     return all(kind.__module__.split(".")[0] in ("t2jax", "builtins") for kind in _kinds(form))
 
@@ -190,8 +191,9 @@ def maker() -> dict[str, Any]:
         "source": _source(),
         "versions": [platform.python_version(), *(version(name) for name in _PACKAGES)],
         "device": [device.platform, device.device_kind, jax.device_count(), processor(), cores()],
-        "flags": os.environ.get("XLA_FLAGS"),
-    }
+        "flags": {name: value for name, value in sorted(os.environ.items())
+                  if name.startswith(("JAX_", "XLA_")) and "CACHE" not in name},
+    }  # fmt: skip
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import jax
 
 from t2jax._precision import in_mode, is_double
 
-__all__ = ["cores", "meanwhile", "side_by_side"]
+__all__ = ["cores", "side_by_side"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,29 +40,6 @@ def side_by_side(call: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         yield from pool.map(alike, items[1:])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def meanwhile(call: Callable[[], R]) -> Callable[[], R]:
-    """Begin a call beside what follows, for programs that leave a core idle.
-
-    None of them may hold batches of LAPACK calls: in jaxlib 0.10 two at a time wait for ever.
-
-    Args:
-      call: made at once in a thread where a CPU has another core, else when it is asked for.
-
-    Returns:
-      A function that waits for the result, or raises what the call has raised.
-
-    >>> later = meanwhile(lambda: 2 + 2)
-    >>> later()
-    4
-    """
-    if jax.default_backend() != "cpu" or cores() == 1:
-        return call
-    pool = ThreadPoolExecutor(1, thread_name_prefix="t2jax")
-    found = pool.submit(call)
-    pool.shutdown(wait=False)
-    return found.result
 
 
 def cores() -> int:

@@ -102,3 +102,10 @@ def test_columns_that_do_not_fit_are_refused():
         figures.predicted_panel(SEEN, TOLD[:3], ax=ax)
     with pytest.raises(InputError, match="raise epsilon"):
         figures.regret_panel(N, 1 + 0 * N, 0.5, ax=ax)
+
+
+def test_every_panel_and_figure_is_drawn_in_the_house_style():
+    drawn = [name for name in dir(figures) if name.endswith(("_panel", "_figure"))]
+    assert len(drawn) > 20
+    plain = [name for name in drawn if not hasattr(getattr(figures, name), "__wrapped__")]
+    assert plain == []

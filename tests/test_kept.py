@@ -1,7 +1,9 @@
 """Draws that are kept for the next plan: the same answer bit for bit, or made anew."""
 
+import dataclasses
 import json
 import os
+import shutil
 import threading
 
 import jax
@@ -10,6 +12,7 @@ import pytest
 
 import t2jax as t2
 from t2jax._cache import bound
+from t2jax._precision import double, is_double
 from t2jax.planner import kept
 from t2jax.planner.kept import Kept
 
@@ -44,9 +47,9 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def copied(filled, tmp_path):
     """The same folder, to be spoiled."""
-    for path in filled[0].iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    return tmp_path
+    own = tmp_path / "t2jax-draws"
+    shutil.copytree(filled[0] / own.name, own)
+    return own
 
 
 def test_kept_draws_give_the_same_plan_bit_for_bit_at_any_budget(filled):
@@ -106,8 +109,13 @@ def test_all_that_draws_follow_from_is_in_their_name(tmp_path, monkeypatch):
     names += [Kept.of(tmp_path, LOSSES, "additive", **RECIPE | {what: 7}).name for what in RECIPE]
     monkeypatch.setattr(kept, "maker", lambda: "an edited checkout, or another JAX")
     names.append(name())
-    assert len(set(names)) == len(names)
     monkeypatch.undo()
+    told = ({"source": "other"}, {"params_definition": "total"}, {"notes": ("another",)})
+    names += [name(dataclasses.replace(LOSSES, **one)) for one in told]
+    fine = np.linspace(1, 2, 2000)
+    names += [name(samples=samples) for samples in (fine, fine + 1e-9, fine + (fine == fine[999]))]
+    names.append(double(name)())
+    assert len(set(names)) == len(names) - is_double()
     assert name() == names[0]
 
 
@@ -137,6 +145,17 @@ def test_a_reader_beside_writers_sees_all_or_nothing(copied, filled):
         done.set()
         writer.join()
     assert None not in found
+
+
+def test_what_is_not_ours_stays_in_a_folder_that_was_named(tmp_path, monkeypatch):
+    other = tmp_path / "thesis" / "data.csv"
+    other.parent.mkdir()
+    other.write_bytes(b"1" * 10_000)
+    os.utime(other, (1, 1))  # the oldest of all
+    monkeypatch.setattr(kept, "_MOST", 0)
+    planned(tmp_path)
+    assert other.read_bytes() == b"1" * 10_000
+    assert not [*tmp_path.rglob("*.npz")]
 
 
 def test_a_folder_stays_small_and_keeps_what_was_used_last(tmp_path):

@@ -133,7 +133,7 @@ def test_nothing_is_kept_of_a_class_of_ones_own_or_where_nothing_can_be(folder, 
     class Pair:
         pass
 
-    assert not _programs._is_ours(jax.tree.structure((LAW, {"a": Pair()})))
-    assert _programs._is_ours(jax.tree.structure((LAW, {"a": [1.0, None]})))
+    assert not _programs.is_ours(jax.tree.structure((LAW, {"a": Pair()})))
+    assert _programs.is_ours(jax.tree.structure((LAW, {"a": [1.0, None]})))
     monkeypatch.setattr(_cache._Programs, "folder", folder / "none" / "there")
     assert fresh()[0](LAW, POINTS, POINTS)["loss"].shape == (5,)

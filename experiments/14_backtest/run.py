@@ -19,7 +19,7 @@ TABLES = ("ladder", "openbookqa", "arc_challenge", "commonsense_qa", "gemstones 
 CHOICES = ("plan", "chinchilla", "chinchilla_measured", "ratio", "smallest", "largest")
 LINE = "{:16}{:10}{:>6}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}{:>8}{:>9}"
 DRAWN = "ladder"
-INFERENCE_FLOPS = 7.01e5  # of the ladder: 32 samples of a middling model; elsewhere the default
+INFERENCE_FLOPS = 7.01e5  # of the ladder: 20 samples of a middling model; elsewhere the default
 
 
 def table(name: str, folder: pathlib.Path):

@@ -50,10 +50,10 @@ def load_ladder(
         were asked the same questions.
       measure: "nll" for the NLL of each question in nats: minus the log of the probability that
         one sample at temperature 1 is accepted; "counts" for how many of 64 samples at
-        temperature 1 were, of two seeds at every other training budget; "loss" for the
-        cross-entropy of each checkpoint over rows of text that no model trained on.
+        temperature 1 were, of two seeds at every other training budget of "cpu" and "base" alone;
+        "loss" for the cross-entropy of each checkpoint over rows of text that no model trained on.
       variant: "base"; "ft", finetuned on whole documents; "sft", finetuned on answers only.
-      questions: "standard", those of the three families whose NLL is a power law of N and D;
+      questions: "standard", those of the three families that are learnt all along the ladder;
         "apart", sums and pairs, which are learnt in a step or by luck of the seed; "long", those
         of all five with the longest answers.
 

@@ -125,11 +125,13 @@ def _check_enough(law: Law, runs: Observations) -> None:
     checkpoints = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
     needed = len(law.base.cards())
     if checkpoints < needed + 1:
+        fewer = len(template("tied").cards())
+        or_ = ", or use a law with fewer coefficients, law='tied'" if needed > fewer else ""
         raise Refusal(
             f"{runs.source} has {checkpoints} distinct (params, tokens) and law "
             f"'{law.base.name}' has {needed} coefficients",
-            remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts, "
-            "or use a law with fewer coefficients, such as law='tied'",
+            remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts"
+            + or_,
         )
 
 

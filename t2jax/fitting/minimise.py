@@ -174,7 +174,8 @@ def _solved(matrix: Floats, rhs: Floats) -> Floats:
     """Solution of a system by Cholesky; NaN unless positive definite.
 
     jaxlib 0.10 shares batches of LAPACK out among threads that wait for each other, and a few at
-    a time wait for ever. Large systems come alone, and small ones, column by column, need none.
+    a time wait for ever. Large systems come alone (tests/test_lapack.py), and small
+    ones, column by column, need none.
     """
     if len(rhs) > _SMALL:
         factor = jnp.linalg.cholesky(matrix)

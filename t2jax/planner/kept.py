@@ -12,10 +12,13 @@ import os
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
+
 from t2jax import laws
 from t2jax._cache import bound
 from t2jax._precision import is_double
-from t2jax._programs import maker
+from t2jax._programs import is_ours, maker
 from t2jax.errors import InputError
 from t2jax.fitting import FitResult
 from t2jax.laws import Law
@@ -24,6 +27,7 @@ from t2jax.uncertainty import Ensemble
 
 __all__ = ["Kept"]
 
+_OWN = "t2jax-draws"
 _MOST = 1 << 28  # bytes of draws, a hundred tables or so
 
 
@@ -57,8 +61,11 @@ class Kept:
             return cls(name=None, table=table)
         told = [table.data_hash(), table.source, table.params_definition, table.notes]
         follows = {"table": told, "law": law, **recipe, "double": is_double(), "made by": maker()}
-        key = hashlib.sha256(json.dumps(follows, sort_keys=True, default=repr).encode()).hexdigest()
-        return cls(name=pathlib.Path(folder) / key[:32], table=table)
+        key = hashlib.sha256(
+            json.dumps(follows, sort_keys=True, default=_told).encode()
+        ).hexdigest()
+        # A folder of its own in the one that was named: what is not ours must not be deleted.
+        return cls(name=pathlib.Path(folder) / _OWN / key[:32], table=table)
 
     def read(self) -> tuple[FitResult, Ensemble] | None:
         """The fit and the draws, where they are there and whole."""
@@ -92,5 +99,9 @@ def _is_ours(law: str) -> bool:
     """Whether the source of a law is hashed with the rest."""
     if law in ("auto", "stack"):
         return True
-    form = laws.template(law)
-    return all(type(part).__module__.startswith("t2jax.") for part in (form, form.base))
+    return is_ours(jax.tree.structure(laws.template(law)))
+
+
+def _told(value: Any) -> Any:
+    """All of an array, which `repr` rounds and cuts short."""
+    return np.asarray(value).tolist() if np.ndim(value) else repr(value)

@@ -11,7 +11,6 @@ import numpy as np
 from t2jax import _text
 from t2jax._arguments import check_level
 from t2jax._result import Result
-from t2jax._threads import meanwhile
 from t2jax.decision import Decision, Design
 from t2jax.fitting import FitResult
 from t2jax.laws import flattened
@@ -135,8 +134,7 @@ class Plan(Result):
         spend = budgets.lifetime(budget, best)
         sweep = budgets.sweep(budget, best, fit.hull)
         few = draws.thinned(_BAND_DRAWS)
-        # What is weighed after it keeps one core busy, and the sweep the other.
-        swept = meanwhile(lambda: frontier(few, sweep, every=_EVERY, progress=progress))
+        front = frontier(few, sweep, every=_EVERY, progress=progress)
         say("weighing what is not known")
         seen, unseen = without_a_law(fit, budget)
         decision, design, undecided = decide(draws, spend, best if spend is budget else None)
@@ -148,7 +146,6 @@ class Plan(Result):
         if companion is not None:
             own = optimum(companion[1], spend, progress=progress)
             other = Companion(fit=companion[0], draws=companion[1], best=own)
-        front = swept()
         said = doubts(fit, draws, best, front, other, budget, alone)
         return cls(
             fit=fit, draws=draws, budget=budget, optimum=best, frontier=front, law_alone=alone,

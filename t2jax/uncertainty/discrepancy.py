@@ -29,10 +29,7 @@ _WAVES = 24  # of a draw of the prior, each a cosine and a sine
 # Of the grid of bumps, in lengths: a surface on it is that of the process to .1% of the loss.
 # Lengths that would ask for a finer grid are drawn out to what it carries.
 _SPACING = 0.5
-_LINES = (
-    8,
-    12,
-)  # of the grid along N or D: two counts only, so that few programs serve all
+_LINES = (8, 12)  # of the grid along N or D: two counts, so that few programs serve all
 _STEP = 1e-4  # of the logs, between which slopes are compared
 _JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
 _WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood

@@ -156,7 +156,7 @@ def _drift(x: np.ndarray, error: np.ndarray) -> str:
     most = np.argsort(x, kind="stable")[-max(len(x) // 10, 1) :]
     mean = float(np.mean(error[most]))
     if abs(mean) < max(0.5 * float(np.mean(np.abs(error))), 0.05):
-        return "The error does not grow with what is drawn along"
+        return "The error does not drift towards the far end"
     return f"At the far end the law is {abs(mean):.2g}% too {'high' if mean > 0 else 'low'}"
 
 

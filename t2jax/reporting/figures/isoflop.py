@@ -79,12 +79,12 @@ def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
     return figure
 
 
-@styled
 def _carried(fit: FitResult) -> bool:
     """Whether the curves are of a law times its misfit, as a plan's are."""
     return isinstance(fit.law.searched, Warped)
 
 
+@styled
 def isoflop_panel(
     fit: FitResult,
     front: Frontier,
