@@ -216,12 +216,13 @@ def test_one_step_after_another_on_a_loss_table(run, loss_table):
     says = {"bayesian": "Dirichlet weights", "stratified": "isoFLOP levels", "wild": "signs of"}
     for scheme, words in says.items():
         made = ("bootstrap", loss_table, "fit.json", "--draws", "8", "--scheme", scheme)
-        assert words in run(*made)[1]
+        if scheme == "wild":
+            assert words in run(*made)[1]
         code, text, _ = run(*made, "--json")
         assert code == 0
         told = json.loads(text, parse_constant=pytest.fail)["diagnostics"]
         assert told["scheme"] == scheme
-        assert any(f"scheme '{scheme}': " in note for note in told["notes"])
+        assert any(f"scheme '{scheme}': " in note and words in note for note in told["notes"])
     code, _, error = run("bootstrap", loss_table, "fit.json", "--scheme", "jackknife")
     assert (code, "one of pairs, bayesian" in error) == (2, True)
     code, text, _ = run("optimum", "draws.npz", "--train-flops", "1e12", "--json")
@@ -483,8 +484,8 @@ def test_the_law_follows_from_the_table():
 
 
 def test_misfit_is_left_out_where_asked(run, loss_table):
-    assert run("fit", loss_table, "-o", "alone.json")[0] == 0
-    for words, kind in (((), "warped"), (("--no-discrepancy",), "coupled")):
+    assert run("fit", loss_table, "--law", "additive", "-o", "alone.json")[0] == 0
+    for words, kind in (((), "warped"), (("--no-discrepancy",), "additive")):
         asked = ("bootstrap", loss_table, "alone.json", "--draws", "6", *words, "-o", "a.npz")
         assert run(*asked)[0] == 0
         assert t2.Ensemble.load("a.npz").point.name == kind

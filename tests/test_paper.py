@@ -73,6 +73,7 @@ def test_the_boxcox_form_contains_the_published_one(first):
     assert wider.objective_value <= first.objective_value * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_approach_2_takes_e_from_the_profile_and_fits_pass_at_k(second):
     smallest = grid().mean_nll().min()
     nearest = np.min(np.abs(np.asarray(E_SHARES) - second.law.coefficients()["E"] / smallest))
@@ -95,6 +96,7 @@ def test_weights_are_inverse_variances_within_isoflop_groups():
     assert np.all(weight.reshape(3, 5) == weight[::5, None])
 
 
+@pytest.mark.slow
 def test_what_the_recipe_does_not_do_is_refused(second):
     runs = grid()
     with pytest.raises(InputError, match="no law 'softplus'"):

@@ -150,6 +150,7 @@ def test_a_stack_of_laws_of_samples_is_drawn_as_such():
     assert np.all(many < one)
 
 
+@pytest.mark.slow
 def test_a_linked_stack_is_not_searched_for_as_one():
     runs = t2.datasets.load_ladder()
     fit = t2.fit(runs)
