@@ -1,6 +1,7 @@
 """Misfit inside the interval: surfaces that follow a table where it is, and are free elsewhere."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import t2jax as t2
@@ -37,7 +38,7 @@ def fitted():
 
 def test_before_the_fit_surfaces_are_draws_of_the_process(fitted):
     _, surfaces = fitted
-    drawn = surfaces.before()
+    drawn = double(surfaces._surface)(surfaces.rows.place)
     amplitude, lengths = surfaces._each[:, 2], surfaces._each[:, 3:]
     assert np.mean(drawn[:, 5] ** 2) == pytest.approx(np.mean(amplitude**2), rel=0.12)
     apart = surfaces.rows.place[5] - surfaces.rows.place[20]
@@ -130,6 +131,63 @@ def test_a_law_that_is_true_keeps_a_small_surface():
     plain = t2.bootstrap(t2.fit(table(), "additive"), n_draws=50, discrepancy=False, progress=False)
     assert isinstance(plain.law, Additive)
     assert isinstance(draws.law, Warped)
+
+
+def test_a_row_far_from_its_neighbours_is_no_misfit():
+    runs = table()
+    loss = np.array(runs.loss)
+    loss[[5, 30]] *= [1.3, 0.8]
+    columns = dict(kind="loss", run=runs.run, params=runs.params, tokens=runs.tokens)
+    struck = t2.Observations(**columns, loss=loss, source="two rows struck")
+    clean = t2.bootstrap(t2.fit(runs, "additive"), n_draws=100, progress=False)
+    draws = t2.bootstrap(t2.fit(struck, "additive"), n_draws=100, progress=False)
+    assert (clean.diagnostics["strays"], draws.diagnostics["strays"]) == (0, 2)
+    assert draws.diagnostics["misfit"]["amplitude"] < 0.01
+    budget = t2.Budget(train_flops=1e18)
+    widths = [np.ptp(np.log(t2.optimum(one, budget).interval("params"))) for one in (clean, draws)]
+    assert widths[1] < 1.5 * widths[0]
+    # A table that is one smooth surface off, or exact, has no such rows.
+    for other in (table(0.03), table(noise=0.0)):
+        one = t2.bootstrap(t2.fit(other, "additive"), n_draws=20, progress=False)
+        assert one.diagnostics["strays"] == 0
+
+
+def test_a_surface_that_could_hide_the_trend_sends_no_exponent_to_its_bound():
+    # Chinchilla-like: over three decades of N and D the loss falls by a tenth each, so that
+    # surfaces as large as the prior allows are as large as what the law has to say.
+    rng = np.random.default_rng(4)
+    law = Additive(E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.37)
+    params = 10 ** rng.uniform(7.6, 10.2, 150)
+    tokens = np.clip(params * 10 ** rng.uniform(0.3, 2.3, 150), 1e9, 3e11)
+    loss = t2.laws.predict(law, params, tokens) * np.exp(0.003 * rng.normal(size=150))
+    runs = t2.Observations(
+        kind="loss", run=np.arange(150).astype(str), params=params, tokens=tokens, loss=loss,
+        source="a simulated table",
+    )  # fmt: skip
+    fit = t2.fit(runs, "additive")
+    (stage,) = double(fitted_stages)(fit, runs)
+    surfaces = double(Surfaces)(fit, stage, runs.cluster("row"), 400, 0)
+    surfaces.misfit = surfaces.misfit._replace(amplitude=0.1, length_params=8.0, length_tokens=1.3)
+    surfaces._prior *= 0.1 / surfaces._each[:, 2:3]
+    steps = np.linalg.lstsq(surfaces.rows.slopes, double(surfaces.before)().T, rcond=None)[0]
+    assert np.max(np.std(steps, axis=1)) < 2.0
+    raw = double(surfaces._surface)(surfaces.rows.place)
+    loose = np.linalg.lstsq(surfaces.rows.slopes, raw.T, rcond=None)[0]
+    assert np.all(np.std(steps, axis=1) < np.std(loose, axis=1))
+
+
+@pytest.mark.slow
+def test_chinchillas_table_tells_its_size_with_and_without_its_outliers(shared_data):
+    points = pd.read_csv(shared_data / "chinchilla_epoch" / "points.csv")
+    for rows in (points, points[points.epoch_fit_subset == 1]):
+        runs = t2.Observations(
+            kind="loss", run=np.arange(len(rows)).astype(str), params=rows.n_params,
+            tokens=rows.d_tokens, loss=rows.loss, source="Chinchilla's runs",
+        )  # fmt: skip
+        draws = t2.bootstrap(t2.fit(runs, "additive"), n_draws=200, progress=False)
+        found = t2.optimum(draws, t2.Budget(train_flops=1e21))
+        low, high = found.interval("params")
+        assert 2e9 < low < found.params < high < 3.2e9
 
 
 def test_below_the_smallest_model_the_surface_does_not_change():

@@ -133,7 +133,7 @@ def bootstrap(
     if surfaces is not None:
         law, point = surfaces.on_draws(law), surfaces.on_point(point)
         strays |= surfaces.noise()
-        misfit = {"misfit": surfaces.misfit._asdict()}
+        misfit = {"misfit": surfaces.misfit._asdict(), "strays": surfaces.strays}
     return Ensemble(
         law=law, point=point, kind="bootstrap", unit=unit, seed=seed, hull=fit.hull,
         diagnostics={

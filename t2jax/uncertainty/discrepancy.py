@@ -32,7 +32,9 @@ _SPACING = 0.5
 _LINES = (8, 12)  # of the grid along N or D: two counts, so that few programs serve all
 _STEP = 1e-4  # of the logs, between which slopes are compared
 _JITTER = 1e-6  # on the diagonal of a correlation, which long lengths make singular
-_WIDE = 1.5  # standard deviation of the law's free coordinates in the marginal likelihood
+_WIDE = 2.0  # standard deviation of the law's free coordinates before the table is seen
+_STRAY = 15.0  # times the median distance of rows from what their neighbours tell: no misfit
+_SAME = 1e-4  # of log loss, below which no distance counts
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
 _CHUNK = 100  # draws per compiled call
 _PRIORS = {  # median and standard deviation of the log
@@ -121,15 +123,34 @@ def _log_law(problem: Problem, head: Floats, tail: Floats, data: Data) -> tuple[
     return told, slopes
 
 
-def _cost(logs: Floats, rows: _Rows) -> Scalar:
-    """Minus the log of marginal likelihood and prior."""
-    run, checkpoint, amplitude, *lengths = jnp.exp(logs)
+def _covariance(misfit: Floats, rows: _Rows) -> Floats:
+    """Of surface and noise between rows [rows, rows]."""
+    run, checkpoint, amplitude, *lengths = misfit
     apart = (rows.place[:, None] - rows.place[None]) / jnp.stack(lengths)
     surface = amplitude**2 * jnp.exp(-0.5 * jnp.sum(apart**2, axis=-1))
     same = rows.run[:, None] == rows.run[None]
-    noise = (checkpoint**2 + 1e-10) * jnp.eye(len(rows.left)) + run**2 * same
-    covariance = _WIDE**2 * rows.slopes @ rows.slopes.T + noise + surface
-    root = jnp.linalg.cholesky(covariance)
+    return (checkpoint**2 + 1e-10) * jnp.eye(len(rows.left)) + run**2 * same + surface
+
+
+def _least_squares(rows: _Rows, misfit: Misfit) -> np.ndarray:
+    """Steps of the law's free coordinates per log loss of each row [coordinates, rows].
+
+    Least squares, drawn to no step by the prior of the coordinates as far as the misfit leaves
+    them unsure: else a surface that hides the law's trend sends a coordinate to its bound.
+    """
+    plain = np.linalg.pinv(rows.slopes)
+    unsure = plain @ np.asarray(_covariance(jnp.asarray(misfit), rows)) @ plain.T
+    return _WIDE**2 * np.linalg.solve(unsure + _WIDE**2 * np.eye(len(plain)), plain)
+
+
+def _with_law(misfit: Floats, rows: _Rows) -> Floats:
+    """The same with the law's coordinates unknown."""
+    return _WIDE**2 * rows.slopes @ rows.slopes.T + _covariance(misfit, rows)
+
+
+def _cost(logs: Floats, rows: _Rows) -> Scalar:
+    """Minus the log of marginal likelihood and prior."""
+    root = jnp.linalg.cholesky(_with_law(jnp.exp(logs), rows))
     white = jax.scipy.linalg.solve_triangular(root, rows.left, lower=True)
     centre, spread = (jnp.asarray(column) for column in zip(*_PRIORS.values(), strict=True))
     prior = jnp.sum(((logs - jnp.log(centre)) / spread) ** 2)
@@ -186,7 +207,8 @@ class Surfaces:
 
     def __init__(self, fit: FitResult, stage: Stage, clusters: np.ndarray, n_draws: int, seed: int):
         self.rows = _rows(fit, stage, clusters)
-        logs, root = _searched(_thinned(self.rows))
+        self._sound = _without_strays(self.rows)
+        logs, root = _searched(_thinned(self._sound))
         self._rng = np.random.default_rng([seed, 3])
         self._each = np.exp(logs + self._rng.normal(size=(n_draws, len(logs))) @ root.T)
         self._nodes = _lines(self.rows.place, np.exp(logs[3:]))
@@ -195,16 +217,28 @@ class Surfaces:
         lengths = np.maximum(np.exp(logs[3:]), finest)
         self.misfit = Misfit(*np.exp(logs[:3]).tolist(), *lengths.tolist())
         """At its most likely; each draw has its own."""
+        self.strays = len(self.rows.left) - len(self._sound.left)
+        """Rows that lie too far from their neighbours to tell of misfit."""
         waves = self._rng.normal(size=(n_draws, _WAVES, 2))
         self._frequency = waves / self._each[:, None, 3:]
         self._prior = self._rng.normal(size=(n_draws, 2 * _WAVES))
         self._prior *= self._each[:, 2:3] / np.sqrt(_WAVES)
 
     def before(self) -> np.ndarray:
-        """Log of the prior's surface at every row of every draw [draws, rows]."""
-        out = np.empty((len(self._prior), len(self.rows.left)))
+        """What the prior's surface takes off each log loss before a refit [draws, rows].
+
+        Of the surface only what moves the law: what bends as no law does would leave the fit
+        where it is, and add to the work.
+        """
+        few = _thinned(self._sound)
+        steps = self._surface(few.place) @ _least_squares(few, self.misfit).T
+        return steps @ self.rows.slopes.T
+
+    def _surface(self, place: np.ndarray) -> np.ndarray:
+        """Log of the prior's surface of every draw [draws, places]."""
+        out = np.empty((len(self._prior), len(place)))
         for i, frequency in enumerate(self._frequency):
-            phase = self.rows.place @ frequency.T
+            phase = place @ frequency.T
             waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
             out[i] = waves @ self._prior[i]
         return out
@@ -212,16 +246,17 @@ class Surfaces:
     def on_draws(self, law: Law) -> Law:
         """Refitted laws, each times its surface."""
         count = len(self._prior)
-        left = self.rows.log_loss - _log_losses(law, self.rows)
-        runs = self._rng.normal(size=(count, self.rows.run.max() + 1)) * self._each[:, :1]
-        noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, self.rows.run]
-        height = self._heights(left - self.before() - noise, self._each)
+        rows = self._sound
+        left = rows.log_loss - _log_losses(law, rows)
+        runs = self._rng.normal(size=(count, rows.run.max() + 1)) * self._each[:, :1]
+        noise = self._rng.normal(size=left.shape) * self._each[:, 1:2] + runs[:, rows.run]
+        height = self._heights(left - self._surface(rows.place) - noise, self._each)
         return self._on(law, self._frequency, self._prior, self._each, height)
 
     def on_point(self, law: Law) -> Law:
         """The fitted law times the mean surface."""
         likely = np.array(self.misfit)[None]
-        height = self._heights(self.rows.left[None], likely)
+        height = self._heights(self._sound.left[None], likely)
         none = np.zeros(2 * _WAVES)
         return self._on(law, none.reshape(_WAVES, 2), none, likely[0], height[0])
 
@@ -245,14 +280,34 @@ class Surfaces:
 
     def _heights(self, left: np.ndarray, each: np.ndarray) -> np.ndarray:
         """Heights of the bumps, given what is left to them at every row [draws, bumps]."""
-        place, run = jnp.asarray(self.rows.place), jnp.asarray(self.rows.run)
-        groups, parts = int(self.rows.run.max()) + 1, []
+        place, run = jnp.asarray(self._sound.place), jnp.asarray(self._sound.run)
+        groups, parts = int(self._sound.run.max()) + 1, []
         for start in range(0, len(left), _CHUNK):
             # One shape, one compiled program: what is too many is solved twice and dropped.
             at = np.minimum(np.arange(start, start + _CHUNK), len(left) - 1)
             own = (jnp.asarray(x[at]) for x in (left, each))
             parts.append(np.asarray(_solved(place, run, groups, self._nodes, *own)))
         return np.concatenate(parts)[: len(left)]
+
+
+def _without_strays(rows: _Rows) -> _Rows:
+    """Rows but those that lie further from their neighbours than any noise of the others."""
+    while True:
+        apart = np.empty(len(rows.left))
+        parts = -(-len(apart) // _MOST_ROWS)
+        for at in np.array_split(np.random.default_rng(0).permutation(len(apart)), parts):
+            apart[at] = np.abs(_left_out(_Rows(*(column[at] for column in rows))))
+        sound = apart <= _STRAY * (np.median(apart) + _SAME)
+        if sound.all():
+            return rows
+        rows = _Rows(*(column[sound] for column in rows))
+
+
+def _left_out(rows: _Rows) -> np.ndarray:
+    """How far each row's log loss lies from what the others tell of it [rows]."""
+    likely = jnp.asarray([median for median, _ in _PRIORS.values()])
+    inverse = np.linalg.inv(np.asarray(_with_law(likely, rows)))
+    return inverse @ rows.left / np.diagonal(inverse)
 
 
 def _thinned(rows: _Rows) -> _Rows:
