@@ -89,7 +89,9 @@ def state(out: pathlib.Path) -> dict[str, str]:
         aside = ("compiled", "claims")
         hidden = any(part.startswith(".") or part in aside for part in name.parts)
         if path.is_file() and not hidden and not any(t in path.name for t in TIMES):
-            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            # A plan's settings name the folder that they were for.
+            told = path.read_bytes().replace(str(out).encode(), b"")
+            found[str(name)] = hashlib.sha256(told).hexdigest()
     return found
 
 

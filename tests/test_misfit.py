@@ -1,5 +1,7 @@
 """Misfit inside the interval: surfaces that follow a table where it is, and are free elsewhere."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,8 +139,7 @@ def test_a_row_far_from_its_neighbours_is_no_misfit():
     runs = table()
     loss = np.array(runs.loss)
     loss[[5, 30]] *= [1.3, 0.8]
-    columns = dict(kind="loss", run=runs.run, params=runs.params, tokens=runs.tokens)
-    struck = t2.Observations(**columns, loss=loss, source="two rows struck")
+    struck = dataclasses.replace(runs, loss=loss)
     clean = t2.bootstrap(t2.fit(runs, "additive"), n_draws=100, progress=False)
     draws = t2.bootstrap(t2.fit(struck, "additive"), n_draws=100, progress=False)
     assert (clean.diagnostics["strays"], draws.diagnostics["strays"]) == (0, 2)

@@ -145,7 +145,8 @@ def _least_squares(rows: _Rows, misfit: Misfit) -> np.ndarray:
 
 def _with_law(misfit: Floats, rows: _Rows) -> Floats:
     """The same with the law's coordinates unknown."""
-    return _WIDE**2 * rows.slopes @ rows.slopes.T + _covariance(misfit, rows)
+    slopes = jnp.asarray(rows.slopes)
+    return _WIDE**2 * slopes @ slopes.T + _covariance(misfit, rows)
 
 
 def _cost(logs: Floats, rows: _Rows) -> Scalar:
