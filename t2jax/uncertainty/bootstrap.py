@@ -138,7 +138,7 @@ def bootstrap(
         law=law, point=point, kind="bootstrap", unit=unit, seed=seed, hull=fit.hull,
         diagnostics={
             "scheme": scheme,
-            **_diagnostics(done, _told(scheme, n_clusters, unit, level), n_clusters),
+            **_diagnostics(done, _told(scheme, n_clusters, unit, level), n_clusters, surfaces),
             "noise": residual_noise(fit, table, place),
             **misfit,
         },
@@ -200,7 +200,7 @@ def _resample(
     return Resample(weight=weight, value=value, spread=spread)
 
 
-def _diagnostics(done: Refits, what: str, clusters: int) -> dict:
+def _diagnostics(done: Refits, what: str, clusters: int, surfaces: Surfaces | None) -> dict:
     # A nuisance coefficient at its bound (Gaussian tails, say) says nothing about the law.
     names = [(c.name, c in p.objective.nuisance) for p in done.problems for c in p.cards]
     shares = zip(names, done.pinned.mean(0), strict=True)
@@ -210,4 +210,6 @@ def _diagnostics(done: Refits, what: str, clusters: int) -> dict:
     notes += [f"{name} is at a bound in {share:.0%} of draws" for name, share in at_bound.items()]
     if converged < 0.95:
         notes.append("MANY REFITS DID NOT CONVERGE: do not use these intervals")
+    if surfaces is not None and surfaces.strays:
+        notes.append(f"{surfaces.strays} rows lie too far from those near them to tell of misfit")
     return {"converged": converged, "at_bound": at_bound, "units": clusters, "notes": notes}
