@@ -62,6 +62,8 @@ def tables(folder: pathlib.Path) -> dict[str, t2.Observations]:
     own = (grid.dataset == "rw") & (grid.hparams == "base") & (grid.warmup == "short")
     own &= (grid.decay == "chinchilla") & (grid.loss_split == "val") & (grid.n_count == "standard")
     out["porian"] = _losses(grid[own], params="n_params", tokens="d_tokens", loss="loss")
+    hoffmann = pd.read_csv(folder / "chinchilla_epoch" / "points.csv")
+    out["chinchilla"] = _losses(hoffmann, params="n_params", tokens="d_tokens", loss="loss")
     farseer = pd.read_csv(folder / "farseer" / "runs.csv")
     out["farseer"] = _losses(farseer, run="run", params="params", tokens="tokens", loss="loss")
     olmo = pd.read_csv(folder / "olmo_ladder" / "final.csv")
