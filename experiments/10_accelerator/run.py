@@ -19,7 +19,7 @@ from t2jax.datasets import load_ladder, load_runs
 RESULTS = pathlib.Path(__file__).parent / "results"
 BENCHMARK = RESULTS.parents[2] / "benchmarks" / "results" / "accelerator.txt"
 SAMPLES = np.array([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0])
-LAWS = ("additive", "coupled", "softplus", "softplus(coupled)", "product", "t2_loss")
+LAWS = ("linked", "additive", "coupled", "softplus", "softplus(coupled)", "product", "t2_loss")
 DRAWS = 200
 LEVELS = (5e13, 1e14, 2e14)
 INFERENCE = 2e7  # FLOPs a token: 22 samples of the size that is best at one sample
@@ -47,7 +47,7 @@ def main() -> None:
     seeds(load_runs("gpu"))
     fits = forecast(small, large)
     together(both, small.n_rows)
-    sizes(fits["softplus"], large)
+    sizes(fits["linked"], large)
     before = len(lines)
     timings()
     (RESULTS / "card.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -91,7 +91,7 @@ def forecast(small, large) -> dict:
         grid = SAMPLES if fit.law.uses_samples else SAMPLES[:1]
         judge(name, fit, large, large.neg_log_pass(grid))
     say("  law, of the loss per token of text")
-    for name in LAWS[:2]:
+    for name in LAWS[1:3]:
         fit = t2.fit(load_ladder("cpu", measure="loss"), law=name)
         text = load_ladder("gpu", measure="loss")
         judge(name, fit, text, text.loss[:, None])
@@ -137,7 +137,7 @@ def together(both, first: int) -> None:
 def sizes(fit, large) -> None:
     """The size that the small ladder would have planned, beside those measured."""
     say(f"\nbest size at {INFERENCE:.0e} inference FLOPs a token: planned from the small ladder "
-        "(softplus), and measured")  # fmt: skip
+        "(linked), and measured")  # fmt: skip
     level = np.array([LEVELS[np.abs(np.log(np.array(LEVELS) / c)).argmin()]
                       for c in large.train_flops])  # fmt: skip
     near = np.abs(np.log(large.train_flops / level)) < 0.2
