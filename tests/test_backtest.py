@@ -193,6 +193,7 @@ def test_differences_from_the_plan_carry_the_luck_of_questions_and_runs():
     assert found["other"] == pytest.approx(np.hypot(questions, runs), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_share_of_one_judges_a_plan_of_the_whole_table():
     losses = t2.datasets.load_ladder(measure="loss")
     found = t2.backtest(losses, n_levels=1, shares=[1.0], n_draws=8, discrepancy=False,

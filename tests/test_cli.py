@@ -479,6 +479,7 @@ def test_the_law_follows_from_the_table():
     assert default_law(counts) == "beta_monotone"
 
 
+@pytest.mark.slow
 def test_misfit_is_left_out_where_asked(run, loss_table):
     assert run("fit", loss_table, "--law", "additive", "-o", "alone.json")[0] == 0
     for words, kind in (((), "warped"), (("--no-discrepancy",), "additive")):

@@ -46,6 +46,7 @@ def test_what_forbids_the_plan_stands_under_the_headline_however_full_the_screen
     assert len(lines) <= screen.LINES
 
 
+@pytest.mark.slow
 def test_the_band_of_a_frontier_hardly_moves_when_draws_are_solved_at_fewer_budgets(plan):
     draws = t2.bootstrap(plan.fit, n_draws=200, progress=False)
     low, high = plan.fit.hull.train_flops

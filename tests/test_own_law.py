@@ -132,6 +132,7 @@ def test_bootstrap_and_optimum_take_it(fitted, draws):
     )  # more to gain from data: smaller models
 
 
+@pytest.mark.slow
 def test_its_prior_is_its_own_and_not_that_of_a_name(own_law, fitted):
     # `product` has a coefficient c too, with another prior; T has none here, and that is said.
     draws = t2.posterior(fitted, n_draws=400, warmup=300, chains=2, progress=False)

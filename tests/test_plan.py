@@ -58,6 +58,7 @@ def test_a_plan_carries_what_was_found(made, losses):
     assert "the middle of the table" in note
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_law_alone_has_its_profile(made):
     draws = t2.bootstrap(made.fit, n_draws=24, discrepancy=False, progress=False)
     plan = t2.Plan.of(made.fit, draws, made.budget, progress=False)

@@ -127,6 +127,7 @@ def test_the_first_screen_is_short_and_begins_with_the_answer(best, share):
     assert f"{k} samples per question" in text or share < 1
 
 
+@pytest.mark.slow
 def test_losses_at_one_training_budget_judge_a_plan_too():
     """Sizes at one budget of 6ND bear out the law that made them, and none that they contradict."""
     rng = np.random.default_rng(0)

@@ -323,6 +323,7 @@ def test_a_group_of_devices_lies_within_one_slice():
         devices.by_slice(slices(8, 6), 4)
 
 
+@pytest.mark.slow
 def test_a_mesh_of_slices_trains_as_any_other(tmp_path, alone):
     process = start(tmp_path, "2x4", count=8, processes=("slices",))
     assert process.wait(timeout=300) == 0, logs(tmp_path)
