@@ -100,9 +100,9 @@ def _found(
 ) -> _Traced | None:
     """A traced program from the folder, or made and put there; None where it cannot be kept."""
     form, *told = key
-    if jax.device_count() > 1 or not is_ours(form):
+    path = None if jax.device_count() > 1 else _place(folder, form, told)
+    if path is None:
         return None
-    path = _place(folder, form, told)
     with contextlib.suppress(*_UNREADABLE):
         fields, returned = _read(path)
         return _Traced(export.Exported(**fields), returned)
@@ -128,9 +128,10 @@ def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
     """
     folder = kept_programs()
     leaves, form = jax.tree.flatten(tree)
-    if folder is None or not is_ours(form):
+    told = [name, str([np.shape(leaf) for leaf in leaves])]
+    path = None if folder is None else _place(folder, form, told)
+    if path is None:
         return make()
-    path = _place(folder, form, [name, str([np.shape(leaf) for leaf in leaves])])
     with contextlib.suppress(*_UNREADABLE):
         return str(_read(path))
     found = make()
@@ -139,9 +140,15 @@ def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
     return found
 
 
-def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path:
-    """A file under the hash of all that its content follows from."""
-    follows = json.dumps([*told, pickle.dumps(form).hex(), maker()])
+def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path | None:
+    """A file under the hash of all that its content follows from; None where that is not known."""
+    if not is_ours(form):
+        return None
+    try:
+        form = pickle.dumps(form).hex()
+    except _UNREADABLE:
+        return None  # a static field, such as a function, that cannot be written down
+    follows = json.dumps([*told, form, maker()])
     return folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
 
 
@@ -184,6 +191,7 @@ def _kinds(form: Any) -> Iterator[type]:
         yield from _kinds(child)
 
 
+@functools.cache  # all of it is settled when JAX has found its devices
 def maker() -> dict[str, Any]:
     """All that could make the same work come out otherwise, in the last bit too."""
     device = jax.devices()[0]
