@@ -21,6 +21,7 @@ import numpy as np
 from jax import export
 from jax.core import Tracer
 
+from t2jax._bounds import UNREADABLE
 from t2jax._cache import kept_programs, processor, version
 from t2jax._files import write_whole
 from t2jax._precision import is_double
@@ -34,10 +35,6 @@ _ROOT = pathlib.Path(__file__).parent
 _ASIDE = ("cli", "datasets", "importers", "trainer")
 _PACKAGES = ("t2jax", "jax", "jaxlib", "numpy", "optax", "scipy")
 _SEAL = 32  # bytes of SHA-256 before the rest
-_UNREADABLE = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, IndexError,
-    RuntimeError, pickle.PickleError,
-)  # fmt: skip
 
 
 def program(function: F, *, static_argnames: tuple[str, ...] = ()) -> F:
@@ -103,7 +100,7 @@ def _found(
     path = None if jax.device_count() > 1 else _place(folder, form, told)
     if path is None:
         return None
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         fields, returned = _read(path)
         return _Traced(export.Exported(**fields), returned)
     try:
@@ -111,9 +108,9 @@ def _found(
         # JAX's own form needs one more package; this is read by the same version of JAX alone.
         names = [field.name for field in dataclasses.fields(export.Exported)]
         fields = {name: getattr(found.exported, name) for name in names}
-    except _UNREADABLE:
+    except UNREADABLE:
         return None  # it holds what JAX does not write down
-    with contextlib.suppress(*_UNREADABLE):  # there may be no room
+    with contextlib.suppress(*UNREADABLE):  # there may be no room
         _write(path, (fields | {"_get_vjp": None}, found.form))
     return found
 
@@ -132,10 +129,10 @@ def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
     path = None if folder is None else _place(folder, form, told)
     if path is None:
         return make()
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         return str(_read(path))
     found = make()
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         _write(path, found)
     return found
 
@@ -146,7 +143,7 @@ def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path | N
         return None
     try:
         form = pickle.dumps(form).hex()
-    except _UNREADABLE:
+    except UNREADABLE:
         return None  # a static field, such as a function, that cannot be written down
     follows = json.dumps([*told, form, maker()])
     return folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
