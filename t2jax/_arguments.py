@@ -11,8 +11,11 @@ from t2jax.errors import InputError
 __all__ = ["check_level", "check_seed", "check_whole", "local_folder"]
 
 
+_MOST = 2**32 - 1
+
+
 def check_whole(name: str, value: Any, *, least: int = 1, usual: int) -> None:
-    """Refuse what is no whole number of at least `least`.
+    """Refuse what is no whole number of at least `least`, or takes more than 32 bits.
 
     Args:
       name: what the caller calls it.
@@ -31,6 +34,8 @@ def check_whole(name: str, value: Any, *, least: int = 1, usual: int) -> None:
             f"{name} = {value!r} is not a whole number of at least {least}",
             remedy=f"use {name}={usual}",
         )
+    if int(value) > _MOST:
+        raise InputError(f"{name} = {value} does not fit in 32 bits", remedy=f"use {name}={usual}")
 
 
 def check_seed(seed: Any) -> None:
@@ -40,8 +45,6 @@ def check_seed(seed: Any) -> None:
       InputError: anything else.
     """
     check_whole("seed", seed, least=0, usual=0)
-    if int(seed) >= 2**32:
-        raise InputError(f"seed = {seed} does not fit in 32 bits", remedy="use seed=0")
 
 
 def check_level(level: Any) -> None:

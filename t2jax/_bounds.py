@@ -10,14 +10,20 @@ import io
 import math
 import os
 import pathlib
+import pickle
 import stat
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
 from t2jax.errors import InputError
 
 __all__ = [
+    "CUT_SHORT",
+    "UNREADABLE",
     "Expanded",
     "check_archive",
     "check_fits",
@@ -35,6 +41,15 @@ ALWAYS = 1 << 28
 """Bytes that a file may expand to whatever its own size."""
 LONGEST_LINE = 1 << 28
 """Bytes of one line, a whole sample of an evaluation."""
+
+CUT_SHORT = (OSError, EOFError, zlib.error)
+"""What a stream raises, expanded or not, that ends before it should or cannot be read at all."""
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    RuntimeError, MemoryError, ImportError, StopIteration, SyntaxError, tokenize.TokenError,
+    pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What the libraries raise of a file that holds something else than it should, whatever it is."""
 
 _SHARE = 0.5  # of the memory, for what is read whole and parsed after that
 _BLOCK = 1 << 20

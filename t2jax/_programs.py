@@ -21,6 +21,7 @@ import numpy as np
 from jax import export
 from jax.core import Tracer
 
+from t2jax._bounds import UNREADABLE
 from t2jax._cache import kept_programs, processor, version
 from t2jax._files import write_whole
 from t2jax._precision import is_double
@@ -34,10 +35,6 @@ _ROOT = pathlib.Path(__file__).parent
 _ASIDE = ("cli", "datasets", "importers", "trainer")
 _PACKAGES = ("t2jax", "jax", "jaxlib", "numpy", "optax", "scipy")
 _SEAL = 32  # bytes of SHA-256 before the rest
-_UNREADABLE = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, IndexError,
-    RuntimeError, pickle.PickleError,
-)  # fmt: skip
 
 
 def program(function: F, *, static_argnames: tuple[str, ...] = ()) -> F:
@@ -100,10 +97,10 @@ def _found(
 ) -> _Traced | None:
     """A traced program from the folder, or made and put there; None where it cannot be kept."""
     form, *told = key
-    if jax.device_count() > 1 or not is_ours(form):
+    path = None if jax.device_count() > 1 else _place(folder, form, told)
+    if path is None:
         return None
-    path = _place(folder, form, told)
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         fields, returned = _read(path)
         return _Traced(export.Exported(**fields), returned)
     try:
@@ -111,9 +108,9 @@ def _found(
         # JAX's own form needs one more package; this is read by the same version of JAX alone.
         names = [field.name for field in dataclasses.fields(export.Exported)]
         fields = {name: getattr(found.exported, name) for name in names}
-    except _UNREADABLE:
+    except UNREADABLE:
         return None  # it holds what JAX does not write down
-    with contextlib.suppress(*_UNREADABLE):  # there may be no room
+    with contextlib.suppress(*UNREADABLE):  # there may be no room
         _write(path, (fields | {"_get_vjp": None}, found.form))
     return found
 
@@ -128,20 +125,27 @@ def kept_text(name: str, tree: Any, make: Callable[[], str]) -> str:
     """
     folder = kept_programs()
     leaves, form = jax.tree.flatten(tree)
-    if folder is None or not is_ours(form):
+    told = [name, str([np.shape(leaf) for leaf in leaves])]
+    path = None if folder is None else _place(folder, form, told)
+    if path is None:
         return make()
-    path = _place(folder, form, [name, str([np.shape(leaf) for leaf in leaves])])
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         return str(_read(path))
     found = make()
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         _write(path, found)
     return found
 
 
-def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path:
-    """A file under the hash of all that its content follows from."""
-    follows = json.dumps([*told, pickle.dumps(form).hex(), maker()])
+def _place(folder: pathlib.Path, form: Any, told: list[Any]) -> pathlib.Path | None:
+    """A file under the hash of all that its content follows from; None where that is not known."""
+    if not is_ours(form):
+        return None
+    try:
+        form = pickle.dumps(form).hex()
+    except UNREADABLE:
+        return None  # a static field, such as a function, that cannot be written down
+    follows = json.dumps([*told, form, maker()])
     return folder / f"{hashlib.sha256(follows.encode()).hexdigest()[:32]}.traced"
 
 
@@ -184,6 +188,7 @@ def _kinds(form: Any) -> Iterator[type]:
         yield from _kinds(child)
 
 
+@functools.cache  # all of it is settled when JAX has found its devices
 def maker() -> dict[str, Any]:
     """All that could make the same work come out otherwise, in the last bit too."""
     device = jax.devices()[0]

@@ -17,7 +17,7 @@ import pytest
 import t2jax as t2
 from t2jax import cli
 from t2jax.cli import main
-from t2jax.cli._flags import parse
+from t2jax.cli._flags import _plain, parse
 from t2jax.uncertainty.ensemble import as_ensemble
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -131,6 +131,12 @@ def test_standard_output_is_appended_to_and_never_emptied(tmp_path):
     assert lines[0] == "kept"
     assert lines[1].startswith("train_flops,params")
     assert len(lines) == 5
+
+
+def test_a_console_without_lines_for_a_box_is_told_the_same():
+    drawn = "╭─ Missing argument ─╮\n│ No value for '--a'. │\n│ ───── │\n│ For help │\n╰────╯\n"
+    plain = " Missing argument \n ------ \n  No value for '--a'.  \n  -----\n  For help \n    \n"
+    assert _plain(drawn) == _plain(plain) == "No value for '--a'"
 
 
 def test_no_message_names_a_flag_that_does_not_exist():

@@ -47,6 +47,9 @@ def test_the_numbers_are_those_of_a_sum_by_hand():
         assert choice.pass_at_k == pytest.approx(success.mean(), rel=1e-12)
         assert choice.loss == pytest.approx(-np.log(success).mean(), rel=1e-12)
         assert choice.tokens == pytest.approx(FLOPS / (6 * params[row]))
+    some = measured(table(nll, params), budget(inference=9e4))  # 5.6 samples and 22.5
+    assert some is not None
+    assert (some.single.samples, some.repeated.samples) == (5, 22)
     assert found.gain() == found.repeated.pass_at_k - found.single.pass_at_k > 0
     low, high = found.gain_interval
     assert low <= found.gain() <= high

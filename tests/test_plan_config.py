@@ -110,3 +110,12 @@ def test_the_file_beside_a_report_makes_the_plan_again(run, loss_table):
     ours, theirs = (tomllib.loads(pathlib.Path(f, "plan.toml").read_text())
                     for f in ("deep/report", "again"))  # fmt: skip
     assert {**ours, "table": ""} == {**theirs, "table": ""}
+
+
+def test_a_number_where_a_file_has_a_table_is_refused(run, tmp_path):
+    path = tmp_path / "budget.toml"
+    for name in ("cost", "budget"):
+        path.write_text(f"{name} = 5\n")
+        code, _, error = run("plan", "--budget", str(path), "--train-flops", "1e11")
+        assert code == 2
+        assert error.startswith(f"t2jax: error: the file's '{name}' is 5 and no table; begin one")

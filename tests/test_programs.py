@@ -1,6 +1,7 @@
 """Traced programs that are kept: the same numbers, from one made before or one made now."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,15 @@ from t2jax.laws import Tied
 
 LAW = Tied(E=1.8, A=400.0, B=800.0, alpha=0.33)
 POINTS = np.geomspace(1e6, 1e9, 5)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Turned:
+    """A problem with a static field."""
+
+    amplitude: Any
+    turn: Any = dataclasses.field(metadata={"static": True})
 
 
 @pytest.fixture
@@ -123,8 +133,9 @@ def test_the_source_of_all_but_the_wings_is_hashed(tmp_path, monkeypatch):
     monkeypatch.undo()
     _programs._source.cache_clear()
     before = maker()
+    assert maker() is before  # it is asked for every program
     monkeypatch.setenv("XLA_FLAGS", "--another")
-    assert maker() != before
+    assert maker.__wrapped__() != before
 
 
 def test_nothing_is_kept_of_a_class_of_ones_own_or_where_nothing_can_be(folder, monkeypatch):
@@ -137,3 +148,26 @@ def test_nothing_is_kept_of_a_class_of_ones_own_or_where_nothing_can_be(folder, 
     assert _programs.is_ours(jax.tree.structure((LAW, {"a": [1.0, None]})))
     monkeypatch.setattr(_cache._Programs, "folder", folder / "none" / "there")
     assert fresh()[0](LAW, POINTS, POINTS)["loss"].shape == (5,)
+
+
+def test_a_static_field_that_cannot_be_written_down_is_traced_and_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(_programs, "is_ours", lambda form: True)
+
+    def turned():
+        return program(
+            lambda problem: (
+                getattr(jnp, problem.turn)(problem.amplitude)
+                if isinstance(problem.turn, str)
+                else problem.turn(problem.amplitude)
+            )
+        )
+
+    assert turned()(Turned(0.5, "negative")) == -0.5
+    assert len([*folder.iterdir()]) == 1  # a word can be
+    call = turned()
+    twice, thrice = (Turned(0.5, lambda x, by=by: by * x) for by in (2.0, 3.0))
+    for _ in range(2):
+        assert [float(call(twice)), float(call(thrice)), float(turned()(twice))] == [1.0, 1.5, 1.0]
+    made = [_programs.kept_text("page", twice, lambda text=text: text) for text in "ab"]
+    assert made == ["a", "b"]
+    assert len([*folder.iterdir()]) == 1

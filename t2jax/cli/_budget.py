@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from t2jax._bounds import check_kind
 from t2jax._numeral import numeral
+from t2jax.cli._flags import typed
 from t2jax.cli._options import arg
 from t2jax.errors import InputError
 
@@ -83,7 +84,7 @@ class BudgetOptions(PriceOptions):
           InputError: the file cannot be read, or a flag is no number.
         """
         values = self.from_file()
-        cost = dict(values.pop("cost", {}))
+        cost = _table(values.pop("cost", {}), "cost")
         # A budget named on the command line replaces the file's, not joins it.
         from t2jax.planning.budget import GOALS
 
@@ -91,6 +92,10 @@ class BudgetOptions(PriceOptions):
             values = {name: value for name, value in values.items() if name not in GOALS}
         for field in dataclasses.fields(BudgetOptions):
             text = getattr(self, field.name)
+            if text == "" and field.name in typed(self):
+                # A variable of the shell that was never set must not plan for some other budget.
+                raise InputError(f"--{field.name.replace('_', '-')} is empty",
+                                 remedy="give it a value, or leave it out")  # fmt: skip
             if isinstance(text, str) and text and field.name not in ("hardware", "budget"):
                 (cost if field.name in _COST else values)[field.name] = _number(text, field.name)
         if self.hardware:
@@ -156,10 +161,15 @@ def read_toml(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no TOML ({error})", source=path,
                          remedy="e.g. a line: train_flops = 1e22") from error  # fmt: skip
-    inner = found.pop("budget", None)
-    if isinstance(inner, dict):
-        return {**found, **inner}
-    return found
+    inner = _table(found.pop("budget", {}), "budget")
+    return {**found, **inner}
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"the file's '{name}' is {value!r} and no table",
+                         remedy=f"begin one with a line [{name}]")  # fmt: skip
+    return dict(value)
 
 
 def _number(text: Any, name: str) -> Any:

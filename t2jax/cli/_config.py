@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from t2jax.cli._budget import BudgetOptions, read_toml
-from t2jax.cli._flags import typed
+from t2jax.cli._flags import typed, with_typed
 from t2jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def filled(command: T, values: Mapping[str, Any]) -> T:
             value = os.path.normpath(os.path.join(os.path.dirname(path), str(value)))
         if name not in typed(command):
             taken[name] = value
-    return dataclasses.replace(command, **taken)  # pyright: ignore[reportArgumentType] -- see above
+    made = dataclasses.replace(command, **taken)  # pyright: ignore[reportArgumentType] -- see above
+    return with_typed(made, typed(command))
 
 
 def _fitting(value: Any, default: Any) -> Any:

@@ -16,7 +16,7 @@ import tyro
 from t2jax._numeral import numeral, plain
 from t2jax.errors import InputError
 
-__all__ = ["in_flags", "nearest", "numbers", "pair", "parse", "typed"]
+__all__ = ["in_flags", "nearest", "numbers", "pair", "parse", "typed", "with_typed"]
 
 T = TypeVar("T")
 _HINTS, _TYPED = "__annotations__", "_typed"
@@ -42,14 +42,18 @@ def parse(command: type[T], name: str, words: Sequence[str]) -> T | None:
                 config=(tyro.conf.FlagCreatePairsOff,),
                 registry=_WRITTEN,
             )
-            # Beside the fields, for what was typed at its default is no field's value.
-            object.__setattr__(found, _TYPED, _names(command, words))
-            return found
+            return with_typed(found, _names(command, words))
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.write(help_text.getvalue())
             return None
     raise InputError(_plain(errors.getvalue()), remedy=f"see `t2jax {name} --help`")
+
+
+def with_typed(command: T, names: frozenset[str]) -> T:
+    """The command, and beside its fields what was typed: at its default it is no field's value."""
+    object.__setattr__(command, _TYPED, names)
+    return command
 
 
 def typed(command: Any) -> frozenset[str]:
@@ -143,11 +147,14 @@ def _plain(text: str) -> str:
     """The message inside the box that tyro draws."""
     not_a_number = re.search(r"parsing (--\S+):.*?from\s+.*?\['(.*?)'\]", text, re.DOTALL)
     if not_a_number:
-        return f"{not_a_number[1]} '{not_a_number[2]}' is not a number"
-    lines = [line.strip(" │") for line in text.splitlines()]
-    lines = [line for line in lines if line and line[0] not in "╭╰"]
-    rule = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
-    return " ".join(lines[:rule]).rstrip(".") or "the arguments do not fit"
+        kind = "a number" if numeral(not_a_number[2]) is None else "a whole number"
+        return f"{not_a_number[1]} '{not_a_number[2]}' is not {kind}"
+    blocks = re.split(r"^[ │]*[─-]+[ │]*$", text, flags=re.MULTILINE)
+    # On a console that has no letters for a box the title is a block of its own.
+    message = blocks[0] if text.startswith("╭") else "".join(blocks[1:2])
+    lines = [line.strip(" │") for line in message.splitlines()]
+    found = " ".join(line for line in lines if line and line[0] not in "╭╰")
+    return found.rstrip(".") or "the arguments do not fit"
 
 
 def in_flags(text: str, command: type, commands: Iterable[str]) -> str:
@@ -161,6 +168,7 @@ def in_flags(text: str, command: type, commands: Iterable[str]) -> str:
 
     def flag(found: re.Match[str]) -> str:
         name, value = found.groups()
+        name = name if name in known else name.removeprefix("n_")  # n_draws is --draws here
         if name not in known:
             return found[0]
         value = value if re.search(r"[()]", value) else value.strip("'")

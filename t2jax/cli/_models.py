@@ -59,7 +59,7 @@ class CertifiedOptions:
             model = t2.load(path)
         except InputError as error:
             why = f"is neither a fit (.json) nor draws (.npz): {error.problem}"
-            raise InputError(why, source=path, remedy=remedy) from error
+            raise InputError(why, source=path or "''", remedy=remedy) from error
         if not isinstance(model, t2.FitResult | t2.Ensemble):
             raise InputError("is neither a fit nor draws", source=path, remedy=remedy)
         self.certified(model)

@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+_PICTURES = (".png", ".svg", ".pdf")
+
+
 class _Result(Protocol):
     def summary(self) -> str: ...
     def to_dict(self) -> dict[str, Any]: ...
@@ -107,8 +110,15 @@ def check_out(config: Any) -> None:
     """Refuse a command whose results could not be written, before it begins its work.
 
     Raises:
-      InputError: the place named by its `--out` takes no file, or no folder.
+      InputError: the place named by its `--out` takes no file, or no folder, or that of its
+        `--figure` no picture.
     """
+    figure = getattr(config, "figure", "")
+    if figure and not figure.lower().endswith(_PICTURES):
+        raise InputError(f"--figure '{figure}' is no picture",
+                         remedy=f"end the name in {' or '.join(_PICTURES)}")  # fmt: skip
+    if figure:
+        check_file(figure)
     out = getattr(config, "out", "")
     if out and out != "-" and "://" not in out and not getattr(config, "dry_run", False):
         (check_folder if _makes_folder(type(config)) else check_file)(out)

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from t2jax import _text, laws
-from t2jax._bounds import read_whole
+from t2jax._bounds import UNREADABLE, read_whole
 from t2jax._result import SavedResult
 from t2jax._seal import check_seal
 from t2jax._typing import ArrayLike
@@ -263,7 +263,7 @@ class FitResult(SavedResult):
             return cls.from_dict(check_seal(json.loads(text)))
         except InputError as error:
             raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"cannot be read as a fit ({type(error).__name__})",
                 source=str(path),

@@ -120,12 +120,10 @@ def _columns(runs: Observations, repeat: int) -> dict[str, np.ndarray]:
     return {name: np.repeat(column, repeat) for name, column in columns.items()}
 
 
-def _rows(
-    columns: dict[str, np.ndarray], *, tally: Tally | None = None, **more: np.ndarray
-) -> Rows:
+def _rows(columns: dict[str, np.ndarray], **more: np.ndarray) -> Rows:
     given: dict[str, Any] = {name: jnp.asarray(x, float) for name, x in (columns | more).items()}
     given["place"] = jnp.asarray(columns["place"])
-    return Rows(**given, tally=tally)
+    return Rows(**given)
 
 
 def value_rows(runs: Observations, law: Law, grid: tuple[float, ...] | None) -> Rows:

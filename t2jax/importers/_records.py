@@ -10,7 +10,6 @@ import io
 import json
 import math
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -253,7 +252,7 @@ def _is_array(path: Path) -> bool:
     try:
         with open_binary(path) as stream:
             return stream.read(64).lstrip().startswith(b"[")
-    except (OSError, EOFError, zlib.error) as error:
+    except _bounds.CUT_SHORT as error:
         raise _unreadable(path, error) from None
 
 
@@ -270,7 +269,7 @@ def _array(path: Path) -> Iterator[Record]:
 def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         yield from _bounds.lines(stream, str(path))
-    except (OSError, EOFError, zlib.error) as error:
+    except _bounds.CUT_SHORT as error:
         raise _unreadable(path, error) from None
 
 
@@ -307,7 +306,7 @@ def json_document(path: Path) -> Any:
         text = _bounds.read_whole(path, zipped=path.suffix == ".gz").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text", source=str(path), remedy=remedy) from None
-    except (OSError, EOFError, zlib.error) as error:
+    except _bounds.CUT_SHORT as error:
         raise _unreadable(path, error) from None
     try:
         return json.loads(text)

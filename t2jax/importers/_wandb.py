@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Unpack
 
-from t2jax._bounds import check_fits, check_kind, read_whole
+from t2jax._bounds import UNREADABLE, check_fits, check_kind, read_whole
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
 from t2jax.importers._records import Paths, find_files, show
@@ -72,14 +72,7 @@ def _frame(path: Path) -> Any:
         return pd.read_csv(io.BytesIO(read_whole(path)), encoding="utf-8-sig")
     except InputError:
         raise  # a ValueError too
-    except (
-        MemoryError,
-        ValueError,
-        OSError,
-        EOFError,
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-    ) as error:
+    except UNREADABLE as error:
         text = " ".join(str(error).split())
         raise InputError(f"cannot be read ({text})", source=str(path),
                          remedy="export it again") from None  # fmt: skip

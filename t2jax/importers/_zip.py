@@ -38,13 +38,7 @@ class Archive:
             self._file = zipfile.ZipFile(path)
         except InputError:
             raise  # a ValueError too
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            ValueError,
-            NotImplementedError,
-            struct.error,
-        ) as error:
+        except _bounds.UNREADABLE as error:
             raise self._broken(error) from None
         _bounds.check_archive(self._file, str(path))
         self._members = {member.filename: member for member in self._file.infolist()}
@@ -73,8 +67,7 @@ class Archive:
             if member.compress_type != _ZSTD:
                 return self._file.read(member)
             content = self._zstd(member)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error,
-                NotImplementedError, struct.error) as error:  # fmt: skip
+        except _bounds.UNREADABLE as error:
             raise self._broken(error) from None
         if zlib.crc32(content) != member.CRC:
             raise self._broken(ValueError(f"the checksum of {name} is wrong"))

@@ -6,6 +6,7 @@ line here: `@final_law` makes it known by its name wherever its module has been 
 
 import difflib
 import inspect
+import re
 from typing import Any
 
 from t2jax._precision import host_array
@@ -99,9 +100,10 @@ def template(law: "str | type[Law] | Law") -> Law:
         return law
     if isinstance(law, type):
         return law.template()
-    outer, _, inner = str(law).partition("(")
+    named = re.fullmatch(r"([^()]+)(?:\(([^()]+)\))?", str(law).strip())
+    outer, inner = named.groups() if named else (str(law), None)
     cls = _find(outer.strip())
-    return cls.template(loss=_find(inner.rstrip(") ")) if inner else None)
+    return cls.template(loss=_find(inner.strip()) if inner else None)
 
 
 def from_dict(description: dict[str, Any]) -> Law:

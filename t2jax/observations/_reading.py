@@ -7,14 +7,13 @@ import dataclasses
 import functools
 import os
 import sys
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t2jax._bounds import read_whole
+from t2jax._bounds import CUT_SHORT, read_whole
 from t2jax.errors import InputError
 from t2jax.observations import _checks, _naming, _runs, _where
 from t2jax.observations._cells import show
@@ -71,7 +70,7 @@ def open_table(source: Any, separator: str | None) -> Table:
         raise InputError(f"cannot read {kind}", source=name, remedy=_READABLE)
     try:
         raw = read_whole(path, zipped=zipped)
-    except (OSError, EOFError, zlib.error) as error:
+    except CUT_SHORT as error:
         remedy = "copy the file again" if zipped else "check the permissions"
         raise InputError(f"cannot be read ({error})", source=name, remedy=remedy) from None
     if suffix == ".jsonl":

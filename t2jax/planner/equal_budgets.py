@@ -8,13 +8,11 @@ import numpy as np
 from t2jax import cost
 from t2jax.errors import InputError
 from t2jax.observations import Observations
-from t2jax.planner.levels import by_question, level_at
+from t2jax.planner.levels import level_at, level_near
 from t2jax.planning.budget import Budget
 
 __all__ = ["Choice", "Measured", "measured"]
 
-_SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
-_NEAR = 2.0  # a level further from the budget than this factor says nothing about it
 _RESAMPLES = 2000
 _ALIKE = 2.0  # standard deviations of a size's loss within which another is as good
 _NOTHING = float("nan")
@@ -131,53 +129,48 @@ def measured(
         raise InputError("a sweep has no single level", remedy="give one number for each budget")
     if budget.train_flops is None:
         return None
+    train_flops = float(np.asarray(budget.train_flops))
     if runs.kind == "loss":
-        return _of_losses(runs, float(np.asarray(budget.train_flops)), level)
-    if budget.inference_flops is None:
+        return _of_losses(runs, train_flops, level)
+    place = level_near(runs, train_flops)
+    if budget.inference_flops is None or place is None:
         return None
     inference = float(np.asarray(budget.inference_flops))
-    place = np.abs(np.log(runs.train_flops / float(np.asarray(budget.train_flops))))
-    nearest = int(np.argmin(place))
-    if place[nearest] > np.log(_NEAR):
-        return None
-    apart = np.abs(np.log(runs.train_flops / runs.train_flops[nearest]))
-    rows = np.flatnonzero(apart <= np.log(_SAME_LEVEL))
-    afforded = np.floor(inference / cost.inference_flops(runs.params[rows], 1.0))
-    rows, afforded = rows[afforded >= 1], afforded[afforded >= 1].astype(int)
-    sizes = np.unique(runs.params[rows])
+    place = place.affording(inference)
+    sizes = place.params
     if len(sizes) < 2:
         return None
-    at_one = _of_sizes(runs, rows, np.ones_like(afforded), sizes)
-    at_k = _of_sizes(runs, rows, afforded, sizes)
+    afforded = np.floor(inference / cost.inference_flops(sizes, 1.0))
+    at_one = place.by_question(runs, np.ones(len(sizes)))
+    at_k = place.by_question(runs, afforded)
     if not (np.isfinite(at_one[1]).all() and np.isfinite(at_k[1]).all()):
         return None  # more samples afforded than were drawn
     # From counts the loss has no estimate: there mean pass@k is the aim.
     aim = 0 if runs.kind == "nll" else 1
     score_one, score_k = (-both[0] if aim == 0 else both[1] for both in (at_one, at_k))
-
-    def choice(of: int) -> Choice:
-        mine = runs.params[rows] == sizes[of]
-        return Choice(
+    best_one, best_k = (int(score.mean(axis=1).argmax()) for score in (score_one, score_k))
+    single, repeated = (
+        Choice(
             params=float(sizes[of]),
-            tokens=float(runs.tokens[rows][mine].mean()),
-            samples=int(afforded[mine][0]),
-            checkpoints=int(mine.sum()),
+            tokens=float(place.weights[of] @ runs.tokens),
+            samples=int(afforded[of]),
+            checkpoints=int(np.count_nonzero(place.weights[of])),
             loss=float(at_k[0][of].mean()),
             pass_at_k=float(at_k[1][of].mean()),
         )
-
-    single, repeated = int(score_one.mean(1).argmax()), int(score_k.mean(1).argmax())
-    flops = runs.train_flops[rows]
+        for of in (best_one, best_k)
+    )
+    flops = runs.train_flops[place.weights.any(axis=0)]
     return Measured(
         train_flops=float(np.exp(np.log(flops).mean())),
         unevenness=float(flops.max() / flops.min()),
         sizes=len(sizes),
-        single=choice(single),
-        repeated=choice(repeated),
+        single=single,
+        repeated=repeated,
         gain_interval=_gain_interval(score_one, score_k, at_k[1], level, seed),
         level=level,
-        at_edge=repeated in (0, len(sizes) - 1),
-        speaks_for=_between(sizes, repeated),
+        at_edge=best_k in (0, len(sizes) - 1),
+        speaks_for=_between(sizes, best_k),
         loss_gain_interval=_gain_interval(score_one, score_k, -at_k[0], level, seed),
     )
 
@@ -225,19 +218,6 @@ def _between(sizes: np.ndarray, of: int) -> tuple[float, float]:
     beside = sizes[[max(of - 1, 0), min(of + 1, len(sizes) - 1)]]
     low, high = np.sqrt(sizes[of] * beside)
     return float(low), float(high)
-
-
-def _of_sizes(
-    runs: Observations, rows: np.ndarray, samples: np.ndarray, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """`[sizes, questions]` -log pass@k and pass@k, the mean over the checkpoints of a size."""
-    loss, success = by_question(runs, rows, samples)
-    own = runs.params[rows]
-    of = [own == size for size in sizes]
-    return (
-        np.stack([loss[mine].mean(0) for mine in of]),
-        np.stack([success[mine].mean(0) for mine in of]),
-    )
 
 
 def _gain_interval(

@@ -7,11 +7,12 @@ import numpy as np
 from t2jax import cost, passk
 from t2jax.observations import Observations
 
-__all__ = ["Level", "by_question", "level_at", "levels_of"]
+__all__ = ["Level", "level_at", "level_near", "levels_of"]
 
 _END = 1.1  # a checkpoint within this factor of D stands for a run that ends just short of it
-
 _GAP = 4.0  # checkpoints further apart than this factor of D are not joined by a line
+_SAME_LEVEL = 1.2  # checkpoints within this factor of FLOPs count as one training budget
+_NEAR = 2.0  # a level further from the budget than this factor says nothing about it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +58,7 @@ class Level:
         found = []
         for weights, k in zip(self.weights, samples, strict=True):
             rows = np.flatnonzero(weights)
-            each = by_question(runs, rows, np.full(len(rows), k))
+            each = _by_question(runs, rows, k)
             found.append([weights[rows] @ one for one in each])
         loss, success = (np.stack(one) for one in zip(*found, strict=True))
         return loss, success
@@ -68,25 +69,41 @@ class Level:
         return np.array([len(np.unique(curves[one > 0])) for one in self.weights])
 
 
-def by_question(
-    runs: Observations, rows: np.ndarray, samples: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """-log pass@k in nats and pass@k of checkpoints, each at its own k [rows, questions].
+def _by_question(runs: Observations, rows: np.ndarray, k: float) -> tuple[np.ndarray, np.ndarray]:
+    """-log pass@k in nats and pass@k of checkpoints [rows, questions].
 
     From counts the first has no unbiased estimate and is NaN, as is pass@k beyond the trials.
     """
-    loss, success = [], []
-    for row, k in zip(rows, samples, strict=True):
-        if runs.nll is not None:
-            log_pass = passk.host_log_pass_at_k(runs.nll[row], float(k))
-            loss.append(-log_pass)
-            success.append(np.exp(log_pass))
-        else:
-            assert runs.successes is not None
-            assert runs.trials is not None
-            success.append(passk.pass_at_k(runs.successes[row], runs.trials[row], int(k)))
-            loss.append(np.full(len(success[-1]), np.nan))
-    return np.stack(loss), np.stack(success)
+    if runs.nll is not None:
+        # One by one, so that sizes with few checkpoints and many share a program.
+        log_pass = np.stack([passk.host_log_pass_at_k(runs.nll[row], float(k)) for row in rows])
+        return -log_pass, np.exp(log_pass)
+    assert runs.successes is not None
+    assert runs.trials is not None
+    success = passk.pass_at_k(runs.successes[rows], runs.trials[rows], int(k))
+    return np.full(success.shape, np.nan), success
+
+
+def level_near(runs: Observations, train_flops: float) -> Level | None:
+    """The sizes of the trained budget that is nearest to one, each the mean of its checkpoints.
+
+    Args:
+      runs: the table.
+      train_flops: 6ND.
+
+    Returns:
+      Their level; None where the nearest checkpoint is further than a factor of 2 away.
+    """
+    flops = runs.train_flops
+    nearest = flops[np.argmin(np.abs(np.log(flops / train_flops)))]
+    if np.abs(np.log(nearest / train_flops)) > np.log(_NEAR):
+        return None
+    same = np.abs(np.log(flops / nearest)) <= np.log(_SAME_LEVEL)
+    sizes = np.unique(runs.params[same])
+    own = same & (runs.params == sizes[:, None])
+    return Level(
+        train_flops=float(nearest), params=sizes, weights=own / own.sum(axis=1, keepdims=True)
+    )
 
 
 def level_at(runs: Observations, train_flops: float) -> Level:

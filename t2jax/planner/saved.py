@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from t2jax._bounds import check_kind, read_whole
+from t2jax._bounds import UNREADABLE, check_kind, read_whole
 from t2jax._seal import check_seal, sealed
 from t2jax.decision import Decision, Design
 from t2jax.errors import InputError
@@ -37,10 +37,6 @@ _READERS: dict[str, Callable[[dict[str, Any]], Saved]] = {
     "t2jax.design/1": Design.from_dict,
     "t2jax.backtest/1": Backtest.from_dict,
 }
-_UNREADABLE = (
-    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
-    ArithmeticError, MemoryError, StopIteration,
-)  # fmt: skip
 _NPZ = b"PK"  # NPZ files are ZIP archives
 _PLAN = "t2jax.plan/1"
 
@@ -101,7 +97,7 @@ def load(path: str | os.PathLike) -> Saved:
         if error.source:
             raise
         raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError(
             f"cannot be read ({type(error).__name__})", source=str(path), remedy=remedy
         ) from error

@@ -14,8 +14,6 @@ import json
 import os
 import pathlib
 import shutil
-import tokenize
-import zipfile
 from typing import Any
 
 import jax
@@ -23,7 +21,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from t2jax._arguments import local_folder
-from t2jax._bounds import open_npz, read_whole
+from t2jax._bounds import UNREADABLE, open_npz, read_whole
 from t2jax._seal import check_seal, sealed
 from t2jax.errors import InputError
 from t2jax.trainer import devices, model
@@ -284,10 +282,7 @@ def _read_arrays(place: pathlib.Path, target: Any, files: dict[str, str]) -> Any
             values = [file[name] for name in _names(target)]
     except InputError:
         raise  # a ValueError too, and already says what is wrong
-    except (
-        KeyError, ValueError, OSError, EOFError, RuntimeError, MemoryError, SyntaxError,
-        zipfile.BadZipFile, tokenize.TokenError,
-    ) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise InputError(
             f"the arrays cannot be read ({' '.join(str(error).split())[:200]})",
             source=str(place),

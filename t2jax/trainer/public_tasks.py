@@ -10,13 +10,12 @@ import importlib
 import importlib.util
 import json
 import pathlib
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from t2jax._bounds import check_rows, read_whole
+from t2jax._bounds import CUT_SHORT, UNREADABLE, check_rows, read_whole
 from t2jax.errors import InputError
 from t2jax.trainer.batches import Questions
 from t2jax.trainer.packing import pad
@@ -122,7 +121,7 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
             rows = file.read().to_pylist()
         except InputError:
             raise  # a ValueError too
-        except (OSError, ValueError, MemoryError, NotImplementedError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"is not a readable Parquet file ({error})", source=str(path),
                 remedy="copy the file again",
@@ -131,7 +130,7 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return
     try:
         text = read_whole(path, zipped=path.suffix == ".gz").decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (*CUT_SHORT, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read ({error})", source=str(path), remedy="copy the file again"
         ) from None

@@ -1,12 +1,10 @@
 """Flat arrays of tokens on disk: how wide they are, and which vocabulary they need."""
 
 import pathlib
-import tokenize
-import zipfile
 
 import numpy as np
 
-from t2jax._bounds import check_kind
+from t2jax._bounds import UNREADABLE, check_kind
 from t2jax.errors import InputError
 
 __all__ = ["read", "vocabulary"]
@@ -36,10 +34,7 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
         try:
             # Not `np.load`, which leaves an archive of that name open.
             stream = np.lib.format.open_memmap(path, mode="r")
-        except (
-            ValueError, OSError, EOFError, OverflowError, SyntaxError, MemoryError, TypeError,
-            tokenize.TokenError, zipfile.BadZipFile,
-        ):  # fmt: skip
+        except UNREADABLE:
             raise InputError(
                 "this is not a NumPy array", source=str(path), remedy="write it with numpy.save"
             ) from None

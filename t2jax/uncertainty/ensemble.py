@@ -5,9 +5,6 @@ import json
 import math
 import os
 import pathlib
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -16,7 +13,7 @@ import numpy as np
 
 from t2jax import _text, laws
 from t2jax._arguments import check_level
-from t2jax._bounds import open_npz
+from t2jax._bounds import UNREADABLE, open_npz
 from t2jax._files import write_whole
 from t2jax._result import Result
 from t2jax._seal import check_seal, sealed
@@ -32,10 +29,6 @@ _PLAIN = ("kind", "unit", "seed", "source", "data_hash", "chains", "uncertified"
 _OF_THE_FIT = ("hull", "source", "data_hash", "uncertified", "trendless")
 _PER_DRAW = ("log_density", "diverging")
 _NUISANCE, _STATISTIC, _LEAF = "nuisance.", "statistic.", "leaf."
-_UNREADABLE = (
-    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
-    MemoryError, OverflowError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -218,7 +211,7 @@ class Ensemble(Result):
             return cls(law=law, point=point, hull=hull, **meta)
         except InputError as error:
             raise InputError(error.problem, source=str(path), remedy=error.remedy) from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"cannot be read as draws ({type(error).__name__})",
                 source=str(path),
