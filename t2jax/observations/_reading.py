@@ -255,6 +255,12 @@ def _apply_units(
             )
         if factor != 1:
             notes.append(f"multiplied {name} by {factor:g}")
+    for name in _naming.MEASURES:
+        if name not in factors and _naming.in_bits(naming.theirs.get(name, "")):
+            notes.append(
+                f"column {show(naming.theirs[name])} seems to count bits, and is read as nats: "
+                f"if it does, pass --units {name}=bits"
+            )
     return dataclasses.replace(rows, numbers=numbers, cells=cells)
 
 
