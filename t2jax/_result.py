@@ -17,8 +17,13 @@ __all__ = ["Result", "SavedResult"]
 class Result:
     """Base of the results: text, a notebook's table and a data frame."""
 
+    @property
+    def title(self) -> str:
+        """The result in a line, of what needs no work: traced ones have it too."""
+        raise TypeError(f"{type(self).__name__} has no title")
+
     def summary(self) -> str:
-        """The result as fixed-width text."""
+        """The result as fixed-width text, its title first."""
         raise TypeError(f"{type(self).__name__} has no text")
 
     def records(self) -> list[dict[str, Any]]:
@@ -48,11 +53,7 @@ class Result:
 
     def __repr__(self) -> str:
         """The result in a line: its fields may be thousands of numbers."""
-        try:
-            title = self.summary().partition("\n")[0]
-        except Exception:  # traced values have no text
-            return object.__repr__(self)
-        return f"<{type(self).__name__}: {title}; summary() says the rest>"
+        return f"<{type(self).__name__}: {self.title}; summary() says the rest>"
 
     def _repr_html_(self) -> str | None:
         return _html.of_summary(self)

@@ -1,9 +1,11 @@
 """Figures of plain arrays: they show the numbers they are given, with units, in both looks."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 
 from t2jax.errors import InputError
@@ -94,6 +96,33 @@ def test_colours_are_those_of_the_page():
         _, ax = panel("regret", look)
         (curve,) = [one for one in ax.get_lines() if one.get_label() == "regret"]
         assert to_rgb(curve.get_color()) == to_rgb(colors.ours)
+
+
+def colors_of(svg: str) -> list[str]:
+    """The colours of an SVG in order, as a dark screen shows them."""
+    turned = dict(re.findall(r"--(\w{6}):(#\w{6});", svg))
+    shown = re.sub(r"var\(--(\w{6}),#\w{6}\)", lambda found: turned[found[1]], svg)
+    return re.findall(r"(?:fill|stroke): ?(#\w{6})", shown)
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_an_svg_has_on_a_dark_screen_the_colours_of_the_dark_look(name):
+    figure, _ = panel(name)
+    with figures.theme("dark"):
+        dark = figures.svg(panel(name, "dark")[0], name)
+    shown = colors_of(figures.svg(figure, name))
+    assert shown == colors_of(dark)
+    assert len({*shown}) > 3
+
+
+def test_an_svg_turns_all_that_it_shows():
+    figure = figures.alone(PANELS["predicted"])
+    figures.color_bar(figure, figure.axes, LogNorm(1.0, 100.0), "training FLOPs")
+    text = figures.svg(figure, "one")
+    assert "<image" not in text
+    assert len(colors_of(text)) > 60  # the strips of the bar among them
+    paints = re.findall(r"(?:fill|stroke): ?([^;\"]+)", text.split("</style>", 1)[1])
+    assert {paint for paint in paints if paint[0] == "#"} == set()
 
 
 def test_columns_that_do_not_fit_are_refused():

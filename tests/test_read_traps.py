@@ -282,3 +282,17 @@ def test_several_tasks_in_a_loss_table_ask_for_one(save):
 def test_names_are_text_whatever_they_look_like(save):
     text = "run,params,tokens,loss\n007,1e6,2e7,4\n7,2e6,2e7,3\nNA,3e6,2e7,3\n"
     assert read(save(text)).run.tolist() == ["007", "7", "NA"]
+
+
+def test_bits_are_told_from_nats():
+    frame = pd.DataFrame({"run": ["a", "b"], "params": [1e6, 2e6], "tokens": [2e7, 4e7],
+                          "bpb": [1.5, 1.25]})  # fmt: skip
+    with pytest.raises(InputError, match=r"pass --columns loss=bpb --units loss=bits$"):
+        read(frame)
+    taken = read(frame, columns="loss=bpb")
+    assert any("'bpb' seems to count bits" in note for note in taken.notes)
+    made = read(frame, columns="loss=bpb", units="loss=bits")
+    np.testing.assert_allclose(made.loss, np.log(2) * frame["bpb"])
+    assert not any("seems" in note for note in made.notes)
+    with pytest.raises(InputError, match="the unit of 'tokens' is 'bits'"):
+        read(frame, columns="loss=bpb", units="tokens=bits")

@@ -62,7 +62,11 @@ class TableOptions:
         str, arg("our names for the table's columns: params=n_params,run=model", "OURS=THEIRS,...")
     ] = ""
     units: Annotated[
-        str, arg("factors that make them plain numbers: tokens=1e9", "COLUMN=FACTOR,...")
+        str,
+        arg(
+            "factors that make them plain numbers and nats: tokens=1e9,loss=bits",
+            "COLUMN=FACTOR,...",
+        ),
     ] = ""
     task: Annotated[str, arg("keep these tasks only", "TASK,...")] = ""
     params_definition: Annotated[

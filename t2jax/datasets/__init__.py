@@ -13,6 +13,7 @@ from t2jax.observations import Observations, read
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["PublicModel", "load_ladder", "load_questions", "load_runs", "public_models"]
 
@@ -140,11 +141,11 @@ def _runs(variant: str, name: str) -> "pd.DataFrame":
 
 
 @functools.lru_cache(maxsize=8)
-def _table(file: str, name: str) -> "pd.DataFrame":
-    import pandas as pd
+def _table(file: str, name: str) -> "pa.Table":
+    from pyarrow import parquet  # pandas takes half a second more
 
     with importlib.resources.as_file(_folder(name) / file) as path:
-        return pd.read_parquet(path)
+        return parquet.ParquetFile(path).read()
 
 
 def _folder(name: str = "cpu"):

@@ -81,6 +81,11 @@ class Design(SavedResult):
         """One record per purchase, in order."""
         return [{**p.purchase.to_dict(), "fall": p.fall, "left": p.left} for p in self.picks]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return "Next purchases"
+
     def summary(self) -> str:
         """The purchases in order, and the check by simulation, as text."""
         unit = "nats" if self.kind == "loss" else "of pass@k"
@@ -90,7 +95,7 @@ class Design(SavedResult):
              _text.number(pick.fall, 3), _text.number(pick.left, 3)]
             for i, pick in enumerate(self.picks, start=1)
         ]  # fmt: skip
-        lines = [_text.underline("Next purchases"), _text.table(head, rows), ""]
+        lines = [_text.underline(self.title), _text.table(head, rows), ""]
         lines.append(f"expected regret now: {_text.number(self.regret, 3)} {unit} "
                      f"(second order); {len(self.candidates)} candidates")  # fmt: skip
         first = self.picks[0].purchase

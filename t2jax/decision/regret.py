@@ -7,7 +7,6 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import gammaincinv
 
 from t2jax import _text
 from t2jax._arguments import check_level
@@ -111,6 +110,8 @@ class Decision(SavedResult):
         Where the budget ties the three together the region is flat, and only a plan that spends
         it can be inside.
         """
+        from scipy.special import gammaincinv  # a third of a second, which no plan has need of
+
         gap = np.log([params, tokens, samples]) - self.centre
         values, axes = np.linalg.eigh(self.covariance)
         along = axes.T @ gap
@@ -149,6 +150,11 @@ class Decision(SavedResult):
         columns = (getattr(self, name).tolist() for name in names)
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return "Decision"
+
     def summary(self) -> str:
         """The two plans side by side, and what the draws say about them, as text."""
         names = {"params": "parameters N", "tokens": "training tokens D",
@@ -159,7 +165,7 @@ class Decision(SavedResult):
             rows.append([title, *(_text.number(plan[name], 3)
                                   for plan in (self.best, self.plug_in))])  # fmt: skip
         table = _text.table(["", "least regret", "estimate's optimum"], rows)
-        return "\n".join([_text.underline("Decision"), table, "", *self.words()])
+        return "\n".join([_text.underline(self.title), table, "", *self.words()])
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

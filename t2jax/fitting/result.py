@@ -185,6 +185,11 @@ class FitResult(SavedResult):
             for card in self.law.cards()
         ]  # fmt: skip
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Fit of law '{self.law.name}' to {self.source}"
+
     def summary(self) -> str:
         """The fit as fixed-width text: coefficients, goodness of fit, certificate."""
         certificate = self.certificate
@@ -200,9 +205,8 @@ class FitResult(SavedResult):
         named += [(n, _text.number(v, 4)) for n, v in self.nuisance.items()]
         fit = "   ".join(f"{name} {value}" for name, value in named)
         k_range = "" if self.samples is None else f", k = {_k_list(self.samples)}"
-        title = f"Fit of law '{self.law.name}' to {self.source}"
         lines = [
-            _text.underline(title),
+            _text.underline(self.title),
             f"{self.n_obs} rows, {self.n_free} free coefficients, objective {self.objective} = "
             f"{self.objective_value:.10g}{k_range}",
             "",

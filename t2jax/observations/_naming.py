@@ -18,6 +18,7 @@ __all__ = ["Naming", "name_columns", "read_columns", "read_units"]
 
 LABELS = ("run", "trunk", "task", "question", "params_definition")
 NUMBERS = ("params", "tokens", "unique_tokens", "samples", "loss", "nll", "successes", "trials")
+MEASURES = ("loss", "nll")  # in nats
 
 _CHECKPOINT = ("run", "params", "tokens")
 _REQUIRED = {
@@ -195,7 +196,8 @@ def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> Inpu
         sure = "if this is it" if len(likely) == 1 else "if these are they"
         if len(sizes) > 1:
             sure = f"say which of {_listed(sizes)} is N; for the first"
-        advice.append(f"{sure}, pass --columns {pairs}")
+        bits = [f" --units {ours}=bits" for ours in MEASURES if in_bits(likely.get(ours, ""))]
+        advice.append(f"{sure}, pass --columns {pairs}{''.join(bits)}")
     if unknown:
         named = ", ".join(repr(name) for name in unknown)
         advice.append(f"add {named} or say with --columns which of {_listed(table.header)} it is")
@@ -237,6 +239,15 @@ def _sizes(table: Table, found: Mapping[str, str]) -> list[str]:
     ]
 
 
+def in_bits(name: str) -> bool:
+    """Whether a column's name says that it counts bits, such as those per byte of text.
+
+    >>> in_bits("bpb"), in_bits("val_bits_per_byte"), in_bits("rabbits")
+    (True, True, False)
+    """
+    return re.search(r"(^|_)(bpb|bits?)(_|$)", _plain(name)) is not None
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
@@ -263,7 +274,7 @@ def read_columns(columns: Mapping[str, str] | str | None) -> dict[str, str]:
 
 
 def read_units(units: Mapping[str, float] | str | None) -> dict[str, float]:
-    """The user's units, from a mapping or "tokens=1e9,params=1e6"."""
+    """The user's units, from a mapping or "tokens=1e9,params=1e6"; "bits" are made nats."""
     pairs = _pairs(units, "units", "tokens=1e9")
     factors: dict[str, float] = {}
     for name, text in pairs.items():
@@ -273,7 +284,8 @@ def read_units(units: Mapping[str, float] | str | None) -> dict[str, float]:
                 remedy=f"ours are {', '.join(NUMBERS)}",
             )
         try:
-            factors[name] = float(numerals(text))
+            of_bits = name in MEASURES and text in ("bit", "bits")
+            factors[name] = math.log(2) if of_bits else float(numerals(text))
         except (TypeError, ValueError, OverflowError):
             factors[name] = math.nan
         if not (0 < factors[name] < math.inf):

@@ -254,6 +254,12 @@ def _apply_units(
             )
         if factor != 1:
             notes.append(f"multiplied {name} by {factor:g}")
+    for name in _naming.MEASURES:
+        if name not in factors and _naming.in_bits(naming.theirs.get(name, "")):
+            notes.append(
+                f"column {show(naming.theirs[name])} seems to count bits, and is read as nats: "
+                f"if it does, pass --units {name}=bits"
+            )
     return dataclasses.replace(rows, numbers=numbers, cells=cells)
 
 
@@ -314,10 +320,10 @@ def _definition(rows: Rows, given: str) -> str:
 
 def _codes(values: np.ndarray) -> tuple[np.ndarray, int]:
     """Integers that name equal values alike, in order of first appearance, and their number."""
-    import pandas as pd
-
-    codes, uniques = pd.factorize(values)
-    return np.asarray(codes, dtype=np.int64), len(uniques)
+    _, places, codes = np.unique(values, return_index=True, return_inverse=True)
+    order = np.empty(len(places), dtype=np.int64)
+    order[np.argsort(places)] = np.arange(len(places))
+    return order[codes], len(places)
 
 
 def _pairs(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, int]:

@@ -15,7 +15,7 @@ import numpy as np
 from t2jax.errors import InputError
 from t2jax.observations import _cells
 from t2jax.observations._cells import show
-from t2jax.observations._table import Labels, Table, arrow_numbers
+from t2jax.observations._table import Labels, Table, arrow_codes, arrow_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +105,7 @@ class TextTable(Table):
 
     def _labels(self, table: "pa.Table", name: str) -> Labels:
         column = table.column(name).combine_chunks()
-        return self.to_labels(column.indices.to_numpy(), column.dictionary.to_pylist(), name)
+        return self.to_labels(arrow_codes(column), column.dictionary.to_pylist(), name)
 
     def _parse(self, types: Mapping[str, "pa.DataType"]) -> "pa.Table":
         """Read some columns; they go by position, so that a strange header does no harm."""

@@ -199,6 +199,11 @@ class Backtest(SavedResult):
             out.append(row | {n: getattr(case, n) for n in ("decades", "error", "inside")})
         return out
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Backtest of law '{self.law}' on {self.source}"
+
     def summary(self) -> str:
         """The sentence, and one line per case."""
         choices = self.choices()
@@ -218,9 +223,8 @@ class Backtest(SavedResult):
         if self._has_errors():
             errors = [self.error_from_plan(name) for name in choices]
             rows.append(["+-", *blank, *(f"{x:.3f}" if x else "" for x in errors), ""])
-        title = f"Backtest of law '{self.law}' on {self.source}"
         return "\n".join([
-            _text.underline(title), *_wrapped(self.sentence()), "", *_wrapped(self._columns()),
+            _text.underline(self.title), *_wrapped(self.sentence()), "", *_wrapped(self._columns()),
             _text.table(head, rows), *_wrapped(self._notes()),
             *(line for why in self.skipped for line in _wrapped(f"Not planned: {why}.")),
         ])  # fmt: skip

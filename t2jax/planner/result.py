@@ -197,10 +197,15 @@ class Plan(Result):
 
         return tables.page(self, level) if full else screen.first(self, level)
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        size, data, k = (_text.count(float(getattr(self.optimum, name))) for name in _COUNTS[:3])
+        return f"law '{self.fit.law.name}': {size} parameters, {data} tokens, k = {k}"
+
     def __repr__(self) -> str:
         """The plan in a line."""
-        size, data, k = (_text.count(float(getattr(self.optimum, name))) for name in _COUNTS[:3])
-        return f"Plan(law '{self.fit.law.name}': {size} parameters, {data} tokens, k = {k})"
+        return f"Plan({self.title})"
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """A JSON-ready description, which `t2jax plan --json` prints.

@@ -120,6 +120,11 @@ class Frontier(SavedResult):
         optimum = Optimum.from_dict(description["optimum"])
         return cls(axis=description["axis"], optimum=optimum, **arrays)
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Frontier of law '{self.optimum.law_name}'"
+
     def summary(self, every: int = 1) -> str:
         """The frontier as fixed-width text."""
         title = {"train_flops": "training FLOPs", "total_flops": "FLOPs in all"}
@@ -130,8 +135,7 @@ class Frontier(SavedResult):
             shown = [_text.count(float(value)) for value in counts]
             rows.append([_text.number(float(row[self.axis]), 3), *shown,
                          _text.number(float(row["value"]))])  # fmt: skip
-        title = f"Frontier of law '{self.optimum.law_name}'"
-        lines = [_text.underline(title), _text.table(head, rows)]
+        lines = [_text.underline(self.title), _text.table(head, rows)]
         codes = np.bitwise_or.reduce(np.asarray(self.optimum.code, int), axis=None)
         lines += [f"note: {s}" for s in Status(int(codes) & int(Status.UNCERTIFIED)).sentences()]
         if self.saturation is not None:

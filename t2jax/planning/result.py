@@ -160,6 +160,11 @@ class Optimum(SavedResult):
             out.append(row)
         return out
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Optimum of law '{self.law_name}'"
+
     def summary(self, level: float = 0.9) -> str:
         """One optimum as fixed-width text: the plan, its intervals, prices and warnings."""
         shown: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -180,8 +185,7 @@ class Optimum(SavedResult):
             row += [_text.interval(record["low"], record["high"], show)] if "low" in record else []
             row += [show(record["chinchilla"])] if "chinchilla" in record else []
             rows.append(row)
-        title = f"Optimum of law '{self.law_name}'"
-        lines = [_text.underline(title), _text.table(head, rows), "", *words(self, level)]
+        lines = [_text.underline(self.title), _text.table(head, rows), "", *words(self, level)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str | None:

@@ -110,12 +110,17 @@ class Sensitivity(Result):
         """One record per budget, price or coefficient."""
         return [{"of": name, **row} for name, row in self.table.items()]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Sensitivity of law '{self.law_name}'"
+
     def summary(self) -> str:
         """The table as fixed-width text."""
         head = ["d / d", "log N", "log D", "log k", "value", "log cost"]
         rows = [[name, *(_text.number(row[q], 3) for q in _QUANTITIES)]
                 for name, row in self.table.items()]  # fmt: skip
-        return "\n".join([_text.underline(f"Sensitivity of law '{self.law_name}'", "-"),
+        return "\n".join([_text.underline(self.title, "-"),
                           _text.table(head, rows),
                           *(f"note: {sentence}" for sentence in self.status)])  # fmt: skip
 

@@ -89,33 +89,28 @@ def write_folder(plan: Plan, out: str | os.PathLike) -> tuple[pathlib.Path, ...]
 
 
 def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
-    """The figures of the page in every look, three of them as files too."""
+    """The figures of the page, three of them as files too."""
     # Matplotlib takes as long to import as everything else together.
     from t2jax.reporting import figures
 
     fit, best, front = plan.fit, plan.optimum, plan.frontier
     # Curves of the law that the plan is made of, which the mean surface of misfit is part of.
     planned = dataclasses.replace(fit, law=plan.draws.point)
-    looks, first = {}, {}
-    for look in figures.THEMES:
-        with figures.theme(look):
-            drawn = {
-                "frontier": figures.frontier_figure(front, best, fit.hull, plan.inside),
-                "isoflop": figures.isoflop_figure(planned, best, front),
-                "fit": figures.fit_figure(fit),
-            }
-            files = [*drawn] if look == "light" else []
-            if plan.decision is not None:
-                drawn["regret"] = figures.regret_figure(plan.decision)
-            for name, figure in drawn.items():
-                figures.lay_out(figure, first.setdefault(name, None))
-                first[name] = figure
-            for name in files:
-                figures.save(drawn[name], folder / f"{name}.png")
-            looks[look] = [figures.svg(one, f"{name}-{look}") for name, one in drawn.items()]
+    drawn = {
+        "frontier": figures.frontier_figure(front, best, fit.hull, plan.inside),
+        "isoflop": figures.isoflop_figure(planned, best, front),
+        "fit": figures.fit_figure(fit),
+    }
+    files = [*drawn]
+    if plan.decision is not None:
+        drawn["regret"] = figures.regret_figure(plan.decision)
+    for name, figure in drawn.items():
+        figures.lay_out(figure)
+        if name in files:
+            figures.save(figure, folder / f"{name}.png")
     return [
-        (*caption, {look: drawn[i] for look, drawn in looks.items()})
-        for i, caption in enumerate(_CAPTIONS[: len(looks["light"])])
+        (*caption, figures.svg(figure, name))
+        for caption, (name, figure) in zip(_CAPTIONS, drawn.items(), strict=False)
     ]
 
 

@@ -141,6 +141,11 @@ class Ensemble(Result):
             out.append({"coefficient": name, "estimate": value, "low": low, "high": high, "sd": sd})
         return out
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"{self.n_draws} {self.kind} draws of law '{self.point.title}' by {self.unit}"
+
     def summary(self, level: float = 0.9) -> str:
         """Coefficients with intervals, and the diagnostics, as fixed-width text."""
         head = ["coefficient", "estimate", f"{level:.0%} interval", "sd"]
@@ -149,10 +154,9 @@ class Ensemble(Result):
             shown = [_text.interval(row["low"], row["high"]), _text.number(row["sd"], 3)]
             shown = shown if self.n_draws else ["", ""]
             rows.append([row["coefficient"], _text.number(row["estimate"]), *shown])
-        title = f"{self.n_draws} {self.kind} draws of law '{self.point.title}' by {self.unit}"
         notes = [f"NOT CERTIFIED: {self.uncertified}"] if self.uncertified else []
         notes += [str(note) for note in self.diagnostics.get("notes", ())]
-        return "\n".join([_text.underline(title), _text.table(head, rows), *notes])
+        return "\n".join([_text.underline(self.title), _text.table(head, rows), *notes])
 
     def save(self, path: str | os.PathLike) -> None:
         """Write draws and point as one NPZ file with a JSON part."""

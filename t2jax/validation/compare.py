@@ -101,6 +101,11 @@ class Comparison(Result):
             )
         return out
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"{len(self.fits)} laws on {self.source}: {self.held_out[0].quantity}, held out"
+
     def summary(self) -> str:
         """The comparison as fixed-width text."""
         axes = list(self.held_out[0].axis_error)
@@ -115,7 +120,6 @@ class Comparison(Result):
                 for name, digits in (("log_density", 1), ("weight", 2))
             ]
             body.append([row["law"], str(row["coefficients"]), *errors, *more])
-        title = f"{len(self.fits)} laws on {self.source}: {self.held_out[0].quantity}, held out"
         notes = [
             f"{judged.law_name}: {1 - judged.converged:.0%} of the refits did not converge"
             for judged in self.held_out
@@ -125,7 +129,7 @@ class Comparison(Result):
         notes += [f"{name}: {reason}" for name, reason in self.failed.items()]
         if self.samples is not None:
             notes += self.samples.sentences()
-        return "\n".join([_text.underline(title), _text.table(head, body), *notes])
+        return "\n".join([_text.underline(self.title), _text.table(head, body), *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

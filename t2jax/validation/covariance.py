@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
-from scipy.special import stdtrit
 
 from t2jax._typing import ArrayLike, Floats, Scalar
 
@@ -248,4 +247,6 @@ def student_quantile(level: ArrayLike, dof: ArrayLike) -> np.ndarray:
     >>> student_quantile([0.9, 0.95], 4.0).round(3).tolist()
     [2.132, 2.776]
     """
+    from scipy.special import stdtrit  # a third of a second, which a plan has no need of
+
     return stdtrit(np.asarray(dof), 0.5 * (1.0 + np.asarray(level)))

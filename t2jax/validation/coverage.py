@@ -60,6 +60,11 @@ class Calibration(SavedResult):
                 row |= {f"{method} {level:.0%}": x for level, x in zip(LEVELS, shares, strict=True)}
         return list(out.values())
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Coverage of law '{self.law.name}' in {self.tables} simulated tables"
+
     def summary(self) -> str:
         """Coverage of the 95% intervals (of the 90% ones in brackets) as fixed-width text."""
         names = list(next(iter(self.coverage.values())))
@@ -67,10 +72,9 @@ class Calibration(SavedResult):
         for name in names:
             shown = [f"{own[name][1]:.1%} ({own[name][0]:.1%})" for own in self.coverage.values()]
             rows.append([name, *shown])
-        title = f"Coverage of law '{self.law.name}' in {self.tables} simulated tables"
         noise = ", ".join(f"{k} {_text.number(v, 3)}" for k, v in self.noise.items())
         lines = [
-            _text.underline(title),
+            _text.underline(self.title),
             _text.table(["95% (90%) intervals", *self.coverage], rows),
             f"{self.rows} rows in {self.units} units of '{self.unit}'; "
             f"noise of the log loss: {noise}",

@@ -55,6 +55,11 @@ class Examination(Result):
         return [{"exponent": name, **dict(zip(names, ends, strict=True))}
                 for name, ends in self.exponents.items()]  # fmt: skip
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return self.design.title
+
     def summary(self) -> str:
         """The design, then the fit, as fixed-width text."""
         lines = [self.design.summary()]

@@ -80,6 +80,11 @@ class Extrapolation(Result):
             for j, k in enumerate(self.samples)
         ]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"pass@k of {len(self.run)} checkpoints by {self.method}"
+
     def summary(self) -> str:
         """One line per checkpoint and k as fixed-width text; extrapolation is marked."""
         head = ["run", "params", "tokens", "k", "pass@k", f"{self.level:.0%} interval", ""]
@@ -96,8 +101,7 @@ class Extrapolation(Result):
             for i in range(len(self.run))
             for j, k in enumerate(self.samples)
         ]
-        title = f"pass@k of {len(self.run)} checkpoints by {self.method}"
-        return "\n".join([_text.underline(title), _text.table(head, rows), *self.notes])
+        return "\n".join([_text.underline(self.title), _text.table(head, rows), *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description; NaN becomes null."""

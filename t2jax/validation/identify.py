@@ -66,9 +66,13 @@ class Identification(Result):
             for name, wide in self.inflation.items()
         ]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"What {self.rows} rows tell of law '{self.law_name}'"
+
     def summary(self) -> str:
         """The numbers as fixed-width text."""
-        title = f"What {self.rows} rows tell of law '{self.law_name}'"
         rows = [
             [name, _text.number(wide, 3),
              _text.number(self.correlation[name], 2) if name in self.correlation else ""]
@@ -79,7 +83,7 @@ class Identification(Result):
             f"rank {self.rank} of {self.coefficients}, condition {_text.number(self.condition, 3)} "
             f"(refused from {LIMIT:.0f})"
         )
-        return "\n".join([_text.underline(title), _text.table(head, rows), last])
+        return "\n".join([_text.underline(self.title), _text.table(head, rows), last])
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

@@ -118,6 +118,11 @@ class Profile(SavedResult):
         """One record per interval."""
         return [dataclasses.asdict(interval) for interval in self.intervals.values()]
 
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return f"Intervals of law '{self.law_name}'" + (f" on {self.source}" if self.source else "")
+
     def summary(self) -> str:
         """The intervals as fixed-width text."""
         head = ["quantity", "estimate", f"{self.level:.0%} interval", "dof"]
@@ -126,10 +131,7 @@ class Profile(SavedResult):
             show = _text.count if i.name in ("params", "tokens", "samples") else _text.number
             band = _text.interval(i.low, i.high, show)
             rows.append([i.name, show(i.estimate), band, _text.number(i.dof, 3)])
-        title = f"Intervals of law '{self.law_name}'" + (
-            f" on {self.source}" if self.source else ""
-        )
-        lines = [_text.underline(title), _text.table(head, rows), self.sentence() + "."]
+        lines = [_text.underline(self.title), _text.table(head, rows), self.sentence() + "."]
         if self.k_hat is not None:
             lines.append(f"Pareto k-hat of draws from it: {_text.number(self.k_hat, 2)}")
         return "\n".join([*lines, *self.notes])

@@ -6,6 +6,7 @@ changes nothing outside it. `with theme("dark"):` draws for a dark page.
 
 from t2jax.reporting.figures._style import THEMES as THEMES
 from t2jax.reporting.figures._style import alone as alone
+from t2jax.reporting.figures._style import color_bar as color_bar
 from t2jax.reporting.figures._style import lay_out as lay_out
 from t2jax.reporting.figures._style import log_ticks as log_ticks
 from t2jax.reporting.figures._style import save as save

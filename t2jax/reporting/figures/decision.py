@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -10,18 +9,17 @@ from t2jax._typing import ArrayLike
 from t2jax.decision import Decision, Design, Purchase
 from t2jax.errors import InputError
 from t2jax.reporting.figures._style import (
+    color_bar,
     count,
     halo,
     limits,
     log_axis,
     on,
     palette,
-    power,
     ramp,
     styled,
 )
 from t2jax.reporting.figures.diagnostics import equal_flops, regret_panel
-from t2jax.reporting.figures.isoflop import norm_range
 
 __all__ = ["design_figure", "design_panel", "regret_figure"]
 
@@ -65,10 +63,8 @@ def design_figure(
     ax = design_panel(design, params, tokens, ax=figure.subplots())
     norm = ax.collections[-1].norm
     assert isinstance(norm, LogNorm)
-    bar = figure.colorbar(ScalarMappable(norm=norm, cmap=ramp()), ax=ax, pad=0.015, aspect=32)
-    log_axis(bar.ax.yaxis, *norm_range(norm), power, most=5)
-    bar.set_label(f"expected regret falls, {'nats' if design.kind == 'loss' else 'of pass@k'}")
-    bar.ax.spines["outline"].set_visible(False)
+    unit = "nats" if design.kind == "loss" else "of pass@k"
+    color_bar(figure, [ax], norm, f"expected regret falls, {unit}", most=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,13 +16,13 @@ from t2jax.laws import Warped
 from t2jax.observations import Observations
 from t2jax.planning import Frontier, Optimum
 from t2jax.reporting.figures._style import (
+    color_bar,
     count,
     limits,
     log_axis,
     on,
     palette,
     point,
-    power,
     ramp,
     styled,
     ticks,
@@ -51,12 +50,7 @@ def isoflop_figure(fit: FitResult, best: Optimum, front: Frontier) -> Figure:
     norm = _norm(fit, front)
     for ax, budget in zip(panels, budgets, strict=True):
         isoflop_panel(fit, front, ax=ax, inference_flops=budget, norm=norm)
-    bar = figure.colorbar(
-        ScalarMappable(norm=norm, cmap=ramp()), ax=list(panels), pad=0.015, aspect=32
-    )
-    log_axis(bar.ax.yaxis, *norm_range(norm), power)
-    bar.set_label(FLOPS)
-    bar.ax.spines["outline"].set_visible(False)
+    color_bar(figure, list(panels), norm, FLOPS)
     best_word = "largest" if fit.law.kind == "accuracy" else "least"
     curve = "law with its misfit" if _carried(fit) else "fitted law"
     keys = [
@@ -287,11 +281,3 @@ def _norm(fit: FitResult, front: Frontier) -> LogNorm:
     if fit.observations is None:
         low, high = np.min(front.train_flops), np.max(front.train_flops)
     return LogNorm(float(low), float(high) if high > low else float(low) * 1.01)
-
-
-def norm_range(norm: LogNorm) -> tuple[float, float]:
-    """The ends of a colour scale."""
-    # Whoever made the scale gave both ends.
-    assert norm.vmin is not None
-    assert norm.vmax is not None
-    return float(norm.vmin), float(norm.vmax)

@@ -23,8 +23,8 @@ __all__ = ["Drawing", "page_html"]
 _SCRIPTS = ("numbers.js", "search.js", "work.js", "charts.js", "story.js", "address.js",
             "dials.js", "planner.js", "planner_charts.js")  # fmt: skip
 
-Drawing = tuple[str, str, Mapping[str, str]]
-"""A figure of a page: its title, what it shows in a sentence, and its SVG by theme."""
+Drawing = tuple[str, str, str]
+"""A figure of a page: its title, what it shows in a sentence, and its SVG."""
 
 
 def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
@@ -107,14 +107,12 @@ def _figures(drawings: Sequence[Drawing]) -> str:
     if not drawings:
         return ""
     parts = ['<section class="figures"><h2>Figures</h2>']
-    for title, told, looks in drawings:
+    for title, told, svg in drawings:
         label = _escape(f"{title}: {told}").replace('"', "&quot;")
-        inner = "".join(
-            f'<div class="{look}-only">{_labelled(svg, label)}</div>' for look, svg in looks.items()
-        )
         parts.append(
             f'<figure class="drawn"><figcaption><span class="chart-title">{_escape(title)}</span>'
-            f'</figcaption>{inner}<p class="hint">{_escape(told)}</p></figure>'
+            f"</figcaption><div>{_labelled(svg, label)}</div>"
+            f'<p class="hint">{_escape(told)}</p></figure>'
         )
     return "\n".join([*parts, "</section>"])
 
