@@ -241,6 +241,9 @@ def figure(table: pathlib.Path, path: pathlib.Path) -> None:
                 ruled.batch_rows, 100 * (ruled.held_out_loss / least - 1), 90, colour, marker="_"
             )
         axis.set(xscale="log", title=f"d = {width}", xlabel="rows of a step")
+        rows_of_a_step = sorted(mine.batch_rows.unique())
+        axis.set_xticks(rows_of_a_step, labels=[f"{rows:g}" for rows in rows_of_a_step])
+        axis.minorticks_off()
         axis.legend(title="tokens / parameter", fontsize="x-small", title_fontsize="x-small")
     axes[0].set_ylabel("held-out loss over the best, %")
     drawn.tight_layout()
