@@ -103,7 +103,7 @@ ADDRESS = (
 def test_nothing_that_a_name_says_is_run_in_the_page(address, chromium, tmp_path):
     picture = _style.svg(curves(EVIL), "a")
     title, told = EVIL[:2]
-    html = page.page_html(evil_plan(), [(title, told, {"light": picture, "dark": picture})])
+    html = page.page_html(evil_plan(), [(title, told, picture)])
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     opened = browser.Opened(chromium, tmp_path / "index.html").ready()
     if address:
