@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import t2jax as t2
+from t2jax.errors import Status
 from t2jax.planner import Measured
 from t2jax.planner.equal_budgets import Choice, measured
 from t2jax.planner.verdict import verdict_on
@@ -47,6 +48,13 @@ def test_runs_that_agree_let_the_law_speak(best):
     assert str(found).startswith("The measured runs agree")
     assert "inside the law's" in str(found)
     assert "as the law promises" in str(found)
+
+
+def test_runs_inside_an_interval_wider_than_the_table_are_no_agreement(best):
+    open_ended = dataclasses.replace(best, code=best.code | int(Status.UNTOLD_PARAMS))
+    found = verdict_on(open_ended, seen(float(best.params), float(best.gain())), "")
+    assert (found.agrees, found.headline) == (None, "law")
+    assert str(found).startswith("The measured runs cannot judge so wide an interval: the best of")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from t2jax import _text, cost
+from t2jax.errors import Status
 from t2jax.planner.equal_budgets import Measured
 from t2jax.planning import Optimum
 
@@ -69,8 +70,11 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
     against = [said for agrees, said in (size, gain) if not agrees]
     along = [said for agrees, said in (size, gain) if agrees and said]
     if not against:
+        # An interval wider than the table holds whatever was measured, and that is no agreement.
+        wide = int(best.code) & Status.UNTOLD_PARAMS
+        opening = "The measured runs " + ("cannot judge so wide an interval" if wide else "agree")
         return Verdict(
-            agrees=True, headline="law", sentences=(f"The measured runs agree: {along[0]}.",
+            agrees=None if wide else True, headline="law", sentences=(f"{opening}: {along[0]}.",
                                                     *(f"{_upper(x)}." for x in along[1:])),
         )  # fmt: skip
     return Verdict(
