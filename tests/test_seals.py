@@ -2,6 +2,7 @@
 
 import io
 import json
+import mmap
 import pickle
 import zipfile
 
@@ -108,6 +109,16 @@ def test_programs_are_forgotten_before_the_limit_of_maps(monkeypatch, tmp_path):
     assert not forgotten
     maps.write_text("a map\n" * (allowed // 2))
     _devices.few_programs()
-    assert forgotten
+    assert len(forgotten) == 1
+    # Nor may they fill the memory: two gigabytes more than when they were forgotten last.
+    maps.write_text("a map\n")
+    pages = tmp_path / "pages"
+    monkeypatch.setattr(_devices, "_PAGES", pages)
+    for grown, times in ((0.0, 1), (1.9, 1), (2.1, 2), (4.0, 2), (4.2, 3)):
+        pages.write_text(f"0 {(10**8 + int(grown * 2**30)) // mmap.PAGESIZE} 0")
+        if not grown:
+            monkeypatch.setattr(_devices, "_least", 10**8)
+        _devices.few_programs()
+        assert len(forgotten) == times
     maps.unlink()  # where there is no /proc
     _devices.few_programs()
