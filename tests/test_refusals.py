@@ -52,6 +52,26 @@ def test_a_table_without_trend_is_fitted_with_a_warning_and_not_planned(noise, t
     assert float(t2.optimum(fit.law, BUDGET).params) > 0  # the law alone is asked for what it says
 
 
+@pytest.mark.parametrize(("checkpoints", "advised"), [(4, False), (5, True)])
+def test_a_smaller_law_is_advised_only_where_the_table_can_tell_it(checkpoints, advised):
+    few = losses(0.0, rows=slice(0, 2 * checkpoints, 2))
+    asked = np.tile([64.0], (checkpoints, 12))
+    right = np.round(asked * np.linspace(0.1, 0.9, 12) * np.exp(-np.asarray(few.loss))[:, None])
+    counts = dataclasses.replace(
+        few, kind="counts", loss=None, successes=right, trials=asked,
+        task=np.full(12, "t"), question=np.arange(12).astype(str),
+    )  # fmt: skip
+    with pytest.raises(t2.Refusal, match=f"has {checkpoints} distinct") as told:
+        t2.fit(counts, "beta_monotone")
+    assert "law 'additive' inside law 'beta_monotone' has 5 coefficients" in str(told.value)
+    assert ("law='tied'" in str(told.value)) == advised
+    if advised:
+        t2.fit(few, "tied")
+    else:
+        with pytest.raises(t2.Refusal, match="'tied' has 4 coefficients"):
+            t2.fit(few, "tied")
+
+
 def test_what_may_hide_a_trend_is_said_instead_of_a_call_for_more_runs():
     noisy = losses(0.35)
     told = f"{POOLED} they differ in 'corpus'; keep one of them, e.g. --where \"corpus == 'a'\""

@@ -126,10 +126,12 @@ def _check_enough(law: Law, runs: Observations) -> None:
     needed = len(law.base.cards())
     if checkpoints < needed + 1:
         fewer = len(template("tied").cards())
-        or_ = ", or use a law with fewer coefficients, law='tied'" if needed > fewer else ""
+        or_ = ", or use a law with fewer coefficients, law='tied'"
+        or_ = or_ if fewer < min(needed, checkpoints) else ""
+        inside = "" if law.base.name == law.name else f" inside law '{law.name}'"
         raise Refusal(
             f"{runs.source} has {checkpoints} distinct (params, tokens) and law "
-            f"'{law.base.name}' has {needed} coefficients",
+            f"'{law.base.name}'{inside} has {needed} coefficients",
             remedy=f"add {needed + 1 - checkpoints} or more runs at other sizes and token counts"
             + or_,
         )
