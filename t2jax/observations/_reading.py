@@ -3,7 +3,6 @@
 `observations.read` is the front door; this module opens, names, checks and lays out.
 """
 
-import dataclasses
 import functools
 import os
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 
 from t2jax._bounds import CUT_SHORT, read_whole
 from t2jax.errors import InputError
-from t2jax.observations import _checks, _naming, _runs, _where
+from t2jax.observations import _checks, _naming, _runs, _units, _where
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows, first, n_rows
 from t2jax.observations._pooled import one_experiment, pooled
@@ -124,7 +123,7 @@ def _checked(
     params_definition: str, drop: bool, task: str | Sequence[str] | None, common: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of the rows that were kept, after every check; what was done is added to notes."""
-    rows = _apply_units(rows, factors, naming, notes)
+    rows = _units.apply_units(rows, factors, naming, notes)
     rows, only_task = _choose_tasks(rows, task, notes)
     if "run" not in rows.labels:
         rows = _named(rows, naming, notes)
@@ -235,32 +234,6 @@ def _common(rows: Rows, only_task: str, notes: list[str]) -> Rows:
             f"{n_rows(int((~mask).sum()))}"
         )
     return rows.keep(mask)
-
-
-def _apply_units(
-    rows: Rows, factors: Mapping[str, float], naming: _naming.Naming, notes: list[str]
-) -> Rows:
-    """Multiply columns by the units that the user stated."""
-    numbers, cells = dict(rows.numbers), rows.cells
-    for name, factor in factors.items():
-        if name == "nll" and cells is not None:
-            cells = cells * factor
-        elif name in numbers:
-            with np.errstate(over="ignore"):
-                numbers[name] = numbers[name] * factor
-        else:
-            raise rows.table.error(
-                f"units names '{name}', but no such column was read", remedy="correct --units"
-            )
-        if factor != 1:
-            notes.append(f"multiplied {name} by {factor:g}")
-    for name in _naming.MEASURES:
-        if name not in factors and _naming.in_bits(naming.theirs.get(name, "")):
-            notes.append(
-                f"column {show(naming.theirs[name])} seems to count bits, and is read as nats: "
-                f"if it does, pass --units {name}=bits"
-            )
-    return dataclasses.replace(rows, numbers=numbers, cells=cells)
 
 
 def _choose_tasks(
