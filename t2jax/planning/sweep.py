@@ -1,7 +1,8 @@
 """Many optima by one compiled program: over draws and budgets, in blocks, on every device.
 
-A block of cells (a draw and a budget each) has the same width and the same code whatever the
-number of devices, so that more devices change the time and not a bit of the answer.
+A block of cells (a draw and a budget each) has the same width and is solved by the program of one
+device whatever their number: more devices change the time and not a bit of the answer. (One program
+for all of them, `shard_map`, is optimised otherwise than that of one, and rounds otherwise.)
 """
 
 import dataclasses
@@ -12,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 
 from t2jax._devices import at_once
 from t2jax._precision import to_numpy
@@ -38,16 +38,9 @@ _WIDER = 64  # times as many on an accelerator, which is idle in blocks that fil
 _CELL_BYTES = {"closed_form": 1200.0, "scan": 150_000.0, "descent": 150_000.0}
 
 
-@functools.partial(
-    program, static_argnames=("mesh", "method", "chinchilla", "integer", "runner_up")
-)
-def _program(law, box, *, mesh, **options):
-    # One block a device, on one device too: the same compiled code whatever their number.
-    split = PartitionSpec("cells")
-    solve = jax.vmap(functools.partial(solve_one, **options))
-    return jax.shard_map(solve, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(
-        law, box
-    )
+@functools.partial(program, static_argnames=("method", "chinchilla", "integer", "runner_up"))
+def _program(law, box, **options):
+    return jax.vmap(functools.partial(solve_one, **options))(law, box)
 
 
 def solve_all(
@@ -77,19 +70,20 @@ def solve_all(
     widest = at_once(_LANES[method], _WIDER * _LANES[method])
     least = _LEAST if box.separate and not box.cost.stop_at_success else 1
     lanes = min(widest, max(least, 1 << (total - 1).bit_length()))
-    mesh = Mesh(np.asarray(devices), ("cells",))
-    size = lanes * len(devices)
     # Calls in flight: their results stay on the devices until they are collected.
-    flight = max(1, int(memory / _CELL_BYTES[method] / size))
-    starts = range(0, total, size)
+    flight = max(1, int(memory / _CELL_BYTES[method] / lanes))
+    starts = range(0, total, lanes)
     box = jax.tree.map(np.asarray, box)
 
     def launch(start: int) -> Any:
         # One shape, one compiled program: what is too many is solved twice and dropped.
-        cells = np.minimum(np.arange(start, start + size), total - 1)
+        cells = np.minimum(np.arange(start, start + lanes), total - 1)
         own = jax.tree.map(lambda x: x[cells // budgets], law)
         each = jax.tree.map(lambda x: x[cells % budgets], box)
-        return _program(own, each, mesh=mesh, **options)
+        if len(devices) > 1:
+            place = devices[start // lanes % len(devices)]
+            own, each = jax.device_put((own, each), place)
+        return _program(own, each, **options)
 
     def collect(group: Sequence[int]) -> list[Any]:
         return [to_numpy(part) for part in [launch(start) for start in group]]
