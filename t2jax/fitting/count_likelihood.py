@@ -25,7 +25,7 @@ from t2jax._typing import Floats, Scalar
 
 __all__ = ["Tally", "log_likelihood", "tally", "tally_of"]
 
-_EACH = 1 << 14  # trials up to which every i has its own term
+_EACH = 1 << 11  # trials up to which every i has its own term
 _STRIDES = 256  # to each e-fold of i: the likelihood is off by i/4e8 nats, its slopes by less
 
 
