@@ -16,7 +16,7 @@ from t2jax._precision import double
 from t2jax.cli import main
 from t2jax.errors import InputError, Refusal
 from t2jax.fitting import FitResult, fit
-from t2jax.fitting.count_likelihood import log_likelihood, tally_of
+from t2jax.fitting.count_likelihood import log_likelihood, tally, tally_of
 from t2jax.fitting.penalty import log_density
 from t2jax.fitting.rows import Rows
 from t2jax.laws import REGISTRY, Additive, BetaMonotone, template
@@ -101,6 +101,37 @@ def test_impossible_questions_are_a_mixture_with_zero():
         assert np.asarray(found) == pytest.approx(want, rel=1e-10)
         plain = stats.betabinom.logpmf(successes, trials, a[:, None], b[:, None]).sum(axis=1)
         assert np.asarray(log_likelihood(*point, counts)) == pytest.approx(plain, rel=1e-10)
+
+
+def test_millions_of_attempts_at_a_question_take_no_millions_of_terms():
+    successes = np.array([[0, 3, 70_000, 0, 2_000_000], [1, 0, 12, 30_000, 0]])
+    trials = np.array([[50_048, 2_980_608, 90_000, 128, 2_980_000], [64, 0, 40_000, 99_999, 7]])
+    point = a, b = np.array([0.3, 1.7]), np.array([40.0, 30.0])
+    columns = [x[:, None] for x in point]
+
+    def exact(a, b):
+        return stats.betabinom.logpmf(successes, trials, a, b).sum(axis=1)
+
+    with jax.enable_x64(True):
+        counts = tally_of(successes, trials)
+        assert counts.edges.size < 5_000
+        assert float(counts.edges[-1]) == trials.max()
+        found = np.asarray(log_likelihood(jnp.asarray(a), jnp.asarray(b), counts))
+        np.testing.assert_allclose(found, exact(*columns), atol=0.05)
+        slopes = jax.jacobian(lambda a, b: log_likelihood(a, b, counts), (0, 1))(*point)
+        for i, slope in enumerate(slopes):
+            step = [1e-4 * (i == j) * column for j, column in enumerate(columns)]
+            up, down = (exact(*(x + sign * h for x, h in zip(columns, step, strict=True)))
+                        for sign in (1, -1))  # fmt: skip
+            want = (up - down) / (2e-4 * point[i])
+            np.testing.assert_allclose(np.diagonal(slope), want, rtol=1e-4)
+        # Counts that no stride ends at, as simulations bring them, are as good.
+        other = tally_of(successes, trials).edges
+        moved = tally(jnp.asarray(successes + 1.0), jnp.asarray(trials + 0.0), jnp.ones(5), other,
+                      counts.kinds)  # fmt: skip
+        again = log_likelihood(jnp.asarray(a), jnp.asarray(b), moved)
+        own = log_likelihood(jnp.asarray(a), jnp.asarray(b), tally_of(successes + 1, trials))
+        np.testing.assert_allclose(np.asarray(again), np.asarray(own), atol=0.05)
 
 
 def test_the_density_is_that_of_scipy(fitted, table):

@@ -3,7 +3,9 @@
 `prod_q B(a + c_q, b + n_q - c_q)/B(a, b)` over the questions q of a checkpoint is a product of
 powers of `a + i`, of `b + i` and of `1/(a + b + i)`: with the exponents tallied beforehand its cost
 grows with the largest number of trials and not with the number of questions, and no difference of
-log-gammas is taken. Questions without a success stay apart, since they alone may be impossible.
+log-gammas is taken. Past some thousands of trials i advances in strides, each a small part of i, at
+whose middle its factors are taken. Questions without a success stay apart, since they alone may be
+impossible.
 
 A checkpoint's questions share one a and one b, so the terms are differentiated in these two alone
 and summed before the chain rule meets the law's coefficients: a Hessian in nine coefficients costs
@@ -11,6 +13,7 @@ as many passes over the terms as one in two.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,9 @@ from t2jax._typing import Floats, Scalar
 
 __all__ = ["Tally", "log_likelihood", "tally", "tally_of"]
 
+_EACH = 1 << 11  # trials up to which every i has its own term
+_STRIDES = 256  # to each e-fold of i: the likelihood is off by i/4e8 nats, its slopes by less
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,14 +35,14 @@ class Tally:
     """The counts of every checkpoint, as exponents of the factors of its likelihood.
 
     Attributes:
-      solved: questions with more than i successes [checkpoints, i].
-      failed: questions with a success and more than i failures [checkpoints, i].
-      rest: questions with a success and more than i trials, but not failures [checkpoints, i].
-      unsolved: questions without a success and more than i trials [checkpoints, i].
+      solved: questions with more than i successes, summed over a stride [checkpoints, strides].
+      failed: questions with a success and more than i failures [checkpoints, strides].
+      rest: questions with a success and more than i trials, but not failures [same].
+      unsolved: questions without a success and more than i trials [same].
       some: questions with a success [checkpoints].
       lost: questions without a success, by their trials [checkpoints, kinds].
       kinds: those numbers of trials [kinds].
-      steps: the numbers i [steps].
+      edges: the numbers i at which strides begin, and where the last one ends [strides + 1].
       constant: sum of the logs of the binomial coefficients [checkpoints].
     """
 
@@ -47,19 +53,24 @@ class Tally:
     some: Floats
     lost: Floats
     kinds: Floats
-    steps: Floats
+    edges: Floats
     constant: Floats
+
+    @property
+    def steps(self) -> Floats:
+        """The middle of each stride, the number i itself where it holds one alone [strides]."""
+        return (self.edges[:-1] + self.edges[1:] - 1.0) / 2.0
 
 
 @jax.jit
-def tally(successes: Floats, trials: Floats, weight: Floats, steps: Floats, kinds: Floats) -> Tally:
+def tally(successes: Floats, trials: Floats, weight: Floats, edges: Floats, kinds: Floats) -> Tally:
     """Count up the questions of every checkpoint; pure, so that a bootstrap can weigh them anew.
 
     Args:
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
       weight: how often a question counts [questions].
-      steps: 0, 1, ... up to the largest number of trials less one [steps].
+      edges: 0, 1, ... up to the largest number of trials, in strides where it is large [edges].
       kinds: the numbers of trials that occur, rising [kinds].
     """
     weight = jnp.broadcast_to(weight, successes.shape)
@@ -69,9 +80,12 @@ def tally(successes: Floats, trials: Floats, weight: Floats, steps: Floats, kind
     place = jnp.searchsorted(kinds, trials)
 
     def above(counts: Floats, weight: Floats) -> Floats:
-        """Weight of the questions whose count exceeds each step."""
-        each = _binned(counts.astype(int), weight, len(steps) + 1)
-        return jnp.flip(jnp.cumsum(jnp.flip(each, 1), 1), 1)[:, 1:]
+        """Weight of the questions whose count exceeds i, summed over the i of each stride."""
+        place = jnp.searchsorted(edges, counts, side="right") - 1
+        each = _binned(place, weight, len(edges))
+        whole = jnp.flip(jnp.cumsum(jnp.flip(each, 1), 1), 1)[:, 1:] * jnp.diff(edges)
+        part = _binned(place, weight * (counts - edges[place]), len(edges))
+        return whole + part[:, :-1]
 
     failed = above(trials - successes, some)
     choices = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
@@ -83,7 +97,7 @@ def tally(successes: Floats, trials: Floats, weight: Floats, steps: Floats, kind
         some=jnp.sum(some, axis=1),
         lost=_binned(place, lost, len(kinds)),
         kinds=kinds,
-        steps=steps,
+        edges=edges,
         constant=jnp.sum(asked * choices, axis=1),
     )
 
@@ -101,9 +115,21 @@ def tally_of(successes: np.ndarray, trials: np.ndarray, weight: np.ndarray | Non
     """
     solved, asked = jnp.asarray(successes, float), jnp.asarray(trials, float)
     kinds = jnp.asarray(np.unique(trials[trials > 0]), float)
-    steps = jnp.arange(max(int(np.max(trials)), 1), dtype=float)
+    edges = jnp.asarray(_edges(successes, trials), float)
     each = jnp.ones(solved.shape[1]) if weight is None else jnp.asarray(weight, float)
-    return tally(solved, asked, each, steps, kinds)
+    return tally(solved, asked, each, edges, kinds)
+
+
+def _edges(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    """Where strides over the number of trials begin, and where the last one ends [edges]."""
+    most = max(int(np.max(trials)), 1)
+    each = np.arange(min(most, _EACH) + 1)
+    if most <= _EACH:
+        return each
+    far = np.geomspace(_EACH, most, math.ceil(_STRIDES * math.log(most / _EACH)) + 1).round()
+    # A stride that a count divides would be taken at a middle that is not the count's.
+    counts = np.unique([successes, trials, trials - successes])
+    return np.unique(np.concatenate([each, far, counts[counts > _EACH]]))
 
 
 def _binned(place: Floats, weight: Floats, bins: int) -> Floats:

@@ -66,8 +66,8 @@ class Rows:
         assert self.successes is not None
         assert self.trials is not None
         assert self.tally is not None
-        steps, kinds = self.tally.steps, self.tally.kinds
-        counts = tally(self.successes, self.trials, question_weight, steps, kinds)
+        edges, kinds = self.tally.edges, self.tally.kinds
+        counts = tally(self.successes, self.trials, question_weight, edges, kinds)
         return dataclasses.replace(self, tally=counts)
 
     def spread(self, law: Law) -> tuple[Floats, Floats]:
