@@ -258,11 +258,21 @@ def _finish(writing: Any, place: pathlib.Path) -> None:
 
     Raises:
       OSError: there is no room for them, which Orbax says in an error of its own.
+      InputError: another process of the run died meanwhile.
     """
     if writing is None:
         return
     try:
         writing.result()
+    except (TimeoutError, RuntimeError) as error:
+        if jax.process_count() == 1:
+            raise
+        raise InputError(
+            "a checkpoint is not whole, as a rule because another one died of the processes of "
+            f"the run ({' '.join(str(error).split())[:200]})",
+            source=str(place),
+            remedy="the same command on all hosts goes on from the last checkpoint",
+        ) from error
     except ValueError as error:
         if "No space left" not in str(error) and "quota" not in str(error):
             raise

@@ -46,6 +46,15 @@ def start(folder: pathlib.Path, meshes: str, *, count: int, processes: Sequence[
         )
 
 
+def last_words(log: pathlib.Path, last: str) -> str:
+    """What a process said until these words, which a shell may say when it is gone."""
+    deadline = time.monotonic() + 20
+    while last not in (said := log.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)
+    return said
+
+
 def logs(folder: pathlib.Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("log*")))
 
@@ -126,7 +135,7 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
             time.sleep(0.2)
         pair[victim].send_signal(signal.SIGKILL)
         assert pair[1 - victim].wait(timeout=60) != 0
-    said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
+    said = last_words(tmp_path / f"log{1 - victim}", "t2jax: ")
     assert "another task died" in said
     assert said.count("t2jax: this process of the run was ended from outside") == 1
 
@@ -185,8 +194,7 @@ def test_a_process_that_dies_in_a_checkpoint_leaves_the_one_before(tmp_path, vic
     with ended(pair):
         assert pair[victim].wait(timeout=300) == -signal.SIGKILL, logs(tmp_path)
         assert pair[1 - victim].wait(timeout=60) != 0
-    said = (tmp_path / f"log{1 - victim}").read_text(encoding="utf-8")
-    assert "because another one died" in said
+    assert last_words(tmp_path / f"log{1 - victim}", "because another one died")
     assert (tmp_path / "saved" / "13").is_dir()
     trainer = Trainer(small_config(), CountedRows())
     state, card = checkpoint.restore(tmp_path / "saved", trainer.abstract_state())
