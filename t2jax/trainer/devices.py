@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -378,6 +378,27 @@ def _leave_last_words() -> Callable[[], None]:
     # Before JAX registers its own, so that it comes after: leaving the others may fail too.
     atexit.register(done)
     return lambda: say(b"joined\n")
+
+
+@contextlib.contextmanager
+def beside_others() -> Iterator[None]:
+    """Have it said in one line where a run ends because another one of its processes died.
+
+    JAX notices and aborts too: whichever comes first.
+
+    Raises:
+      InputError: what was waited for will not come.
+    """
+    try:
+        yield
+    except (TimeoutError, jax.errors.JaxRuntimeError) as error:
+        told = " ".join(str(error).split())
+        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in told:
+            raise
+        raise InputError(
+            f"the run ended, as a rule because another one of its processes died ({told[:200]})",
+            remedy="the same command on all hosts goes on from the last checkpoint",
+        ) from error
 
 
 def is_first() -> bool:

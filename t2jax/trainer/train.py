@@ -105,6 +105,7 @@ class Trainer:
         """Shapes, types and places of a state, without the state; what a restore needs."""
         return self._programs.abstract
 
+    @devices.beside_others()
     def run(
         self,
         state: TrainState,
@@ -127,6 +128,7 @@ class Trainer:
 
         Raises:
           Refusal: the loss is no longer finite.
+          InputError: another process of the run died.
         """
         first = int(state.step)
         size, rows = self.config.chunk, self.config.batch_rows
