@@ -37,6 +37,7 @@ _STRAY = 15.0  # times the median distance of rows from what their neighbours te
 _SAME = 1e-4  # of log loss, below which no distance counts
 _MOST_ROWS = 400  # of the marginal likelihood, whose cost is their cube
 _CHUNK = 100  # draws per compiled call
+_BLOCK = 64  # rows that are multiplied and summed at once
 _PRIORS = {  # median and standard deviation of the log
     "run": (0.02, 1.0),
     "checkpoint": (0.02, 1.0),
@@ -346,6 +347,15 @@ def _every(law: Law, params: Floats, tokens: Floats, unique: Floats) -> Floats:
     return jax.vmap(lambda one: one.formula(params, tokens, jnp.ones(()), unique))(law)
 
 
+def _crossed(first: Floats, second: Floats) -> Floats:
+    """`first.T @ second`, block after block of rows: else threads sum parts, by their number."""
+    padded = [jnp.pad(x, ((0, -len(x) % _BLOCK), (0, 0))) for x in (first, second)]
+    first, second = (x.reshape(-1, _BLOCK, x.shape[1]) for x in padded)
+    # XLA would make one product of all blocks again.
+    each = jax.lax.optimization_barrier(jnp.einsum("bki,bkj->bij", first, second))
+    return jnp.sum(each, axis=0)
+
+
 @functools.partial(jax.jit, static_argnums=2)
 def _solved(place, run, groups, nodes, left, each):
     """Heights of the bumps [draws, bumps]: what the rows say against a draw of the prior.
@@ -371,8 +381,8 @@ def _solved(place, run, groups, nodes, left, each):
         # The inverse of the noise's covariance: each run's checkpoints share one deviation.
         sums = jnp.zeros((groups, basis.shape[1])).at[run].add(basis)
         weighed = (basis - (shared[:, None] * sums)[run]) / checkpoint_sd**2
-        system = basis.T @ weighed + jnp.eye(basis.shape[1])
-        white = amplitude * jnp.linalg.solve(system, weighed.T @ left)
+        system = _crossed(basis, weighed) + jnp.eye(basis.shape[1])
+        white = amplitude * jnp.linalg.solve(system, _crossed(weighed, left[:, None])[:, 0])
         white = white.reshape(len(roots[0]), -1)
         back = jax.scipy.linalg.solve_triangular
         half = back(roots[0], white, lower=True, trans=1)

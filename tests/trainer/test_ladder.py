@@ -317,6 +317,7 @@ def kill_while_writing(folder: pathlib.Path, delay: float, workers: int) -> None
     process.wait()
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_it_ends_with_the_same_bytes(
     whole: pathlib.Path, warm: pathlib.Path
 ):
