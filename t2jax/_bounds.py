@@ -7,6 +7,7 @@ more rows than there are disks. Everything that is read whole or expanded is rea
 import contextlib
 import gzip
 import io
+import lzma
 import math
 import os
 import pathlib
@@ -42,12 +43,12 @@ ALWAYS = 1 << 28
 LONGEST_LINE = 1 << 28
 """Bytes of one line, a whole sample of an evaluation."""
 
-CUT_SHORT = (OSError, EOFError, zlib.error)
+CUT_SHORT = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What a stream raises, expanded or not, that ends before it should or cannot be read at all."""
 UNREADABLE = (
     OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
     RuntimeError, MemoryError, ImportError, StopIteration, SyntaxError, tokenize.TokenError,
-    pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error,
+    pickle.PickleError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What the libraries raise of a file that holds something else than it should, whatever it is."""
 

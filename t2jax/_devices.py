@@ -34,8 +34,9 @@ def few_programs() -> None:
     """Forget compiled programs before the operating system ends the process for them.
 
     XLA maps memory for every program that it compiles, and where a process has as many maps as
-    Linux allows one, 65,530 as a rule, it dies inside the compiler; and programs of thousands of
-    tables take gigabytes. Programs that are needed again are compiled again.
+    Linux allows one, 65,530 as a rule, it dies inside the compiler; and programs of many tables
+    take gigabytes. What the process grew by is taken for programs, data too. Programs that are
+    needed again are compiled again.
     """
     global _looked, _least
     now = time.monotonic()

@@ -26,7 +26,7 @@ from t2jax._typing import Floats, Scalar
 __all__ = ["Tally", "log_likelihood", "tally", "tally_of"]
 
 _EACH = 1 << 11  # trials up to which every i has its own term
-_STRIDES = 256  # to each e-fold of i: the likelihood is off by i/4e8 nats, its slopes by less
+_STRIDES = 256  # to each e-fold of i: off by up to .0013 nats a question, alike for all a and b
 
 
 @jax.tree_util.register_dataclass
@@ -70,7 +70,8 @@ def tally(successes: Floats, trials: Floats, weight: Floats, edges: Floats, kind
       successes: solved attempts [checkpoints, questions].
       trials: attempts [checkpoints, questions]; zero where a question was not asked.
       weight: how often a question counts [questions].
-      edges: 0, 1, ... up to the largest number of trials, in strides where it is large [edges].
+      edges: 0, 1, ... up to the largest number of trials, in strides where it is large, with
+        every count past those that have their own term among them [edges].
       kinds: the numbers of trials that occur, rising [kinds].
     """
     weight = jnp.broadcast_to(weight, successes.shape)

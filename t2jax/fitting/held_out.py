@@ -22,7 +22,7 @@ from t2jax.fitting.objectives import Objective
 from t2jax.fitting.problem import Problem
 from t2jax.fitting.refit import Resample, fitted_stages, refit, resettled
 from t2jax.fitting.result import FitResult, relative_errors
-from t2jax.fitting.rows import Rows, value_rows
+from t2jax.fitting.rows import Rows, counts_rows, value_rows
 from t2jax.fitting.spread import spreads
 from t2jax.fitting.stages import Stage
 from t2jax.laws.spread import Quantile
@@ -238,9 +238,7 @@ def _beyond_samples(
     bound = _last_k(grid)
     rows = stages[-1].rows
     successes, trials = thinned(runs, int(bound))
-    fewer = dataclasses.replace(
-        rows, successes=jnp.asarray(successes, float), trials=jnp.asarray(trials, float)
-    )
+    fewer = counts_rows(dataclasses.replace(runs, successes=successes, trials=trials))
     law, _ = resettled(fit, (*stages[:-1], dataclasses.replace(stages[-1], rows=fewer)))
     k, measured = _measured(runs, tuple(grid[grid > bound]))
     error = np.asarray(_counts_error(law, rows, k, measured)[0])

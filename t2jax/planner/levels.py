@@ -38,7 +38,7 @@ class Level:
         """The sizes of which the inference budget affords a sample."""
         if inference_flops is None:
             return self
-        kept = cost.INFERENCE_FLOPS * self.params <= inference_flops
+        kept = inference_flops / cost.inference_flops(self.params, 1.0) >= 1.0
         return dataclasses.replace(self, params=self.params[kept], weights=self.weights[kept])
 
     def values(self, runs: Observations, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,8 @@
 
 A block of cells (a draw and a budget each) has the same width and is solved by the program of one
 device whatever their number: more devices change the time and not a bit of the answer. (One program
-for all of them, `shard_map`, is optimised otherwise than that of one, and rounds otherwise.)
+for all of them, `shard_map`, is optimised otherwise than that of one, and rounds otherwise.) Each
+device that has a block compiles the program once.
 """
 
 import dataclasses
@@ -65,7 +66,6 @@ def solve_all(
     law = jax.tree.map(lambda x: np.asarray(x, float)[first], law)
     budgets = len(box.train)
     total = (n_draws or 1) * budgets
-    devices = jax.local_devices()
     method = options["method"]
     widest = at_once(_LANES[method], _WIDER * _LANES[method])
     least = _LEAST if box.separate and not box.cost.stop_at_success else 1
@@ -73,6 +73,7 @@ def solve_all(
     # Calls in flight: their results stay on the devices until they are collected.
     flight = max(1, int(memory / _CELL_BYTES[method] / lanes))
     starts = range(0, total, lanes)
+    devices = jax.local_devices()
     box = jax.tree.map(np.asarray, box)
 
     def launch(start: int) -> Any:

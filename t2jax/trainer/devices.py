@@ -338,12 +338,14 @@ def slurm_devices(environ: Mapping[str, str]) -> list[int] | None:
     return list(range(start, min(start + each, seen)))
 
 
+_DIED = "as a rule because another one died"
+_GOES_ON = "the same command on all hosts goes on from the last checkpoint"
+_LOST = ("gloo", "nccl", "peer", "heartbeat", "barrier", "unavailable", "deadline_exceeded")
 _LAST_WORDS = (
     "read joined || { echo 't2jax: not all processes of the run came: "
     + _JOINING
     + "' >&2; exit; }; read done || echo 't2jax: this process of the run was ended from outside, "
-    "as a rule because another one died: the same command on all hosts goes on from the last "
-    "checkpoint' >&2"
+    f"{_DIED}: {_GOES_ON}' >&2"
 )
 
 
@@ -393,11 +395,10 @@ def beside_others() -> Iterator[None]:
         yield
     except (TimeoutError, jax.errors.JaxRuntimeError) as error:
         told = " ".join(str(error).split())
-        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in told:
+        if jax.process_count() == 1 or not any(word in told.lower() for word in _LOST):
             raise
         raise InputError(
-            f"the run ended, as a rule because another one of its processes died ({told[:200]})",
-            remedy="the same command on all hosts goes on from the last checkpoint",
+            f"this process of the run lost the others, {_DIED} ({told[:200]})", remedy=_GOES_ON
         ) from error
 
 

@@ -211,5 +211,5 @@ def _diagnostics(done: Refits, what: str, clusters: int, surfaces: Surfaces | No
     if converged < 0.95:
         notes.append("MANY REFITS DID NOT CONVERGE: do not use these intervals")
     if surfaces is not None and surfaces.strays:
-        notes.append(f"{surfaces.strays} rows lie too far from those near them to tell of misfit")
+        notes.append(f"rows too far from those near them to tell of misfit: {surfaces.strays}")
     return {"converged": converged, "at_bound": at_bound, "units": clusters, "notes": notes}

@@ -192,7 +192,8 @@ def _bend(cost: Callable[[np.ndarray], tuple[float, np.ndarray]], at: np.ndarray
 class Surfaces:
     """Surfaces of misfit for the draws of one fit: drawn before the law is fitted again, and after.
 
-    A draw fits the law to the table less a surface of the prior, with other runs and questions.
+    A draw fits the law, with other runs and questions, to the table less the step that a surface
+    of the prior makes the law take; the steps are those of the most likely misfit.
     What the law then leaves over moves that surface to one of the posterior, so that law and
     surface together agree with the table where it is, and stray as far as it allows elsewhere.
 
@@ -210,7 +211,8 @@ class Surfaces:
     def __init__(self, fit: FitResult, stage: Stage, clusters: np.ndarray, n_draws: int, seed: int):
         self.rows = _rows(fit, stage, clusters)
         self._sound = _without_strays(self.rows)
-        logs, root = _searched(_thinned(self._sound))
+        self._few = _thinned(self._sound)
+        logs, root = _searched(self._few)
         self._rng = np.random.default_rng([seed, 3])
         self._each = np.exp(logs + self._rng.normal(size=(n_draws, len(logs))) @ root.T)
         self._nodes = _lines(self.rows.place, np.exp(logs[3:]))
@@ -232,8 +234,7 @@ class Surfaces:
         Of the surface only what moves the law: what bends as no law does would leave the fit
         where it is, and add to the work.
         """
-        few = _thinned(self._sound)
-        steps = self._surface(few.place) @ _least_squares(few, self.misfit).T
+        steps = self._surface(self._few.place) @ _least_squares(self._few, self.misfit).T
         return steps @ self.rows.slopes.T
 
     def _surface(self, place: np.ndarray) -> np.ndarray:
@@ -293,8 +294,12 @@ class Surfaces:
 
 
 def _without_strays(rows: _Rows) -> _Rows:
-    """Rows but those that lie further from their neighbours than any noise of the others."""
-    while True:
+    """Rows but those that lie further from their neighbours than any noise of the others.
+
+    Where they are more than a tenth of the table they are no strays, and all rows stay.
+    """
+    whole = rows
+    while 10 * len(rows.left) >= 9 * len(whole.left):
         apart = np.empty(len(rows.left))
         parts = -(-len(apart) // _MOST_ROWS)
         for at in np.array_split(np.random.default_rng(0).permutation(len(apart)), parts):
@@ -303,6 +308,7 @@ def _without_strays(rows: _Rows) -> _Rows:
         if sound.all():
             return rows
         rows = _Rows(*(column[sound] for column in rows))
+    return whole
 
 
 def _left_out(rows: _Rows) -> np.ndarray:

@@ -136,7 +136,7 @@ def test_a_process_that_dies_ends_the_other_within_a_minute(tmp_path, victim):
         pair[victim].send_signal(signal.SIGKILL)
         assert pair[1 - victim].wait(timeout=60) != 0
     # Whichever of JAX and the run notices first says so.
-    assert last_words(tmp_path / f"log{1 - victim}", "because another one")
+    assert last_words(tmp_path / f"log{1 - victim}", "because another one died")
 
 
 def test_a_run_that_cannot_be_joined_is_one_line(run):
@@ -193,7 +193,7 @@ def test_a_process_that_dies_in_a_checkpoint_leaves_the_one_before(tmp_path, vic
     with ended(pair):
         assert pair[victim].wait(timeout=300) == -signal.SIGKILL, logs(tmp_path)
         assert pair[1 - victim].wait(timeout=60) != 0
-    assert last_words(tmp_path / f"log{1 - victim}", "because another one")
+    assert last_words(tmp_path / f"log{1 - victim}", "because another one died")
     assert (tmp_path / "saved" / "13").is_dir()
     trainer = Trainer(small_config(), CountedRows())
     state, card = checkpoint.restore(tmp_path / "saved", trainer.abstract_state())
@@ -345,5 +345,7 @@ def test_a_failure_beside_others_is_one_line_and_alone_what_it_was(monkeypatch):
     with pytest.raises(jax.errors.JaxRuntimeError):
         fails()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(InputError, match=r"another one of its processes died \(.*closed by peer"):
+    with pytest.raises(InputError, match=r"because another one died \(.*closed by peer"):
         fails()
+    with pytest.raises(jax.errors.JaxRuntimeError), devices.beside_others():
+        raise jax.errors.JaxRuntimeError("INTERNAL: a kernel failed")  # again and again
