@@ -1,4 +1,4 @@
-"""Runner-up valleys: the second optimum of a law that has two."""
+"""Valleys of the cost: the second of a law that has two, and the one that a total budget leaves."""
 
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 
@@ -7,9 +7,12 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from law_cases import draws_of
 
+import t2jax as t2
 from t2jax import Budget, optimum
-from t2jax.laws import Law, final_law, predict
+from t2jax.errors import Status
+from t2jax.laws import Law, final_law, predict, template
 from t2jax.laws.additive import A_CARD, B_CARD, E_CARD, exponent_card
 
 
@@ -43,3 +46,25 @@ def test_the_runner_up_is_the_second_valley():
     assert math.log(float(best.params)) == pytest.approx(n[order[0]], abs=2e-5)
     assert math.log(float(best.runner_up.params)) == pytest.approx(n[order[1]], abs=2e-5)
     assert "runner-up" in best.summary()
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["product", *(pytest.param(form, marks=pytest.mark.slow)
+                  for form in ("product(tied)", "softplus(coupled)", "beta_monotone"))],
+)  # fmt: skip
+def test_every_draw_has_its_own_optimum_under_a_total_budget(form):
+    """Shares lie on a grid of the scan that is rougher than the one of sizes."""
+    drawn = draws_of(form, 64, seed=7)
+    point = template(form).replace(**drawn[0])
+    law = point.replace(**{name: np.array([d[name] for d in drawn]) for name in drawn[0]})
+    rng = np.random.default_rng(3)
+    low, high = [[20], [4], [1]], [[24], [9], [3]]
+    total, questions, tokens = 10 ** rng.uniform(low, high, (3, 40))
+    budget = Budget(total_flops=total, questions=questions, tokens_per_sample=tokens)
+    draws = t2.Ensemble(law=law, point=point, kind="written")
+    best = optimum(draws, budget, progress=False).draws
+    flat = (law.kind == "accuracy") & (best.value > 1 - 1e-12)  # nothing is gained by any move
+    stuck = (best.code & int(Status.NOT_CONVERGED)) > 0
+    assert np.count_nonzero(stuck & ~flat) == 0
+    assert np.mean(flat) < 0.2

@@ -40,6 +40,10 @@ def falling_root(rise: Callable[[Scalar], Any], low: Scalar, high: Scalar) -> tu
         x = jnp.where(first, low, jnp.where(second, high, state.a + t * (state.b - state.a)))
         fx, extra = rise(x)
         same = first | (~second & (jnp.sign(fx) == jnp.sign(state.fa)))
+        # XLA may compute a slope anew for each of its uses, and round otherwise: near the root its
+        # sign here need not be that of a line above. The bracket must keep what was said once.
+        told = jnp.abs(fx) * jnp.where(same, jnp.sign(state.fa), -jnp.sign(state.fa))
+        fx = jnp.where(state.count < 2, fx, told)
 
         def keep(a, b):
             return jax.tree.map(lambda a, b: jnp.where(same, a, b), a, b)

@@ -22,6 +22,7 @@ __all__ = ["SCAN_POINTS", "Valleys", "descend", "polish", "scan"]
 
 SCAN_POINTS = 128
 _GRID = (128, 64)  # log N x logit of the share, for a total
+_FINE = 17  # places between three neighbours of that grid
 _SHARE = 24.0  # how far the scan of logits goes
 _DESCENT_STARTS = 5
 _DESCENT_STEPS = 600
@@ -62,8 +63,7 @@ def scan(law: Law, box: Box) -> Valleys:
     if box.separate:
         cost = path_cost(law, box)(n, 0.0)
     else:
-        u = _share_grid(box)
-        cost = jax.vmap(lambda u: path_cost(law, box)(n, u))(u).min(0)
+        cost = _at_best_share(path_cost(law, box), n, _share_grid(box))
     cost = jnp.where(jnp.isnan(cost), jnp.inf, cost)
     best = jnp.argmin(cost)
     # An end of the grid is a valley too: the cost rises from it.
@@ -71,9 +71,23 @@ def scan(law: Law, box: Box) -> Valleys:
     valley = (cost < beside[:-2]) & (cost <= beside[2:]) & (jnp.abs(jnp.arange(points) - best) > 1)
     other = jnp.where(valley, cost, jnp.inf)
     second = jnp.argmin(other)
-    width = (box.upper() - box.lower()) / (points - 1)
+    # Twice as far for a total, whose costs on the grid are not quite those of the best shares.
+    width = (1 if box.separate else 2) * (box.upper() - box.lower()) / (points - 1)
     there = jnp.where(jnp.isfinite(other[second]), n[second], jnp.nan)
     return Valleys(n[best], there, width, cost[best], other[second] - cost[best])
+
+
+def _at_best_share(cost: Callable[..., Floats], n: Floats, grid: Floats) -> Floats:
+    """The least cost over the share at each log N, by a finer grid about the best of the first.
+
+    The first alone is so rough that the valleys over log N would be steps away from their place.
+    """
+    every = jax.vmap(lambda u: cost(n, jnp.broadcast_to(u, n.shape)))
+    rough = every(grid)
+    at = jnp.argmin(jnp.where(jnp.isnan(rough), jnp.inf, rough), axis=0)
+    ends = grid[jnp.maximum(at - 1, 0)], grid[jnp.minimum(at + 1, len(grid) - 1)]
+    fine = every(jnp.linspace(*ends, _FINE))
+    return jnp.minimum(jnp.nanmin(rough, 0), jnp.nanmin(fine, 0))
 
 
 def _share_grid(box: Box) -> Floats:
