@@ -56,7 +56,7 @@ def check_level(level: Any) -> None:
     >>> check_level(0.9)
     """
     real = isinstance(level, numbers.Real) and math.isfinite(float(level))
-    if not real or not 0 <= float(level) < 1:
+    if not real or not 0 < float(level) < 1:
         raise InputError(f"level = {level!r} is no share of one", remedy="use level=0.9 for 90%")
 
 

@@ -66,7 +66,8 @@ def test_every_flag_reads_them():
     assert (bought.most, bought.answer_tokens) == (1.5e20, 1000.0)
     assert bought.one("one")["train_flops"] == 1e22
     assert pair("7B:2T") == (7e9, 2e12)
-    assert numbers("1,1k", "--samples") == [1.0, 1000.0]
+    assert numbers("1,1k", "--samples", "1,4") == [1.0, 1000.0]
+    assert numbers("1/2, 25%", "--shares", "1/2,1/3") == [0.5, 0.25]
     assert sweep("1B:4B:3") == pytest.approx([1e9, 2e9, 4e9])
     with pytest.raises(InputError, match=r"--draws '1\.5' is not a whole number"):
         parse(Bootstrap, "bootstrap", ["a.csv", "fit.json", "--draws", "1.5"])

@@ -22,7 +22,7 @@ from t2jax.planner.companion import predicted
 from t2jax.planner.doubts import doubts
 from t2jax.planner.saved import OTHER_AIM
 from t2jax.planning.rivals.in_range import inside
-from t2jax.reporting import FILES, check_folder, figures
+from t2jax.reporting import FILES, check_report, figures
 
 INFERENCE = 1.8e6
 BUDGET = t2.Budget(train_flops=1e12, inference_flops=INFERENCE)
@@ -263,15 +263,15 @@ def test_other_files_are_left_alone(bare, tmp_path):
 def test_files_of_our_names_that_are_not_ours_are_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(InputError, match="did not write; name another folder"):
-        check_folder(tmp_path)
+        check_report(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):
     path = tmp_path / "report"
     path.write_text("")
     with pytest.raises(InputError, match="is a file, not a folder"):
-        check_folder(path)
-    assert check_folder(tmp_path / "new") == tmp_path / "new"
+        check_report(path)
+    assert check_report(tmp_path / "new") == tmp_path / "new"
 
 
 def test_the_page_is_narrow_and_says_everything(ladder, whole):

@@ -75,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return InputError.exit_code
     except Stopped:
         _terminal.complain("stopped by SIGTERM; nothing was written")
-        return 143
+        return 143 if argv is not None else _terminal.leave(143)
     except KeyboardInterrupt:
         _terminal.complain("interrupted; nothing was written")
-        return 130
+        return 130 if argv is not None else _terminal.leave(130)
     except BrokenPipeError:
         _terminal.abandon_stdout()  # the reader has gone
         return 0

@@ -168,7 +168,9 @@ def in_flags(text: str, command: type, commands: Iterable[str]) -> str:
 
     def flag(found: re.Match[str]) -> str:
         name, value = found.groups()
-        name = name if name in known else name.removeprefix("n_")  # n_draws is --draws here
+        # n_draws is --draws here, and where several laws are compared law is --laws.
+        other = "laws" if name == "law" else name.removeprefix("n_")
+        name = name if name in known else other
         if name not in known:
             return found[0]
         value = value if re.search(r"[()]", value) else value.strip("'")
@@ -200,19 +202,28 @@ def pair(text: str) -> tuple[float, float] | None:
     return found[0], found[1]
 
 
-def numbers(text: str, flag: str) -> list[float] | None:
+def numbers(text: str, flag: str, example: str) -> list[float] | None:
     """Numbers between commas; None where nothing was given.
 
     Raises:
       InputError: something between the commas is no number.
 
-    >>> numbers("1,4,16", "--samples")
-    [1.0, 4.0, 16.0]
+    >>> numbers("1/2,0.2,10%", "--shares", "1/2,1/3")
+    [0.5, 0.2, 0.1]
     """
     if not text.strip():
         return None
-    found = [numeral(word) for word in text.split(",")]
+    found = [_quotient(word) for word in text.split(",")]
     known = [number for number in found if number is not None]
     if len(known) < len(found):
-        raise InputError(f"{flag} '{text}' is not a list of numbers", remedy=f"e.g. {flag} 1,4,16")
+        raise InputError(
+            f"{flag} '{text}' is not a list of numbers", remedy=f"e.g. {flag} {example}"
+        )
     return known
+
+
+def _quotient(text: str) -> float | None:
+    """A number, or one over another."""
+    over, slash, under = text.partition("/")
+    value, whole = numeral(over), numeral(under) if slash else 1.0
+    return value / whole if value is not None and whole else None

@@ -139,7 +139,10 @@ class FitOptions:
 
     def fit_arguments(self) -> dict[str, Any]:
         """The arguments of `t2jax.fit` that were chosen, the law aside."""
-        return {"objective": self.objective or None, "samples": numbers(self.samples, "--samples")}
+        return {
+            "objective": self.objective or None,
+            "samples": numbers(self.samples, "--samples", "1,4,16"),
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

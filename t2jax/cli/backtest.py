@@ -41,9 +41,9 @@ class Command(FitOptions, TableOptions):
         """Read, fit what is cheaper, plan, judge, write, print."""
         import t2jax as t2
 
-        train = numbers(self.train_flops, "--train-flops")
-        inference = numbers(self.inference_flops, "--inference-flops")
-        shares = numbers(self.shares, "--shares") or [1 / 2, 1 / 3]
+        train = numbers(self.train_flops, "--train-flops", "1e20,4e20")
+        inference = numbers(self.inference_flops, "--inference-flops", "2e9,8e9")
+        shares = numbers(self.shares, "--shares", "1/2,1/3") or [1 / 2, 1 / 3]
         asked = {
             **({"train_flops": list(train)} if train else {}),
             **({"inference_flops": inference[0] if len(inference) == 1 else list(inference)}

@@ -29,5 +29,5 @@ class Command(TableOptions):
         runs = self.read(self.table)
         laws = [name.strip() for name in self.laws.split(",") if name.strip()] or None
         _terminal.announce(f"comparing {', '.join(laws) if laws else 'laws'}")
-        found = t2.compare(runs, laws, samples=numbers(self.samples, "--samples"))
+        found = t2.compare(runs, laws, samples=numbers(self.samples, "--samples", "1,4,16"))
         _terminal.tell(found, as_json=self.json)

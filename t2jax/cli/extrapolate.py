@@ -36,7 +36,7 @@ class Command(TableOptions):
         """Read, predict, print."""
         import t2jax as t2
 
-        samples, runs = numbers(self.samples, "--samples"), self.read(self.table)
+        samples, runs = numbers(self.samples, "--samples", "1,100,1e4"), self.read(self.table)
         if samples is None:
             more = "" if runs.kind == "counts" else f", and {runs.source} has no counts"
             table = " and give a table of successes and trials" if more else ""

@@ -43,7 +43,7 @@ class Command(CheckpointOptions):
         out = local_folder(self.out)
         from t2jax.trainer import checkpoint, finetune
 
-        rates = numbers(self.rates, "--rates") or []
+        rates = numbers(self.rates, "--rates", "0.3,0.08") or []
         recipe = finetune.FinetuneConfig(
             mode=self.mode,
             rates=tuple(rates),

@@ -59,9 +59,9 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
     def _planned(self) -> None:
         import t2jax as t2
         from t2jax._cache import cache_folder
-        from t2jax.reporting import check_folder
+        from t2jax.reporting import check_report
 
-        check_folder(self.out)
+        check_report(self.out)
         asked = self.description()
         runs = self.read(self.table)
         made = t2.plan(

@@ -40,9 +40,9 @@ class Command(CertifiedOptions, BudgetOptions):
     def run(self) -> None:
         """Load, plan, write, print."""
         import t2jax as t2
-        from t2jax.reporting import check_folder
+        from t2jax.reporting import check_report
 
-        check_folder(self.out)
+        check_report(self.out)
         (fit, draws), *others = paired(self.models)
         for model in (fit, draws, *(one for pair in others for one in pair)):
             self.certified(model)

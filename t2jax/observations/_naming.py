@@ -242,10 +242,11 @@ def _sizes(table: Table, found: Mapping[str, str]) -> list[str]:
 def in_bits(name: str) -> bool:
     """Whether a column's name says that it counts bits, such as those per byte of text.
 
-    >>> in_bits("bpb"), in_bits("val_bits_per_byte"), in_bits("rabbits")
-    (True, True, False)
+    >>> in_bits("bpb"), in_bits("val_bits_per_byte"), in_bits("valBits"), in_bits("rabbits")
+    (True, True, True, False)
     """
-    return re.search(r"(^|_)(bpb|bits?)(_|$)", _plain(name)) is not None
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return re.search(r"(^|_)(bpb|bits?)(_|$)", _plain(words)) is not None
 
 
 def _plain(name: str) -> str:

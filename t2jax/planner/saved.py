@@ -86,7 +86,9 @@ def load(path: str | os.PathLike) -> Saved:
         described = json.loads(data.decode("utf-8"))
         name = described.get("format") if isinstance(described, dict) else None
         if name == _PLAN:
-            raise InputError("is part of a plan", remedy="name its folder")
+            raise InputError(
+                "is part of a plan", remedy=f"name its folder, {path.absolute().parent}"
+            )
         if name not in _READERS:
             found = "no format line of t2jax" if name is None else f"format '{name}'"
             raise InputError(f"has {found}", source=str(path), remedy=remedy)

@@ -7,14 +7,13 @@ import pathlib
 import shutil
 
 from t2jax import _text
-from t2jax._files import check_folder as check_place
-from t2jax._files import put
+from t2jax._files import check_folder, put
 from t2jax.errors import InputError
 from t2jax.planner import Plan
 from t2jax.planner.saved import OTHER_AIM, save_plan
 from t2jax.reporting import page
 
-__all__ = ["FILES", "check_folder", "write_folder"]
+__all__ = ["FILES", "check_report", "write_folder"]
 
 FILES = (
     "plan.json",
@@ -59,7 +58,7 @@ def write_folder(plan: Plan, out: str | os.PathLike) -> tuple[pathlib.Path, ...]
       InputError: `out` is a file, cannot be written, or holds files of these names that t2jax
         did not write.
     """
-    folder = check_folder(out)
+    folder = check_report(out)
     # The nearest folder that exists is on the file system of `out`, so that moving is renaming.
     above = next(path for path in folder.absolute().parents if path.is_dir())
     partial = above / f".{folder.name}.{os.getpid()}.partial"
@@ -114,24 +113,20 @@ def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
     ]
 
 
-def check_folder(out: str | os.PathLike) -> pathlib.Path:
+def check_report(out: str | os.PathLike) -> pathlib.Path:
     """The folder of a report, if a report may be written there.
 
     Raises:
       InputError: it is a file, or holds files of our names that are not ours.
     """
+    check_folder(out)
     folder = pathlib.Path(out)
-    problem = None
-    try:
-        if folder.exists() and not folder.is_dir():
-            problem = "is a file, not a folder"
-        elif any((folder / name).exists() for name in FILES) and not _is_ours(folder):
-            problem = "holds files of the report's names that t2jax did not write"
-    except OSError as error:
-        problem = f"is no folder ({error.strerror})"
-    if problem:
-        raise InputError(problem, source=str(out), remedy="name another folder")
-    check_place(folder)
+    if any((folder / name).exists() for name in FILES) and not _is_ours(folder):
+        raise InputError(
+            "holds files of the report's names that t2jax did not write",
+            source=str(out),
+            remedy="name another folder",
+        )
     return folder
 
 

@@ -29,7 +29,7 @@ _ORDER, _HELD = 5, 6  # set the order of text apart from the keys of the corpus
 _ARRAYS, _LINES = (".npy", ".bin"), (".jsonl", ".ndjson")
 _OTHERS = (
     ".json", ".npz", ".parquet", ".arrow", ".gz", ".zip", ".zst", ".xz", ".bz2", ".tar", ".pkl",
-    ".pt", ".safetensors",
+    ".pt", ".safetensors", ".csv", ".tsv", ".xlsx",
 )  # fmt: skip
 _Document = tuple[list[int], list[int]]
 _Name = tuple[str, str]  # task and question

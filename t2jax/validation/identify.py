@@ -220,9 +220,9 @@ def _problem(
         return refusal.problem
     sizes = len(np.unique(rows[:, 0]))
     if sizes < 3:
+        held = "one model size, which gives" if sizes == 1 else f"{sizes} model sizes, which give"
         return (
-            f"{runs.source} holds {sizes} model sizes, which give a term in N and the floor E "
-            "no curve to tell them apart by"
+            f"{runs.source} holds {held} a term in N and the floor E no curve to tell them apart by"
         )
     ks = np.unique(rows[:, 2])
     if law.uses_samples and len(ks) < 3:

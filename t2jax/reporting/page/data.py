@@ -19,7 +19,7 @@ from t2jax.uncertainty import Ensemble
 
 __all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 
-MOST_DRAWS = 1000
+MOST_DRAWS = 1001
 """Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
 
 SHARED = "="
@@ -58,8 +58,9 @@ def planner_data(plan: Plan) -> dict[str, Any]:
     if plan.companion is not None and not why_not(plan.companion.fit.law):
         models.append(plan.companion.draws)
     laws = [law for model in models for law in (model.point, model.point.base)]
-    main = _law(draws, label)
-    judges = [_law(model, "mean pass@k") for model in models[1:]]
+    chosen = _chosen(draws, plan.optimum)
+    main = _law(draws, label, chosen)
+    judges = [_law(model, "mean pass@k", _judging(model, draws, chosen)) for model in models[1:]]
     for judge in judges:
         # Draws of one fit are carried once, whatever they are asked.
         own = judge["columns"]
@@ -80,7 +81,7 @@ def planner_data(plan: Plan) -> dict[str, Any]:
             name: {"title": chip.name, "flops": chip.flops} for name, chip in cost.HARDWARE.items()
         },
         "draws_file": "draws.npz" if draws.n_draws else "fit.json",
-        "note": _note(draws, plan.budget),
+        "note": _note(draws, len(chosen), plan.budget),
     }
 
 
@@ -99,9 +100,8 @@ def encode(values: np.ndarray) -> str:
     return base64.b64encode(np.asarray(values, "<f8").tobytes()).decode("ascii")
 
 
-def _law(draws: Ensemble, label: str) -> dict[str, Any]:
+def _law(draws: Ensemble, label: str, chosen: np.ndarray) -> dict[str, Any]:
     point = draws.point
-    chosen = _chosen(draws)
     return {
         "program": _form(point),
         "single": _form(point.base),
@@ -125,23 +125,41 @@ def _form(law: Law) -> str:
     return law.name if law.base is law else f"{law.name}({law.base.name})"
 
 
-def _chosen(draws: Ensemble) -> np.ndarray:
-    """Which draws go into the page: all, or as many at equal steps."""
+def _most(draws: Ensemble) -> int:
+    """How many draws of a law a page can carry."""
     numbers = sum(leaf.size for leaf in _leaves(draws.point).values())
-    most = min(MOST_DRAWS, _MOST_NUMBERS // numbers)
+    return min(MOST_DRAWS, _MOST_NUMBERS // numbers)
+
+
+def _chosen(draws: Ensemble, best: Optimum) -> np.ndarray:
+    """Which draws go into the page: all, or as many at equal steps of their own best size.
+
+    One of twenty steps is 5%, so that the page has the 90% intervals of the tables at the plan's
+    budget.
+    """
+    most = _most(draws)
     if draws.n_draws <= most:
         return np.arange(draws.n_draws)
-    return np.linspace(0, draws.n_draws - 1, most).round().astype(int)
+    most = max(1, (most - 1) // 20 * 20 + 1)
+    ranks = np.linspace(0, draws.n_draws - 1, most).round().astype(int)
+    if best.draws is None:
+        return ranks
+    return np.sort(np.argsort(np.asarray(best.draws.params), kind="stable")[ranks])
 
 
-def _note(draws: Ensemble, budget: Budget) -> str:
+def _judging(judge: Ensemble, draws: Ensemble, chosen: np.ndarray) -> np.ndarray:
+    """Which draws of a judge: those of the law where they are of one fit, and are carried once."""
+    if judge.n_draws == draws.n_draws:
+        return chosen
+    return np.linspace(0, judge.n_draws - 1, min(judge.n_draws, _most(judge))).round().astype(int)
+
+
+def _note(draws: Ensemble, shown: int, budget: Budget) -> str:
     said = []
-    shown = len(_chosen(draws))
     if shown < draws.n_draws:
-        digit = "third" if shown == MOST_DRAWS else "second"
         said.append(
-            f"They are {shown} of {draws.n_draws}, at equal steps: intervals differ in their "
-            f"{digit} digit from those of all."
+            f"They are {shown} of {draws.n_draws}, at equal steps of N at the plan's budget: "
+            "elsewhere intervals can differ in their second digit from those of all."
         )
     if not budget.cost.monomial or budget.mode == "target":
         said.append(

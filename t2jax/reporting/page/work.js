@@ -188,10 +188,12 @@ const Work = (() => {
         const plan = Search.solve(main.draws, i, this.box);
         const found = quantitiesOf(main.draws, i, plan);
         for (const name of QUANTITIES) this.draws[name][i] = found[name];
+        // Each draw says what the plan that is printed will reach, as the report's tables do.
+        this.draws.value[i] = main.draws.value(i, ...this.plan);
         this.done += 1;
         yield;
       }
-      // Another law judges the plan that is printed, not each draw's own.
+      // Another law judges that plan too, not each draw's own.
       judges.forEach((judge, at) => {
         for (let i = 0; i < judge.draws.size; i += 1) {
           this.draws.judged[at][i] = judge.draws.value(i, ...this.plan);

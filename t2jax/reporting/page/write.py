@@ -11,7 +11,7 @@ from typing import Any
 from t2jax import _text
 from t2jax.fitting import FitResult
 from t2jax.planner import Plan
-from t2jax.planning import Optimum
+from t2jax.planner.companion import predicted
 from t2jax.reporting.page.data import planner_data, why_not
 from t2jax.reporting.page.javascript import written
 from t2jax.reporting.screen import headline
@@ -34,7 +34,7 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
       plan: what the page tells, and what its planner starts from.
       drawings: the figures.
     """
-    best, data, lacking = plan.optimum, planner_data(plan), why_not(plan.draws.point)
+    data, lacking = planner_data(plan), why_not(plan.draws.point)
     told = headline(plan).removesuffix(".")
     numbers = {name: value for name, value in data.items() if name != "programs"}
     planner = _read("planner.html")
@@ -48,7 +48,7 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
         "generator": _escape(f"t2jax {metadata.version('t2jax')}"),
         "title": _escape(f"{told} | t2jax"),
         "headline": _escape(told),
-        "lede": _escape(lede(best)),
+        "lede": _escape(lede(plan)),
         "trust": "".join(f"<li>{_escape(sentence)}</li>" for sentence in trust(plan)),
         "planner": planner,
         "sections": "\n".join(section.html() for section in sections(plan)),
@@ -61,14 +61,14 @@ def page_html(plan: Plan, drawings: Sequence[Drawing] = ()) -> str:
     return re.sub(r"<!--@(\w+)-->|/\*@(\w+)\*/", lambda m: parts[m[1] or m[2]], _read("page.html"))
 
 
-def lede(best: Optimum, level: float = 0.9) -> str:
+def lede(plan: Plan, level: float = 0.9) -> str:
     """What the headline leaves out: the law's value there, and what it gains."""
+    best = plan.optimum
     unit = "a loss of {} nats" if best.kind == "loss" else "mean pass@k of {}"
     line = f"Law '{best.law_name}' predicts {unit.format(_text.number(float(best.value)))}"
     if best.draws is not None:
-        low, high = best.interval("value", level)
-        band = f"{_text.number(low)} to {_text.number(high)}"
-        line += f" ({level:.0%} interval of the optimum's value {band})"
+        _, low, high = predicted(plan.draws, best, level)
+        line += f" ({level:.0%} interval {_text.number(low)} to {_text.number(high)})"
     if best.rival is None or best.goal.startswith("target"):
         return line + "."
     gain = float(best.gain())
