@@ -1,4 +1,4 @@
-"""Valleys of the cost: the second of a law that has two, and the one that a total budget leaves."""
+"""Valleys of the cost: two of them, with a kink for a floor, and under a total budget."""
 
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 
@@ -33,6 +33,31 @@ class Wavy(Law):
         n, d = jnp.log(params), jnp.log(tokens)
         smooth = self.A * jnp.exp(-self.alpha * n) + self.B * jnp.exp(-self.beta * d)
         return self.E + smooth + 0.05 * jnp.cos(2.0 * n)
+
+
+@final_law
+class Kinked(Law):
+    """The additive law with a kink where a table might end."""
+
+    name = "kinked"
+    own_cards = Wavy.own_cards
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+
+    def formula(self, params, tokens, samples, unique_tokens):
+        smooth = self.A * params**-self.alpha + self.B * tokens**-self.beta
+        return self.E + smooth + 0.05 * jnp.abs(jnp.log(params / 3e9))
+
+
+def test_an_optimum_at_a_kink_is_one():
+    law = Kinked(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
+    best = optimum(law, Budget(train_flops=1e22), chinchilla=False)
+    assert float(best.params) == pytest.approx(3e9, rel=1e-9)
+    assert not int(best.code) & int(Status.NOT_CONVERGED)
+    assert float(best.kkt_residual) == 0.0
 
 
 @pytest.mark.slow

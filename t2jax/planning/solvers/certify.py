@@ -14,6 +14,8 @@ least what samples would pay), and the equation of n says which value inside it.
 of n is left with, after a cap on N or a least N has carried its sign, is the residual: no solver's
 word is taken for it. Under one budget for everything lam_t = lam_i, times each cost's share.
 Where y is convex in logs these conditions are sufficient (Boyd and Vandenberghe 2004, section 5.5).
+A law may have a kink, as where a table's range ends: there an optimum has slopes of two signs, and
+under separate budgets costs that rise to both sides say so.
 """
 
 from typing import NamedTuple
@@ -27,11 +29,13 @@ from t2jax.laws import Law
 from t2jax.planning.solvers.box import Box
 from t2jax.planning.solvers.objective import cost_of
 from t2jax.planning.solvers.repeated_data import borrows
+from t2jax.planning.solvers.scan import path_cost
 
 __all__ = ["Certified", "certify"]
 
 _TOUCH = 1e-9  # how near, in logs, counts as on a bound: solvers clip to bounds exactly
 _TIGHT = 1e-7  # how near, in logs, counts as spent: less is not worth a word about money left
+_STEP = 1e-6  # e-folds of N to both sides of a kink: costs differ there in their sixth digit
 _LARGEST_RESIDUAL = 1e-6  # of the largest slope: a plan as good as the optimum to 12 digits
 
 
@@ -116,7 +120,11 @@ def certify(law: Law, box: Box, n: Scalar, d: Scalar, x: Scalar, several: Scalar
     )
     judged = (_separate if box.separate else _total)(law, box, plan, slopes, bounds)
     largest = jnp.max(jnp.abs(jnp.stack(slopes)))
-    judged = judged._replace(residual=judged.residual / jnp.maximum(largest, 1e-300))
+    residual = judged.residual / jnp.maximum(largest, 1e-300)
+    if box.separate:
+        left, here, right = path_cost(law, box)(n + jnp.array([-_STEP, 0.0, _STEP]), 0.0)
+        residual = jnp.where((left > here) & (right > here), jnp.zeros_like(residual), residual)
+    judged = judged._replace(residual=residual)
     status = _status(law, box, plan, bounds, judged, several)
     samples = jnp.where(bounds.least, jnp.exp(box.floor), jnp.exp(x))
     spent = jnp.full_like(n, jnp.nan) if box.separate else jnp.exp(box.log_spent(law, n, d, x))
