@@ -46,6 +46,7 @@ WRONG = {
     "a seed in words": (lambda f: t2.calibrate(f, seed="one"), "seed = 'one'", "seed=0"),
     "half a purchase": (lambda f: t2.design(DRAWS, BUDGET, purchases=1.5), "purchases = 1.5", "3"),
     "a percentage": (lambda f: DRAWS.interval("E", 95), "level = 95", "level=0.9"),
+    "nothing": (lambda f: DRAWS.interval("E", 0), "level = 0", "level=0.9"),
     "of a profile": (lambda f: t2.profile(f, level=95), "level = 95", "level=0.9"),
     "of regret": (lambda f: t2.regret(DRAWS, BUDGET, level=95), "level = 95", "level=0.9"),
     "another law's": (lambda f: DRAWS.interval("gamma"), "no coefficient 'gamma'", "E, A, B"),

@@ -137,7 +137,7 @@ def _check_flags(command: type, name: str, words: Sequence[str]) -> None:
         if flag not in known:
             raise InputError(
                 f"`t2jax {name}` has no flag {flag}",
-                remedy=f"{nearest(flag, known)}see `t2jax {name} --help`",
+                remedy=f"{nearest(flag, known, 0.7)}see `t2jax {name} --help`",
             )
         if equals and flag in kinds and isinstance(kinds[flag].default, bool):
             raise InputError(f"{flag} takes no value", remedy=f"give {flag} alone")
@@ -176,18 +176,20 @@ def in_flags(text: str, command: type, commands: Iterable[str]) -> str:
         value = value if re.search(r"[()]", value) else value.strip("'")
         return f"--{name.replace('_', '-')}{'' if value == 'True' else f' {value}'}"
 
+    text = re.sub(r"^(\w+) = (\S+)(?= is )", flag, text)
     text = re.sub(r"\b(\w+)=('[^']*'|[\w.]+)", flag, text)
     return re.sub(rf"\bt2jax\.({'|'.join(commands)})\b", r"`t2jax \1`", text)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion in front of a remedy, or nothing.
+def nearest(word: str, known: Iterable[str], least: float = 0.6) -> str:
+    """A suggestion in front of a remedy, or nothing where none is alike.
 
     >>> nearest("pln", ["plan", "fit"])
     "did you mean 'plan'? "
     """
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{close[0]}'? " if close else ""
+    named = {name.lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(word.lstrip("-"), list(named), n=1, cutoff=least)
+    return f"did you mean '{named[close[0]]}'? " if close else ""
 
 
 def pair(text: str) -> tuple[float, float] | None:

@@ -9,9 +9,10 @@ import pathlib
 import signal
 import sys
 import tempfile
+import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_type_hints
 
 from t2jax import _text
@@ -150,6 +151,13 @@ def abandon_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def written(folder: str, paths: Iterable[str]) -> str:
+    """Which files a folder got, in few lines, so that the answer above them stays in sight."""
+    names = ", ".join(pathlib.Path(path).name for path in paths)
+    return textwrap.fill(f"written to {folder}: {names}", 100, subsequent_indent="  ",
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def leave(code: int) -> NoReturn:

@@ -73,6 +73,8 @@ class Command:
             if self.json:
                 _terminal.say(json.dumps(_told(share, workers)))
             return
+        if self.resume and not (pathlib.Path(self.out) / "ladder.json").exists():
+            _terminal.announce(f"{self.out} holds no ladder to go on with: one is begun there")
         sys.stdout.flush()
         if self.submit:
             self._submit()

@@ -88,4 +88,4 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
         if self.json:
             _terminal.say_json({**made.to_dict(), "files": paths})
         elif not self.quiet:
-            _terminal.say("\n  ".join([f"{made.summary(full=self.full)}\n\nwritten:", *paths]))
+            _terminal.say(f"{made.summary(full=self.full)}\n\n{_terminal.written(self.out, paths)}")

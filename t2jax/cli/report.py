@@ -49,7 +49,9 @@ class Command(CertifiedOptions, BudgetOptions):
         companion = others[0] if others else None
         made = t2.Plan.of(fit, draws, self.description(), companion=companion)
         names = [str(path) for path in made.save(self.out)]
-        _terminal.say_json(names) if self.json else _terminal.say("\n".join(["written:", *names]))
+        _terminal.say_json(names) if self.json else _terminal.say(
+            _terminal.written(self.out, names)
+        )
 
 
 def paired(paths: tuple[str, ...]) -> "list[tuple[FitResult, Ensemble]]":

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from t2jax import _text
 from t2jax.errors import Refusal
 
-__all__ = ["check_identifies", "one_count", "short", "span"]
+__all__ = ["check_identifies", "one_count", "span"]
 
 CLOSE = np.log(1.1)
 """Spreads of log N, log D or log D/N below this count as no spread."""
@@ -15,12 +16,12 @@ def check_identifies(source: str, params: np.ndarray, tokens: np.ndarray) -> Non
     log_params, log_tokens = np.log(params), np.log(tokens)
     if np.ptp(log_params) < CLOSE:
         raise Refusal(
-            f"{source} holds one model size only ({short(params[0])} parameters)",
+            f"{source} holds one model size only ({_text.count(params[0])} parameters)",
             remedy="add runs of at least two other sizes",
         )
     if one_count(tokens):
         raise Refusal(
-            f"{source} holds one token count only ({short(tokens[0])} tokens)",
+            f"{source} holds one token count only ({_text.count(tokens[0])} tokens)",
             remedy="add checkpoints of the same sizes at other token counts, or ask about size and "
             "samples at that count with law='size'",
         )
@@ -45,19 +46,7 @@ def one_count(tokens: np.ndarray) -> bool:
     return bool(np.ptp(np.log(tokens)) < CLOSE)
 
 
-def short(value: float) -> str:
-    """A count for people.
-
-    >>> short(2560), short(233472), short(1.4e9)
-    ('2.56k', '233k', '1.4B')
-    """
-    for power, letter in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
-        if value >= 10**power:
-            return f"{value / 10**power:.3g}{letter}"
-    return f"{value:.3g}"
-
-
 def span(values: np.ndarray) -> str:
     """The range of some counts, for people."""
-    low, high = short(values.min()), short(values.max())
+    low, high = _text.count(values.min()), _text.count(values.max())
     return low if low == high else f"{low} to {high}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from t2jax.observations import _hull
+from t2jax import _text
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows
 from t2jax.observations._table import Labels, Table
@@ -66,7 +66,7 @@ def _is_number(text: str) -> bool:
 def _counts(values: np.ndarray) -> np.ndarray:
     """Numbers as short words, longer where two would read alike."""
     distinct, place = np.unique(values, return_inverse=True)
-    words = [_hull.short(value) if np.isfinite(value) else "none" for value in distinct.tolist()]
+    words = [_text.count(value) if np.isfinite(value) else "none" for value in distinct.tolist()]
     if len(set(words)) < len(words):
         words = [f"{value:.12g}" for value in distinct.tolist()]
     return np.array(words, dtype=str)[place]

@@ -74,9 +74,10 @@ def doubts(
         if not companion.fit.success:
             notes = [f"NOT CERTIFIED: {companion.fit.message}.", *notes]
         # Of the same draws what was said of them once is enough.
-        said += [f"Law '{name}': {note}" for note in notes if note not in said]
+        said += [f"Law '{name}', of pass@k: {note}" for note in notes if note not in said]
     limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
-    if len(limits) == 1 and np.isfinite(limits[0]):
+    reached = np.max(np.asarray(front.optimum.params), initial=float(best.params))
+    if len(limits) == 1 and np.isfinite(limits[0]) and reached <= limits[0]:
         said.append(
             f"At this inference budget N* cannot pass {_text.count(float(limits[0]))}, however "
             "much is spent on training: extreme tokens per parameter are partly that ceiling."
@@ -172,7 +173,7 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
         most = np.argsort(runs.train_flops, kind="stable")[-max(1, runs.n_rows // 10) :]
         bias = float(np.mean(error.reshape(runs.n_rows, -1)[most]))
         said = (
-            f"In the tenth of the table with the most training law '{fit.law.name}' predicts "
+            f"In the tenth of the table with the most training law '{fit.law.name}' alone predicts "
             f"{_off(bias)} on average"
         )
         if "misfit" in draws.diagnostics:
@@ -182,7 +183,7 @@ def _misfit(fit: FitResult, draws: Ensemble) -> list[str]:
             told = np.asarray(predict(draws.point, *at, k, unique)).ravel()
             seen = fit.observed.reshape(runs.n_rows, -1)[most].ravel()
             left = float(np.mean(relative_errors(told, seen) * np.sign(told - seen)))
-            said += f", and {_off(left)} with the misfit that the plan carries"
+            said += f"; as the plan corrects it, {_off(left)}"
         said += ". "
     said += (
         f"Law '{fit.law.name}' misses a measured value by {np.mean(np.abs(error)):.1%} on average "

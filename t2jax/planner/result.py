@@ -90,7 +90,8 @@ class Plan(Result):
         """What the table itself says at these budgets, against what the law says."""
         why = next((w for w in self.warnings if w.startswith(NOT_COMPARED)), "")
         why = why.removeprefix(NOT_COMPARED).removesuffix(".")
-        return verdict_on(self.optimum, self.measured, why)
+        _, *promised = predicted(self.draws, self.optimum)
+        return verdict_on(self.optimum, self.measured, why, promised=(promised[0], promised[1]))
 
     @classmethod
     def of(

@@ -39,7 +39,13 @@ class Verdict:
         return dataclasses.asdict(self) | {"sentences": list(self.sentences)}
 
 
-def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0.9) -> Verdict:
+def verdict_on(
+    best: Optimum,
+    found: Measured | None,
+    why: str,
+    level: float = 0.9,
+    promised: tuple[float, float] = (-math.inf, math.inf),
+) -> Verdict:
     """Judge a law's plan by the checkpoints that were measured at its budgets.
 
     Args:
@@ -47,6 +53,7 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
       found: what was measured, or None.
       why: why nothing was.
       level: of the intervals.
+      promised: the interval of the law's value at its plan.
     """
     if found is None:
         return Verdict(
@@ -68,7 +75,8 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
     size = _size(best, found, level)
     gain = _gain(best, found, level)
     against = [said for agrees, said in (size, gain) if not agrees]
-    along = [said for agrees, said in (size, gain) if agrees and said]
+    along = [said for agrees, said in (size, gain, _value(best, found, level, promised))
+             if agrees and said]  # fmt: skip
     if not against:
         # An interval wider than the table holds whatever was measured, and that is no agreement.
         wide = int(best.code) & Status.UNTOLD_PARAMS
@@ -98,9 +106,10 @@ def _size(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
     inside = not (params < low or params > high)
     agrees = inside or (least <= high and most >= low)
     band = f"{level:.0%} interval {_text.interval(low, high, _text.count)}"
-    place = "inside" if inside else "the nearest measured to sizes in" if agrees else "outside"
     said = f"the best of {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs is "
-    said += f"{_text.count(params)}, {place} the law's {band}"
+    said += f"{_text.count(params)}, {'inside' if inside else 'outside'} the law's {band}"
+    if agrees and not inside:
+        said += f", to whose {'upper' if params > high else 'lower'} end no measured size is nearer"
     if found.at_edge:
         said += ", and at the edge of what was measured there"
     return agrees, said
@@ -127,6 +136,22 @@ def _gain(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
     said += "over the one that is best at one sample, "
     said += "as the law promises" if agrees else "where the law promises"
     return agrees, f"{said} {_short(promised)} {_text.interval(low, high, _short)}"
+
+
+def _value(
+    best: Optimum, found: Measured, level: float, promised: tuple[float, float]
+) -> tuple[bool, str]:
+    """What must be said where the value is not the promised one, though the size may be right."""
+    value = found.repeated.loss if best.kind == "loss" else found.repeated.pass_at_k
+    low, high = promised
+    if not (value < low or value > high):
+        return True, ""
+    kind, unit = ("loss", " nats") if best.kind == "loss" else ("pass@k", "")
+    told = _text.interval(low, high, lambda x: f"{x:.4g}")
+    return True, (
+        f"its {kind} of {value:.4g}{unit} is outside the {level:.0%} interval {told} that the law "
+        "gives the plan"
+    )
 
 
 def _short(value: float) -> str:

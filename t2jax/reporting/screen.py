@@ -7,7 +7,7 @@ from t2jax.observations import POOLED
 from t2jax.planner import Plan
 from t2jax.planning import Optimum
 from t2jax.reporting.blocks import Table, wrap
-from t2jax.reporting.tables import labelled, measured_cells, samples_text, short
+from t2jax.reporting.tables import labelled, measured_cells, samples_text, short, worth_buying
 
 __all__ = ["LINES", "first", "headline"]
 
@@ -96,7 +96,7 @@ def _table(plan: Plan, level: float) -> str:
     head = ["", "law's plan", f"{level:.0%} interval", *(["Chinchilla"] if rival else [])]
     head += ["best in range"] if plan.inside is not None else []
     if found is not None:
-        head += ["best measured"] if found.once else ["best measured", "best for k = 1"]
+        head += ["best measured"] if found.once else ["best measured", "and Chinchilla's"]
     rows = []
     for record, label, show in labelled(plan, level):
         name = record["quantity"]
@@ -132,9 +132,11 @@ def _cut(warning: str) -> list[str]:
 
 def _rest(plan: Plan, shown: int) -> str:
     more = len(plan.warnings) - shown
-    said = f"{more} more warning{'s' * (more > 1)}, the fit" if more > 0 else "The fit"
+    said = [f"{more} more warning{'s' * (more > 1)}"] if more > 0 else []
+    said += ["the fit", *(["what to buy next"] if worth_buying(plan.design) else [])]
+    told = " and ".join([", ".join(said[:-1]), said[-1]] if said[1:] else said)
     asked = "" if plan.backtest is not None else "; `t2jax backtest` judges such plans on the table"
     return (
-        f"{said} and what to buy next: --full, or plan.summary(full=True){asked}; "
+        f"{told[0].upper()}{told[1:]}: --full, or plan.summary(full=True){asked}; "
         "figures and a planner: index.html of the report."
     )

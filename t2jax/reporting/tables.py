@@ -154,7 +154,7 @@ def _measured_verdict(found: Measured) -> str:
 def _decision_section(decision: Decision, design: Design | None) -> Section:
     """What not knowing the law costs, and what would lower that most."""
     blocks: list[str | Table | Bullets] = [_sentence(line) for line in decision.words()]
-    if design is not None and _beyond_noise(design):
+    if design is not None and worth_buying(design):
         unit = "nats" if design.kind == "loss" else "of pass@k"
         fall: dict[str, list[float]] = {}
         for pick in design.picks:
@@ -172,8 +172,10 @@ def _decision_section(decision: Decision, design: Design | None) -> Section:
     return Section("What not knowing the law costs", blocks)
 
 
-def _beyond_noise(design: Design) -> bool:
+def worth_buying(design: Design | None) -> bool:
     """Whether what the first purchase brings is more than chance, by simulation."""
+    if design is None:
+        return False
     first = design.picks[0]
     mean, error = design.simulated.get(design.candidates.index(first.purchase), (0.0, 0.0))
     return first.fall > 0 and mean > _SURE * error

@@ -196,7 +196,8 @@ def extrapolate(
     least = np.zeros(len(run)) if trials is None else trials.min(axis=1)
     beyond = grid[None, :] > least[:, None]
     low, high = _ends(found.values, level)
-    middle = _ends(found.values, 0.0)[0] if found.middle is None else found.middle
+    sound = np.where(np.isfinite(found.values), found.values, np.nan)
+    middle = np.nanmedian(sound, axis=0) if found.middle is None else found.middle
     notes = found.notes
     if beyond.any():
         notes = [
