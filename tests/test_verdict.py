@@ -75,7 +75,7 @@ def test_a_true_law_between_two_sizes_of_a_grid_is_not_contradicted(best):
     for off in (0.72, 1.39):
         found = verdict_on(best, seen(off * float(best.params), float(best.gain()), step=2.0), "")
         assert (found.agrees, found.headline) == (True, "law")
-        assert "end no measured size is nearer" in str(found)
+        assert "of those measured the nearest to the" in str(found)
     far = verdict_on(best, seen(3.0 * float(best.params), float(best.gain()), step=2.0), "")
     assert far.headline == "measured"
 

@@ -106,10 +106,12 @@ def _size(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
     inside = not (params < low or params > high)
     agrees = inside or (least <= high and most >= low)
     band = f"{level:.0%} interval {_text.interval(low, high, _text.count)}"
-    said = f"the best of {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs is "
-    said += f"{_text.count(params)}, {'inside' if inside else 'outside'} the law's {band}"
+    place = "inside" if inside else "outside"
     if agrees and not inside:
-        said += f", to whose {'upper' if params > high else 'lower'} end no measured size is nearer"
+        end = "upper" if params > high else "lower"
+        place = f"of those measured the nearest to the {end} end of"
+    said = f"the best of {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs is "
+    said += f"{_text.count(params)}, {place} the law's {band}"
     if found.at_edge:
         said += ", and at the edge of what was measured there"
     return agrees, said
