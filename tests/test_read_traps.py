@@ -296,3 +296,14 @@ def test_bits_are_told_from_nats():
     assert not any("seems" in note for note in made.notes)
     with pytest.raises(InputError, match="the unit of 'tokens' is 'bits'"):
         read(frame, columns="loss=bpb", units="tokens=bits")
+
+
+def test_misspelt_columns_are_named_with_what_they_probably_are(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("run,parms,tokns,loss_bits\na,1e6,2e7,3.1\nb,2e6,4e7,3.0\n")
+    told = "--columns params=parms,tokens=tokns,loss=loss_bits --units loss=bits"
+    with pytest.raises(InputError, match=told):
+        read(path)
+    path.write_text("run,params,tokens,loss_a,loss_b\na,1e6,2e7,3,3\n")
+    with pytest.raises(InputError, match="say with --columns which of"):
+        read(path)

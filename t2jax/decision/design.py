@@ -32,6 +32,7 @@ __all__ = ["Design", "Pick", "design"]
 _TRUTHS = 250  # draws that take a turn as the truth when a purchase is simulated
 _OUTLIER = 5.0  # robust deviations from the median past which a draw's optimum is drawn in
 _CHECKED = 6
+_SURE = 2.0  # standard errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,13 @@ class Design(SavedResult):
         """Price of every candidate [candidates]."""
         return np.asarray([purchase.flops for purchase in self.candidates])
 
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether what the first purchase brings is more than chance, by simulation."""
+        first = self.picks[0]
+        mean, error = self.simulated.get(self.candidates.index(first.purchase), (0.0, 0.0))
+        return first.fall > 0 and mean > _SURE * error
+
     def records(self) -> list[dict[str, Any]]:
         """One record per purchase, in order."""
         return [{**p.purchase.to_dict(), "fall": p.fall, "left": p.left} for p in self.picks]
@@ -107,9 +115,11 @@ class Design(SavedResult):
             better = [i for i, (other, off) in self.simulated.items()
                       if i != at and (other - off) / self.candidates[i].flops
                       > (mean + error) / first.flops]  # fmt: skip
-            if better:
+            if better and self.beyond_noise:
                 lines.append(f"note: by simulation {self.candidates[better[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
+        if not self.beyond_noise:
+            lines.append("note: that is no more than chance: none is worth buying for this plan")
         lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 

@@ -5,6 +5,7 @@ given in `columns`, is an error that suggests the likely one.
 """
 
 import dataclasses
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -173,6 +174,8 @@ def _form(table: Table, found: Mapping[str, str], wide: tuple[str, ...], explici
 def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> InputError:
     """Name what is not there, and the columns that it probably is."""
     likely = _likely(table, missing, found)
+    likely |= _misspelt(table, [name for name in missing if name not in likely],
+                        {*found.values(), *likely.values()})  # fmt: skip
     sizes = _sizes(table, found) if "params" in missing else []
     if len(sizes) > 1:
         # Embedding, head and inactive experts make N mean several things: never chosen by guess.
@@ -225,6 +228,18 @@ def _likely(table: Table, names: Iterable[str], found: Mapping[str, str]) -> dic
                 likely[ours] = free[alias]
                 break
     return likely
+
+
+def _misspelt(table: Table, names: Iterable[str], used: set[str]) -> dict[str, str]:
+    """Our name -> the one free column whose name is nearly it, or begins with it."""
+    free = {_plain(name): name for name in table.header if name not in used}
+    near: dict[str, str] = {}
+    for ours in names:
+        close = {name for name in free if name.startswith(f"{ours}_")}
+        close |= {*difflib.get_close_matches(ours, list(free), cutoff=0.8)}
+        if len(close) == 1:
+            near[ours] = free[close.pop()]
+    return near
 
 
 def _sizes(table: Table, found: Mapping[str, str]) -> list[str]:

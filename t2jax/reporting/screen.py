@@ -7,7 +7,7 @@ from t2jax.observations import POOLED
 from t2jax.planner import Plan
 from t2jax.planning import Optimum
 from t2jax.reporting.blocks import Table, wrap
-from t2jax.reporting.tables import labelled, measured_cells, samples_text, short, worth_buying
+from t2jax.reporting.tables import labelled, measured_cells, samples_text, short
 
 __all__ = ["LINES", "first", "headline"]
 
@@ -133,7 +133,8 @@ def _cut(warning: str) -> list[str]:
 def _rest(plan: Plan, shown: int) -> str:
     more = len(plan.warnings) - shown
     said = [f"{more} more warning{'s' * (more > 1)}"] if more > 0 else []
-    said += ["the fit", *(["what to buy next"] if worth_buying(plan.design) else [])]
+    bought = plan.design is not None and plan.design.beyond_noise
+    said += ["the fit", *(["what to buy next"] if bought else [])]
     told = " and ".join([", ".join(said[:-1]), said[-1]] if said[1:] else said)
     asked = "" if plan.backtest is not None else "; `t2jax backtest` judges such plans on the table"
     return (

@@ -39,7 +39,6 @@ COUNTS = {
     "tokens_per_param": "tokens per parameter",
 }
 _FEW, _WHOLE = 10, 10_000  # samples that are written out as whole numbers
-_SURE = 2.0  # standard errors
 _WORDS = {"params": "parameters", "tokens": "tokens", "samples": "samples",
           "tokens_per_param": "tokens per parameter"}  # fmt: skip
 
@@ -154,7 +153,7 @@ def _measured_verdict(found: Measured) -> str:
 def _decision_section(decision: Decision, design: Design | None) -> Section:
     """What not knowing the law costs, and what would lower that most."""
     blocks: list[str | Table | Bullets] = [_sentence(line) for line in decision.words()]
-    if design is not None and worth_buying(design):
+    if design is not None and design.beyond_noise:
         unit = "nats" if design.kind == "loss" else "of pass@k"
         fall: dict[str, list[float]] = {}
         for pick in design.picks:
@@ -170,15 +169,6 @@ def _decision_section(decision: Decision, design: Design | None) -> Section:
             Table(["buy next", "FLOPs", f"cost falls, {unit}"], rows),
         ]
     return Section("What not knowing the law costs", blocks)
-
-
-def worth_buying(design: Design | None) -> bool:
-    """Whether what the first purchase brings is more than chance, by simulation."""
-    if design is None:
-        return False
-    first = design.picks[0]
-    mean, error = design.simulated.get(design.candidates.index(first.purchase), (0.0, 0.0))
-    return first.fall > 0 and mean > _SURE * error
 
 
 def _sentence(line: str) -> str:
