@@ -36,16 +36,10 @@ class Wavy(Law):
 
 
 @final_law
-class Kinked(Law):
+class Kinked(Wavy):
     """The additive law with a kink where a table might end."""
 
     name = "kinked"
-    own_cards = Wavy.own_cards
-    E: float
-    A: float
-    B: float
-    alpha: float
-    beta: float
 
     def formula(self, params, tokens, samples, unique_tokens):
         smooth = self.A * params**-self.alpha + self.B * tokens**-self.beta
