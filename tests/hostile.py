@@ -244,7 +244,7 @@ def budget_of_many_digits(folder):
         "plan",
         "--train-flops",
         "1e" + "9" * 5000,
-    ], "train_flops = inf is not a positive number"
+    ], "--train-flops inf is not a positive number"
 
 
 @case
