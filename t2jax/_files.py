@@ -4,6 +4,7 @@ A regular file gets its content under another name and then that name's place, t
 what they lead to. Whatever else stands there (a pipe, a device) is written to and never replaced.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -107,6 +108,8 @@ def check_folder(path: PathLike) -> None:
     """
     problem = ""
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)  # says of a name too long what `lexists` keeps to itself
         above = pathlib.Path(os.path.realpath(path))
         while not os.path.lexists(above):
             above = above.parent

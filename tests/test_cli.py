@@ -73,7 +73,7 @@ def planned(command):
 
 def test_the_command_prints_the_summary_of_the_plan(command):
     (_, text, _, out), made = command
-    said, files = text.split(f"\n\nwritten to {out}: ")
+    said, files = text.split(f"\n\nwritten to {out}:\n")
     assert said == made.summary(full=True)
     assert files.replace(",", "").split() == [*FILES, "plan.toml"]
     assert len(made.summary().splitlines()) <= 24

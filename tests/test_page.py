@@ -258,7 +258,12 @@ def test_the_draws_of_a_page_have_the_intervals_of_all():
     budget = t2.Budget.from_dict(browser.START)
     best = t2.optimum(draws, budget)
     plan = dataclasses.replace(browser.plan_of(draws, budget), optimum=best)
-    column = page.planner_data(plan)["law"]["columns"]["loss.alpha"]
+    data = page.planner_data(plan)
+    # At the plan's budget the page has what the tables have, of all draws.
+    assert data["whole"]["params"] == best.interval("params")
+    told = {row["quantity"]: row for row in plan.records(0.9)}["value"]
+    assert data["whole"]["value"] == (told["plan_low"], told["plan_high"])
+    column = data["law"]["columns"]["loss.alpha"]
     carried = np.frombuffer(base64.b64decode(column), "<f8")
     chosen = np.isin(np.asarray(draws.law.coefficients()["alpha"]), carried)
     assert chosen.sum() == page.MOST_DRAWS

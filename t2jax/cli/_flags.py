@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import difflib
 import io
+import math
 import os
 import re
 import sys
@@ -227,5 +228,7 @@ def numbers(text: str, flag: str, example: str) -> list[float] | None:
 def _quotient(text: str) -> float | None:
     """A number, or one over another."""
     over, slash, under = text.partition("/")
-    value, whole = numeral(over), numeral(under) if slash else 1.0
-    return value / whole if value is not None and whole else None
+    value, whole = numeral(over), numeral(under) if slash else None
+    if not slash or value is None or not whole or not math.isfinite(whole):
+        return None if slash else value
+    return value / whole

@@ -156,8 +156,8 @@ def abandon_stdout() -> None:
 def written(folder: str, paths: Iterable[str]) -> str:
     """Which files a folder got, in few lines, so that the answer above them stays in sight."""
     names = ", ".join(pathlib.Path(path).name for path in paths)
-    return textwrap.fill(f"written to {folder}: {names}", 100, subsequent_indent="  ",
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    listed = textwrap.fill(names, 100, initial_indent="  ", subsequent_indent="  ")
+    return f"written to {folder}:\n{listed}"
 
 
 def leave(code: int) -> NoReturn:

@@ -82,8 +82,11 @@ class Design(SavedResult):
     def beyond_noise(self) -> bool:
         """Whether what the first purchase brings is more than chance, by simulation."""
         first = self.picks[0]
-        mean, error = self.simulated.get(self.candidates.index(first.purchase), (0.0, 0.0))
-        return first.fall > 0 and mean > _SURE * error
+        return first.fall > 0 and self._sure(self.candidates.index(first.purchase))
+
+    def _sure(self, candidate: int) -> bool:
+        mean, error = self.simulated.get(candidate, (0.0, 0.0))
+        return mean > _SURE * error
 
     def records(self) -> list[dict[str, Any]]:
         """One record per purchase, in order."""
@@ -115,11 +118,11 @@ class Design(SavedResult):
             better = [i for i, (other, off) in self.simulated.items()
                       if i != at and (other - off) / self.candidates[i].flops
                       > (mean + error) / first.flops]  # fmt: skip
-            if better and self.beyond_noise:
+            if better and self._sure(better[0]):
                 lines.append(f"note: by simulation {self.candidates[better[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
-        if not self.beyond_noise:
-            lines.append("note: that is no more than chance: none is worth buying for this plan")
+            if not any(map(self._sure, self.simulated)):
+                lines.append("note: that is no more than chance: none is worth buying here")
         lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 

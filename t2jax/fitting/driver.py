@@ -173,7 +173,7 @@ def _certificate(
         gradient_norm=float(np.max(np.abs(np.asarray(minimum.gradient)[free]), initial=0.0)),
         expected_fall=float(minimum.fall),
         positive_definite=bool(eigenvalues[0] > 0),
-        condition=float(eigenvalues[-1] / max(eigenvalues[0], 1e-300)),
+        condition=float(eigenvalues[-1] / max(eigenvalues[0], 1e-300 * max(1.0, eigenvalues[-1]))),
         agreement=float(np.mean(values - best <= _AGREE * scale)),
         at_bound=tuple(
             card.name

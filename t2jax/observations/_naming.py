@@ -231,14 +231,15 @@ def _likely(table: Table, names: Iterable[str], found: Mapping[str, str]) -> dic
 
 
 def _misspelt(table: Table, names: Iterable[str], used: set[str]) -> dict[str, str]:
-    """Our name -> the one free column whose name is nearly it, or begins with it."""
+    """Our name -> the one free column whose name is nearly it."""
     free = {_plain(name): name for name in table.header if name not in used}
     near: dict[str, str] = {}
     for ours in names:
-        close = {name for name in free if name.startswith(f"{ours}_")}
-        close |= {*difflib.get_close_matches(ours, list(free), cutoff=0.8)}
+        # What counts parameters of a kind is never chosen by guess.
+        other = [name for name in free if not (ours == "params" and name.startswith(ours))]
+        close = difflib.get_close_matches(ours, other, cutoff=0.8)
         if len(close) == 1:
-            near[ours] = free[close.pop()]
+            near[ours] = free[close[0]]
     return near
 
 

@@ -76,7 +76,7 @@ def doubts(
         # Of the same draws what was said of them once is enough.
         said += [f"Law '{name}', of pass@k: {note}" for note in notes if note not in said]
     limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
-    reached = np.max(np.asarray(front.optimum.params), initial=float(best.params))
+    reached = np.nanmax([float(best.params), *np.ravel(front.optimum.params)])
     if len(limits) == 1 and np.isfinite(limits[0]) and reached <= limits[0]:
         said.append(
             f"At this inference budget N* cannot pass {_text.count(float(limits[0]))}, however "

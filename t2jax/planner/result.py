@@ -90,8 +90,7 @@ class Plan(Result):
         """What the table itself says at these budgets, against what the law says."""
         why = next((w for w in self.warnings if w.startswith(NOT_COMPARED)), "")
         why = why.removeprefix(NOT_COMPARED).removesuffix(".")
-        _, *promised = predicted(self.draws, self.optimum)
-        return verdict_on(self.optimum, self.measured, why, promised=(promised[0], promised[1]))
+        return verdict_on(self.optimum, self.measured, why)
 
     @classmethod
     def of(

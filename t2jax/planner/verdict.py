@@ -39,13 +39,7 @@ class Verdict:
         return dataclasses.asdict(self) | {"sentences": list(self.sentences)}
 
 
-def verdict_on(
-    best: Optimum,
-    found: Measured | None,
-    why: str,
-    level: float = 0.9,
-    promised: tuple[float, float] = (-math.inf, math.inf),
-) -> Verdict:
+def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0.9) -> Verdict:
     """Judge a law's plan by the checkpoints that were measured at its budgets.
 
     Args:
@@ -53,7 +47,6 @@ def verdict_on(
       found: what was measured, or None.
       why: why nothing was.
       level: of the intervals.
-      promised: the interval of the law's value at its plan.
     """
     if found is None:
         return Verdict(
@@ -75,8 +68,7 @@ def verdict_on(
     size = _size(best, found, level)
     gain = _gain(best, found, level)
     against = [said for agrees, said in (size, gain) if not agrees]
-    along = [said for agrees, said in (size, gain, _value(best, found, level, promised))
-             if agrees and said]  # fmt: skip
+    along = [said for agrees, said in (size, gain) if agrees and said]
     if not against:
         # An interval wider than the table holds whatever was measured, and that is no agreement.
         wide = int(best.code) & Status.UNTOLD_PARAMS
@@ -107,7 +99,9 @@ def _size(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
     agrees = inside or (least <= high and most >= low)
     band = f"{level:.0%} interval {_text.interval(low, high, _text.count)}"
     place = "inside" if inside else "outside"
-    if agrees and not inside:
+    if agrees and not inside and found.once:
+        place = "as good within the scatter as sizes in"
+    elif agrees and not inside:
         end = "upper" if params > high else "lower"
         place = f"of those measured the nearest to the {end} end of"
     said = f"the best of {found.sizes} sizes trained with {found.train_flops:.3g} FLOPs is "
@@ -138,22 +132,6 @@ def _gain(best: Optimum, found: Measured, level: float) -> tuple[bool, str]:
     said += "over the one that is best at one sample, "
     said += "as the law promises" if agrees else "where the law promises"
     return agrees, f"{said} {_short(promised)} {_text.interval(low, high, _short)}"
-
-
-def _value(
-    best: Optimum, found: Measured, level: float, promised: tuple[float, float]
-) -> tuple[bool, str]:
-    """What must be said where the value is not the promised one, though the size may be right."""
-    value = found.repeated.loss if best.kind == "loss" else found.repeated.pass_at_k
-    low, high = promised
-    if not (value < low or value > high):
-        return True, ""
-    kind, unit = ("loss", " nats") if best.kind == "loss" else ("pass@k", "")
-    told = _text.interval(low, high, lambda x: f"{x:.4g}")
-    return True, (
-        f"its {kind} of {value:.4g}{unit} is outside the {level:.0%} interval {told} that the law "
-        "gives the plan"
-    )
 
 
 def _short(value: float) -> str:

@@ -196,8 +196,7 @@ def extrapolate(
     least = np.zeros(len(run)) if trials is None else trials.min(axis=1)
     beyond = grid[None, :] > least[:, None]
     low, high = _ends(found.values, level)
-    sound = np.where(np.isfinite(found.values), found.values, np.nan)
-    middle = np.nanmedian(sound, axis=0) if found.middle is None else found.middle
+    middle = _middles(found.values) if found.middle is None else found.middle
     notes = found.notes
     if beyond.any():
         notes = [
@@ -208,6 +207,12 @@ def extrapolate(
         method=method, run=run, params=params, tokens=tokens, samples=grid, estimate=middle,
         low=low, high=high, beyond=beyond, level=level, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _middles(values: np.ndarray) -> np.ndarray:
+    """Medians of the sound draws [rows, K]; NaN where there is none."""
+    return np.array([[np.median(x[np.isfinite(x)]) if np.isfinite(x).any() else np.nan
+                      for x in row.T] for row in values.swapaxes(0, 1)])  # fmt: skip
 
 
 def _ends(values: np.ndarray, level: float) -> np.ndarray:

@@ -32,44 +32,24 @@ def falling_root(rise: Callable[[Scalar], Any], low: Scalar, high: Scalar) -> tu
     """
 
     def go(state):
-        return (state.count < 2) | ((state.count < _ROOT_STEPS) & jnp.isfinite(state.t))
+        return (state.count <= _ROOT_STEPS) & ~state.done
 
     def step(state):
-        first, second = state.count == 0, state.count == 1
-        t = jnp.where(jnp.isfinite(state.t), state.t, 0.5)
-        x = jnp.where(first, low, jnp.where(second, high, state.a + t * (state.b - state.a)))
+        # The slope is taken up a turn later, from the loop's own memory: XLA may compute it anew
+        # for each of its uses and round it otherwise, and near the root a bracket whose lines
+        # disagree about a sign is lost.
+        bracket, t, done = _taken_up(state)
+        x = bracket.a + t * (bracket.b - bracket.a)
+        x = jnp.where(state.count == 0, low, jnp.where(state.count == 1, high, x))
         fx, extra = rise(x)
-        same = first | (~second & (jnp.sign(fx) == jnp.sign(state.fa)))
-        # XLA may compute a slope anew for each of its uses, and round otherwise: near the root its
-        # sign here need not be that of a line above. The bracket must keep what was said once.
-        told = jnp.abs(fx) * jnp.where(same, jnp.sign(state.fa), -jnp.sign(state.fa))
-        fx = jnp.where(state.count < 2, fx, told)
-
-        def keep(a, b):
-            return jax.tree.map(lambda a, b: jnp.where(same, a, b), a, b)
-
-        # The newest point becomes a; c is the one that it pushes out.
-        b, fb, eb = keep((state.b, state.fb, state.eb), (state.a, state.fa, state.ea))
-        c, fc = jnp.where(same, state.a, state.b), jnp.where(same, state.fa, state.fb)
-        a, fa = x, fx
-        nearest = jnp.where(jnp.abs(fa) < jnp.abs(fb), a, b)
-        least = (4e-16 * jnp.abs(nearest) + 1e-300) / jnp.abs(b - a)
-        done = (least > 0.5) | (jnp.minimum(jnp.abs(fa), jnp.abs(fb)) == 0) | (a == b)
-        # Low was first, so that after two evaluations a is the right end and b the left.
-        done = done | (second & ~((fb < 0) & (fa > 0)))
-        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
-        smooth = (state.count > 1) & (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
-        inverse = fa / (fb - fa) * fc / (fb - fc)
-        inverse = inverse + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
-        t = jnp.clip(jnp.where(smooth, inverse, 0.5), least, 1 - least)
-        t = jnp.where(done & ~first, jnp.nan, t)
-        return _Bracket(state.count + 1, t, a, b, c, fa, fb, fc, extra, eb)
+        return bracket._replace(count=state.count + 1, done=done, x=x, fx=fx, ex=extra)
 
     low, high = (jnp.asarray(end, float) for end in (low, high))
     shapes = jax.eval_shape(lambda x: rise(x)[1], low)
     blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     zero = jnp.zeros_like(low)
-    start = _Bracket(jnp.array(0), zero, low, high, low, zero, zero, zero, blank, blank)
+    start = _Bracket(jnp.array(0), jnp.array(False), low, zero, blank, low, high, low,
+                     zero, zero, zero, blank, blank)  # fmt: skip
     end = jax.lax.while_loop(go, step, start)
     # Without a sign change the bracket is the two ends, the right one first.
     crosses = jnp.sign(end.fa) != jnp.sign(end.fb)
@@ -79,10 +59,13 @@ def falling_root(rise: Callable[[Scalar], Any], low: Scalar, high: Scalar) -> tu
 
 
 class _Bracket(NamedTuple):
-    """The state of `falling_root`: two ends, the point before them, and what came with each."""
+    """The state of `falling_root`: what is to be taken up, two ends, the point before them."""
 
     count: Any
-    t: Any
+    done: Any
+    x: Any
+    fx: Any
+    ex: Any
     a: Any
     b: Any
     c: Any
@@ -91,3 +74,29 @@ class _Bracket(NamedTuple):
     fc: Any
     ea: Any
     eb: Any
+
+
+def _taken_up(state: _Bracket) -> tuple[_Bracket, Scalar, Scalar]:
+    """The bracket with the newest point for an end, the next step in it, whether it is done."""
+    none, first, second = state.count == 0, state.count == 1, state.count == 2
+    same = none | first | (~second & (jnp.sign(state.fx) == jnp.sign(state.fa)))
+
+    def keep(a, b):
+        return jax.tree.map(lambda a, b: jnp.where(same, a, b), a, b)
+
+    # The newest point becomes a; c is the one that it pushes out.
+    b, fb, eb = keep((state.b, state.fb, state.eb), (state.a, state.fa, state.ea))
+    c, fc = jnp.where(same, state.a, state.b), jnp.where(same, state.fa, state.fb)
+    a, fa, ea = state.x, state.fx, state.ex
+    nearest = jnp.where(jnp.abs(fa) < jnp.abs(fb), a, b)
+    least = (4e-16 * jnp.abs(nearest) + 1e-300) / jnp.abs(b - a)
+    done = (least > 0.5) | (jnp.minimum(jnp.abs(fa), jnp.abs(fb)) == 0) | (a == b)
+    # Low was first, so that after two evaluations a is the right end and b the left.
+    done = done | (second & ~((fb < 0) & (fa > 0)))
+    xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+    smooth = (state.count > 2) & (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+    inverse = fa / (fb - fa) * fc / (fb - fc)
+    inverse = inverse + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+    t = jnp.clip(jnp.where(smooth, inverse, 0.5), least, 1 - least)
+    bracket = state._replace(a=a, b=b, c=c, fa=fa, fb=fb, fc=fc, ea=ea, eb=eb)
+    return bracket, t, done & ~none & ~first

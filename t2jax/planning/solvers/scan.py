@@ -71,8 +71,7 @@ def scan(law: Law, box: Box) -> Valleys:
     valley = (cost < beside[:-2]) & (cost <= beside[2:]) & (jnp.abs(jnp.arange(points) - best) > 1)
     other = jnp.where(valley, cost, jnp.inf)
     second = jnp.argmin(other)
-    # Twice as far for a total, whose costs on the grid are not quite those of the best shares.
-    width = (1 if box.separate else 2) * (box.upper() - box.lower()) / (points - 1)
+    width = (box.upper() - box.lower()) / (points - 1)
     there = jnp.where(jnp.isfinite(other[second]), n[second], jnp.nan)
     return Valleys(n[best], there, width, cost[best], other[second] - cost[best])
 

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from t2jax import cost
 from t2jax.errors import InputError, Status
 from t2jax.laws import Law, leaves_by_name
 from t2jax.planner import Plan
+from t2jax.planner.companion import predicted
 from t2jax.planning import Budget, Optimum
 from t2jax.planning.driver import answerable
 from t2jax.reporting.page.javascript import program
@@ -21,6 +23,8 @@ __all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 
 MOST_DRAWS = 1001
 """Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
+
+_SIZES = ("params", "tokens", "samples", "tokens_per_param")
 
 SHARED = "="
 """Stands for a column of draws that the main law has under the same name."""
@@ -82,7 +86,23 @@ def planner_data(plan: Plan) -> dict[str, Any]:
         },
         "draws_file": "draws.npz" if draws.n_draws else "fit.json",
         "note": _note(draws, len(chosen), plan.budget),
+        "whole": _whole(plan, models[1:], len(chosen)),
     }
+
+
+def _whole(plan: Plan, judges: Sequence[Ensemble], shown: int) -> dict[str, Any] | None:
+    """The intervals of all draws at the plan's budget, where the page carries some of them."""
+    best, draws = plan.optimum, plan.draws
+    if best.draws is None or shown == draws.n_draws or _otherwise(plan.budget):
+        return None
+    of_size = {name: best.interval(name) for name in _SIZES}
+    judged = [predicted(judge, best)[1:] for judge in judges]
+    return {**of_size, "value": predicted(draws, best)[1:], "judged": judged}
+
+
+def _otherwise(budget: Budget) -> bool:
+    """Whether the tables' plan is of a problem that the planner does not solve."""
+    return not budget.cost.monomial or budget.mode == "target"
 
 
 def _least(plan: Plan) -> float:
@@ -140,7 +160,7 @@ def _chosen(draws: Ensemble, best: Optimum) -> np.ndarray:
     most = _most(draws)
     if draws.n_draws <= most:
         return np.arange(draws.n_draws)
-    most = max(1, (most - 1) // 20 * 20 + 1)
+    most = (most - 1) // 20 * 20 + 1 if most > 20 else max(1, most)
     ranks = np.linspace(0, draws.n_draws - 1, most).round().astype(int)
     if best.draws is None:
         return ranks
@@ -148,8 +168,8 @@ def _chosen(draws: Ensemble, best: Optimum) -> np.ndarray:
 
 
 def _judging(judge: Ensemble, draws: Ensemble, chosen: np.ndarray) -> np.ndarray:
-    """Which draws of a judge: those of the law where they are of one fit, and are carried once."""
-    if judge.n_draws == draws.n_draws:
+    """Which draws of a judge: as many as the law's, so that those of one fit are carried once."""
+    if judge.n_draws == draws.n_draws and len(chosen) <= _most(judge):
         return chosen
     return np.linspace(0, judge.n_draws - 1, min(judge.n_draws, _most(judge))).round().astype(int)
 
@@ -158,10 +178,10 @@ def _note(draws: Ensemble, shown: int, budget: Budget) -> str:
     said = []
     if shown < draws.n_draws:
         said.append(
-            f"They are {shown} of {draws.n_draws}, at equal steps of N at the plan's budget: "
-            "elsewhere intervals can differ in their second digit from those of all."
+            f"They are {shown} of {draws.n_draws}, at equal steps of N at the plan's budget. There "
+            "intervals are those of all; elsewhere they can differ in their second digit."
         )
-    if not budget.cost.monomial or budget.mode == "target":
+    if _otherwise(budget):
         said.append(
             "The planner counts 6ND and 2Nk; the plan in the tables was made under another cost "
             "or for a target."

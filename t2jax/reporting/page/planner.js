@@ -101,8 +101,7 @@ const Planner = (() => {
 
     /** Whether the active plan is the one that the report was written about. */
     get own() {
-      const { inputs } = this.plan;
-      return this.active === "A" && Object.keys(inputs).every((key) => inputs[key] === this.data.initial[key]);
+      return this.active === "A" && this.plan.untouched;
     }
 
     /** The plans that an address names. */

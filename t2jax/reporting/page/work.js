@@ -91,6 +91,12 @@ const Work = (() => {
       this.set(inputs);
     }
 
+    /** Whether nobody has moved a dial since the plan of the tables. */
+    get untouched() {
+      const { initial } = this.data;
+      return Object.keys(initial).every((key) => this.inputs[key] === initial[key]);
+    }
+
     get size() {
       return this.order.length;
     }
@@ -255,6 +261,9 @@ const Work = (() => {
     /** Ends of the middle 90% of the draws, once all of them are done. */
     interval(name, at) {
       if (this.done < this.size) return [NaN, NaN];
+      const { whole } = this.data;
+      // Of all draws, as the tables have them, where the page carries only some.
+      if (whole && this.untouched) return at === undefined ? whole[name] : whole[name][at];
       return Numbers.quantiles(at === undefined ? this.draws[name] : this.draws[name][at], TAILS);
     }
   }
