@@ -6,7 +6,7 @@ runs, resample it, and find the optimum under a training and an inference budget
     import t2jax as t2
 
     plan = t2.plan("runs.csv", t2.Budget(train_flops=2.56e19, inference_flops=2e9))
-    plan.summary()  # what `t2jax plan` prints
+    print(plan.summary())  # what `t2jax plan` prints
     plan.save("report/")
 
 or step by step:

@@ -110,11 +110,12 @@ def test_a_plan_beside_the_optimum_is_not_certified():
     best = optimum(CHECK, BOTH, chinchilla=False)
     with jax.enable_x64(True):
         law, box = jax.tree.map(lambda x: jnp.asarray(x, float), (CHECK, BOTH.box()))
-        for shift, sound in ((0.0, True), (0.05, False)):
+        for shift, sound in ((0.0, True), (0.05, False), (-1e-5, False), (1e-5, False)):
             n = jnp.log(jnp.asarray(best.params)) + shift
             d, x = box.split(law, n, 0.0)
             found = certify(law, box, n, d, x, jnp.asarray(False))
             assert (float(found.kkt_residual) < 1e-9) == sound
+            assert float(found.kkt_residual) > 0.0  # a measurement, and not a verdict
             assert (Status.NOT_CONVERGED in Status(int(found.status))) != sound
 
 
@@ -144,3 +145,15 @@ def test_the_frontier_follows_the_exponents_of_the_law_and_bands_leave_equal_tai
     low, high = sweep.band("params", level=0.8)
     assert low == pytest.approx(10.0)
     assert high == pytest.approx(90.0)
+
+
+def test_a_ceiling_is_told_where_the_frontier_stays_below_it():
+    budget = Budget(train_flops=np.geomspace(1e20, 1e24, 5), inference_flops=2e12)
+    front = frontier(CHECK, budget)
+    assert front.saturation is not None
+    assert front.ceiling == pytest.approx(float(front.saturation[0]))
+    assert "N* never exceeds" in front.summary()
+    low = 0.5 * float(np.max(front.optimum.params))
+    passed = dataclasses.replace(front, saturation=np.full(5, low))
+    assert passed.ceiling is None
+    assert "N* never exceeds" not in passed.summary()

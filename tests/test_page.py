@@ -242,7 +242,7 @@ def test_a_law_without_a_program_has_no_planner_and_is_told_why(chromium, tmp_pa
     shown.context.close()
 
 
-def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
+def test_draws_are_carried_exactly_and_at_the_ends_of_a_thousand_steps(tmp_path):
     draws = browser.ensemble("softplus", 1500, distinct=1500)
     data = page.planner_data(browser.plan_of(draws, t2.Budget.from_dict(browser.START)))
     column = np.frombuffer(base64.b64decode(data["law"]["columns"]["loss.alpha"]), "<f8")
@@ -253,7 +253,7 @@ def test_draws_are_carried_exactly_and_at_most_a_thousand(tmp_path):
     assert path.stat().st_size < 1_000_000  # figures come on top
 
 
-def test_the_draws_of_a_page_have_the_intervals_of_all():
+def test_the_draws_of_a_page_have_the_intervals_of_all(chromium, tmp_path):
     draws = browser.ensemble("softplus", 1500, distinct=1500)
     budget = t2.Budget.from_dict(browser.START)
     best = t2.optimum(draws, budget)
@@ -270,6 +270,14 @@ def test_the_draws_of_a_page_have_the_intervals_of_all():
     for name in ("params", "tokens", "samples", "tokens_per_param"):
         ends = np.quantile(np.asarray(getattr(best.draws, name))[chosen], [0.05, 0.95])
         np.testing.assert_allclose(ends, best.interval(name), rtol=5e-4)
+    path = tmp_path / "index.html"
+    path.write_text(page.page_html(plan), encoding="utf-8")
+    shown = browser.Opened(chromium, path).ready()
+    first = shown.plan()
+    assert (first["value_low"], first["value_high"]) == data["whole"]["value"]
+    shown.type("train_flops", 2 * first["train_flops"])
+    assert shown.plan()["params_low"] == pytest.approx(np.quantile(shown.draws()["params"], 0.05))
+    shown.context.close()
 
 
 @pytest.mark.slow

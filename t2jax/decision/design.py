@@ -118,11 +118,12 @@ class Design(SavedResult):
             better = [i for i, (other, off) in self.simulated.items()
                       if i != at and (other - off) / self.candidates[i].flops
                       > (mean + error) / first.flops]  # fmt: skip
-            if better and self._sure(better[0]):
-                lines.append(f"note: by simulation {self.candidates[better[0]].words()} brings "
+            sure = [i for i in better if self._sure(i)]
+            if sure:
+                lines.append(f"note: by simulation {self.candidates[sure[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
-            if not any(map(self._sure, self.simulated)):
-                lines.append("note: that is no more than chance: none is worth buying here")
+            if not self.beyond_noise:
+                lines.append("note: that is no more than chance")
         lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 

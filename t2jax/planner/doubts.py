@@ -75,11 +75,10 @@ def doubts(
             notes = [f"NOT CERTIFIED: {companion.fit.message}.", *notes]
         # Of the same draws what was said of them once is enough.
         said += [f"Law '{name}', of pass@k: {note}" for note in notes if note not in said]
-    limits = np.unique(np.asarray(np.nan if front.saturation is None else front.saturation))
-    reached = np.nanmax([float(best.params), *np.ravel(front.optimum.params)])
-    if len(limits) == 1 and np.isfinite(limits[0]) and reached <= limits[0]:
+    ceiling = front.ceiling
+    if ceiling is not None and float(best.params) <= ceiling:
         said.append(
-            f"At this inference budget N* cannot pass {_text.count(float(limits[0]))}, however "
+            f"At this inference budget N* cannot pass {_text.count(ceiling)}, however "
             "much is spent on training: extreme tokens per parameter are partly that ceiling."
         )
     said += _counted(fit, budget)

@@ -121,6 +121,18 @@ class Frontier(SavedResult):
         return cls(axis=description["axis"], optimum=optimum, **arrays)
 
     @property
+    def ceiling(self) -> float | None:
+        """Params that N* never exceeds, however much is spent on training; None where it does.
+
+        Where the law has two valleys N* may fall back to its limit from above.
+        """
+        limits = np.unique(np.asarray(np.nan if self.saturation is None else self.saturation))
+        if len(limits) != 1 or not np.isfinite(limits[0]):
+            return None
+        reached = np.nanmax(np.asarray(self.optimum.params), initial=0.0)
+        return float(limits[0]) if reached <= limits[0] else None
+
+    @property
     def title(self) -> str:
         """What it is, in a line."""
         return f"Frontier of law '{self.optimum.law_name}'"
@@ -138,12 +150,9 @@ class Frontier(SavedResult):
         lines = [_text.underline(self.title), _text.table(head, rows)]
         codes = np.bitwise_or.reduce(np.asarray(self.optimum.code, int), axis=None)
         lines += [f"note: {s}" for s in Status(int(codes) & int(Status.UNCERTIFIED)).sentences()]
-        if self.saturation is not None:
-            limits = np.unique(np.asarray(self.saturation))
-            if np.all(np.isfinite(limits)):
-                sizes = ", ".join(_text.count(float(limit)) for limit in limits[:3])
-                lines.append(
-                    f"at this inference budget N* never exceeds {sizes}, however much is spent "
-                    "on training: extreme tokens per parameter are partly that ceiling"
-                )
+        if self.ceiling is not None:
+            lines.append(
+                f"at this inference budget N* never exceeds {_text.count(self.ceiling)}, however "
+                "much is spent on training: extreme tokens per parameter are partly that ceiling"
+            )
         return "\n".join(lines)

@@ -395,7 +395,8 @@ def beside_others() -> Iterator[None]:
         yield
     except (TimeoutError, jax.errors.JaxRuntimeError) as error:
         told = " ".join(str(error).split())
-        if jax.process_count() == 1 or not any(word in told.lower() for word in _LOST):
+        lost = isinstance(error, TimeoutError) or any(word in told.lower() for word in _LOST)
+        if jax.process_count() == 1 or not lost:
             raise
         raise InputError(
             f"this process of the run lost the others, {_DIED} ({told[:200]})", remedy=_GOES_ON

@@ -35,7 +35,8 @@ __all__ = ["Certified", "certify"]
 
 _TOUCH = 1e-9  # how near, in logs, counts as on a bound: solvers clip to bounds exactly
 _TIGHT = 1e-7  # how near, in logs, counts as spent: less is not worth a word about money left
-_STEP = 1e-6  # e-folds of N to both sides of a kink: costs differ there in their sixth digit
+_STEP = 1e-7  # e-folds of N to both sides of a kink
+_RISE = 1e-13  # of the cost, by which it rises there: a smooth one rises by less, or falls
 _LARGEST_RESIDUAL = 1e-6  # of the largest slope: a plan as good as the optimum to 12 digits
 
 
@@ -123,7 +124,9 @@ def certify(law: Law, box: Box, n: Scalar, d: Scalar, x: Scalar, several: Scalar
     residual = judged.residual / jnp.maximum(largest, 1e-300)
     if box.separate:
         left, here, right = path_cost(law, box)(n + jnp.array([-_STEP, 0.0, _STEP]), 0.0)
-        residual = jnp.where((left > here) & (right > here), jnp.zeros_like(residual), residual)
+        kink = jnp.minimum(left, right) - here > _RISE * jnp.abs(here)
+        kink = kink & (residual > _LARGEST_RESIDUAL)
+        residual = jnp.where(kink, jnp.zeros_like(residual), residual)
     judged = judged._replace(residual=residual)
     status = _status(law, box, plan, bounds, judged, several)
     samples = jnp.where(bounds.least, jnp.exp(box.floor), jnp.exp(x))

@@ -83,6 +83,8 @@ def _at_best_share(cost: Callable[..., Floats], n: Floats, grid: Floats) -> Floa
     """
     every = jax.vmap(lambda u: cost(n, jnp.broadcast_to(u, n.shape)))
     rough = every(grid)
+    if len(grid) == 1:
+        return rough[0]
     at = jnp.argmin(jnp.where(jnp.isnan(rough), jnp.inf, rough), axis=0)
     ends = grid[jnp.maximum(at - 1, 0)], grid[jnp.minimum(at + 1, len(grid) - 1)]
     fine = every(jnp.linspace(*ends, _FINE))

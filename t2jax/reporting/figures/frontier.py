@@ -147,7 +147,7 @@ def frontier_panel(
     reached = [getattr(m, name) for m in models if x[0] <= m.train_flops <= x[1]]
     shown.append(np.asarray(reached, float))
     y = limits(shown, 0.06)
-    ceiling = _ceiling(front) if name == "params" else None
+    ceiling = front.ceiling if name == "params" else None
     if ceiling is not None and ceiling < y[1] * 3:
         y = limits([*shown, np.asarray([ceiling])], 0.06)
         ax.axhline(ceiling, color=palette().limit, lw=1.0, label="saturation")
@@ -195,10 +195,3 @@ def _frontier_label(front: Frontier) -> str:
     if front.axis != "train_flops":
         return "optimum"
     return "optimum, " + ("single sample" if front.saturation is None else "repeated sampling")
-
-
-def _ceiling(front: Frontier) -> float | None:
-    if front.saturation is None:
-        return None
-    limits = np.unique(np.asarray(front.saturation))
-    return float(limits[0]) if len(limits) == 1 and np.isfinite(limits[0]) else None

@@ -22,8 +22,9 @@ from t2jax.uncertainty import Ensemble
 __all__ = ["MOST_DRAWS", "encode", "planner_data", "why_not"]
 
 MOST_DRAWS = 1001
-"""Draws that a page carries at most: past it every so-manieth stands for its neighbours."""
+"""Draws that a page carries at most, ends of a thousand steps: past it some stand for others."""
 
+_AT_PLAN = ", which are shown at the plan's own budget"
 _SIZES = ("params", "tokens", "samples", "tokens_per_param")
 
 SHARED = "="
@@ -63,6 +64,7 @@ def planner_data(plan: Plan) -> dict[str, Any]:
         models.append(plan.companion.draws)
     laws = [law for model in models for law in (model.point, model.point.base)]
     chosen = _chosen(draws, plan.optimum)
+    whole = _whole(plan, models)
     main = _law(draws, label, chosen)
     judges = [_law(model, "mean pass@k", _judging(model, draws, chosen)) for model in models[1:]]
     for judge in judges:
@@ -85,19 +87,20 @@ def planner_data(plan: Plan) -> dict[str, Any]:
             name: {"title": chip.name, "flops": chip.flops} for name, chip in cost.HARDWARE.items()
         },
         "draws_file": "draws.npz" if draws.n_draws else "fit.json",
-        "note": _note(draws, len(chosen), plan.budget),
-        "whole": _whole(plan, models[1:], len(chosen)),
+        "note": _note(draws, len(chosen), plan.budget, exact=whole is not None),
+        "whole": whole,
     }
 
 
-def _whole(plan: Plan, judges: Sequence[Ensemble], shown: int) -> dict[str, Any] | None:
+def _whole(plan: Plan, models: Sequence[Ensemble]) -> dict[str, Any] | None:
     """The intervals of all draws at the plan's budget, where the page carries some of them."""
-    best, draws = plan.optimum, plan.draws
-    if best.draws is None or shown == draws.n_draws or _otherwise(plan.budget):
+    best = plan.optimum
+    cut = any(model.n_draws > _most(model) for model in models)
+    if best.draws is None or not cut or _otherwise(plan.budget):
         return None
     of_size = {name: best.interval(name) for name in _SIZES}
-    judged = [predicted(judge, best)[1:] for judge in judges]
-    return {**of_size, "value": predicted(draws, best)[1:], "judged": judged}
+    value, *judged = (predicted(model, best)[1:] for model in models)
+    return {**of_size, "value": value, "judged": judged}
 
 
 def _otherwise(budget: Budget) -> bool:
@@ -174,12 +177,12 @@ def _judging(judge: Ensemble, draws: Ensemble, chosen: np.ndarray) -> np.ndarray
     return np.linspace(0, judge.n_draws - 1, min(judge.n_draws, _most(judge))).round().astype(int)
 
 
-def _note(draws: Ensemble, shown: int, budget: Budget) -> str:
+def _note(draws: Ensemble, shown: int, budget: Budget, *, exact: bool) -> str:
     said = []
     if shown < draws.n_draws:
         said.append(
-            f"They are {shown} of {draws.n_draws}, at equal steps of N at the plan's budget. There "
-            "intervals are those of all; elsewhere they can differ in their second digit."
+            f"They are {shown} of {draws.n_draws}, and their intervals can differ in the second "
+            f"digit from those of all{_AT_PLAN if exact else ''}."
         )
     if _otherwise(budget):
         said.append(
