@@ -64,7 +64,7 @@ def interval(low: float, high: float, show=number) -> str:
     """An interval as text.
 
     >>> interval(0.25, 0.5), interval(0.25, math.inf), interval(0.25, 0.25)
-    ('[0.25, 0.5]', 'above 0.25', '0.25 in all draws')
+    ('[0.25, 0.5]', 'above 0.25', '0.25 at both ends')
     """
     if math.isnan(low) or math.isnan(high):
         return "n/a"
@@ -72,7 +72,7 @@ def interval(low: float, high: float, show=number) -> str:
         ends = [("above", low)] * math.isfinite(low) + [("below", high)] * math.isfinite(high)
         return " ".join(f"{word} {show(end)}" for word, end in ends) or "open at both ends"
     one, other = show(low), show(high)
-    return f"{one} in all draws" if one == other else f"[{one}, {other}]"
+    return f"{one} at both ends" if one == other else f"[{one}, {other}]"
 
 
 def json_ready(value: Any) -> Any:

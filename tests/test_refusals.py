@@ -126,7 +126,7 @@ def test_a_table_with_a_trend_is_planned():
 
 
 def test_an_interval_never_has_two_equal_ends_nor_an_endless_one():
-    assert _text.interval(1.08e8, 1.0800001e8, _text.count) == "108M in all draws"
+    assert _text.interval(1.08e8, 1.0800001e8, _text.count) == "108M at both ends"
     assert _text.interval(0.000119, math.inf) == "above 0.000119"
     assert _text.interval(-math.inf, 3.0) == "below 3"
     assert _text.interval(-math.inf, math.inf) == "open at both ends"

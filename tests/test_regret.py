@@ -229,6 +229,12 @@ def test_the_fall_of_one_unknown_is_the_gaussian_one():
     # Simulation, which takes none of these shortcuts, agrees within its error.
     mean, error = plan.simulated[0]
     assert abs(mean - plan.picks[0].fall) < 4 * error
+    first = plan.candidates.index(plan.picks[0].purchase)
+    for gain, told in ((0.1, True), (3.0, False)):  # standard errors
+        one = dataclasses.replace(plan, simulated={first: (gain * error, error)})
+        assert one.beyond_noise is not told
+        assert ("no more than chance" in one.summary()) is told
+    assert "chance" not in dataclasses.replace(plan, simulated={}).summary()
 
 
 def test_less_noise_and_more_k_never_bring_less():

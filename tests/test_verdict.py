@@ -76,6 +76,7 @@ def test_a_true_law_between_two_sizes_of_a_grid_is_not_contradicted(best):
         found = verdict_on(best, seen(off * float(best.params), float(best.gain()), step=2.0), "")
         assert (found.agrees, found.headline) == (True, "law")
         assert "of those measured the nearest to the" in str(found)
+        assert str(found).startswith("The measured runs agree as far as their sizes tell: ")
     far = verdict_on(best, seen(3.0 * float(best.params), float(best.gain()), step=2.0), "")
     assert far.headline == "measured"
 

@@ -106,11 +106,14 @@ class Design(SavedResult):
              _text.number(pick.fall, 3), _text.number(pick.left, 3)]
             for i, pick in enumerate(self.picks, start=1)
         ]  # fmt: skip
-        lines = [_text.underline(self.title), _text.table(head, rows), ""]
-        lines.append(f"expected regret now: {_text.number(self.regret, 3)} {unit} "
-                     f"(second order); {len(self.candidates)} candidates")  # fmt: skip
         first = self.picks[0].purchase
         at = self.candidates.index(first)
+        lines = [_text.underline(self.title)]
+        if at in self.simulated and not self.beyond_noise:
+            lines += ["By simulation the first purchase brings no more than chance.", ""]
+        lines += [_text.table(head, rows), ""]
+        lines.append(f"expected regret now: {_text.number(self.regret, 3)} {unit} "
+                     f"(second order); {len(self.candidates)} candidates")  # fmt: skip
         if at in self.simulated:
             mean, error = self.simulated[at]
             lines.append(f"simulated, every draw in turn as the truth: the first purchase lowers "
@@ -122,8 +125,6 @@ class Design(SavedResult):
             if sure:
                 lines.append(f"note: by simulation {self.candidates[sure[0]].words()} brings "
                              "more per FLOP")  # fmt: skip
-            if not self.beyond_noise:
-                lines.append("note: that is no more than chance")
         lines += [f"note: {sentence}" for sentence in self.status]
         return "\n".join(lines)
 

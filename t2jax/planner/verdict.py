@@ -73,6 +73,9 @@ def verdict_on(best: Optimum, found: Measured | None, why: str, level: float = 0
         # An interval wider than the table holds whatever was measured, and that is no agreement.
         wide = int(best.code) & Status.UNTOLD_PARAMS
         opening = "The measured runs " + ("cannot judge so wide an interval" if wide else "agree")
+        low, high = best.interval("params", level)
+        if not wide and not low <= found.repeated.params <= high:
+            opening += " as far as their sizes tell"
         return Verdict(
             agrees=None if wide else True, headline="law", sentences=(f"{opening}: {along[0]}.",
                                                     *(f"{_upper(x)}." for x in along[1:])),
