@@ -117,7 +117,7 @@ class Coefficient:
         return sign * (1.0 if slope is None else known[slope]) * getattr(centre, axis)
 
     def free_range(self) -> tuple[float, float]:
-        """Where the free coordinate may go: past it a coefficient is as good as at its bound."""
+        """Where the free coordinate may go: past it nothing is gained, or a slope runs off."""
         if self.closed:
             return 0.0, math.inf
         if math.isinf(self.lower):
