@@ -52,7 +52,8 @@ def misfit(law: Any, loss: np.ndarray) -> float:
     """The sum of Huber losses of log residuals, once more in NumPy."""
     terms = ((law.A, law.alpha, PARAMS), (law.B, law.beta, TOKENS))
     told = law.E + sum(np.exp(np.log(a) - slope * np.log(x)) for a, slope, x in terms)
-    size = np.abs(np.log(loss / told))
+    with np.errstate(divide="ignore"):
+        size = np.abs(np.log(loss / told))
     inside = np.minimum(size, DELTA)
     return float(np.sum(inside * (size - 0.5 * inside)))
 
@@ -63,7 +64,7 @@ def searched(law: Any) -> Any:
     Slopes of pure noise rise without end, and take a term's size at the centre down with them: it
     is held there, and `at_bound` names it.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # as bad as can be
         least = {
             "A": np.exp(law.alpha * np.log(PARAMS).mean() - 18.5),
             "B": np.exp(law.beta * np.log(TOKENS).mean() - 18.5),
