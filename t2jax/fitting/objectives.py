@@ -109,7 +109,8 @@ class StudentT(Objective):
 
     def start_nuisance(self, predicted, rows):
         """Scale from the median absolute log residual, and moderate tails."""
-        spread = jnp.median(jnp.abs(_log_residual(predicted, rows)))
+        size = jnp.abs(_log_residual(predicted, rows))
+        spread = jnp.nanmedian(jnp.where(rows.place < 0, jnp.nan, size))
         return jnp.maximum(1.2 * spread, 1e-8), jnp.asarray(5.0, spread.dtype)
 
 

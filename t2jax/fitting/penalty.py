@@ -63,7 +63,7 @@ def penalty(cards: tuple[Coefficient, ...], free: Floats, rows: Rows) -> Scalar:
       free: where they are [coordinates].
       rows: the observations, in whose losses a prior may count.
     """
-    single = rows.samples == jnp.min(rows.samples)
+    single = (rows.samples == jnp.min(rows.samples)) & (rows.place >= 0)
     losses = losses_of(jnp.where(single, rows.value, jnp.nan))
     total = jnp.zeros(())
     for card, coordinate in zip(cards, free, strict=True):

@@ -32,7 +32,7 @@ class Rows:
       unique_tokens: unique training tokens [rows]; infinite where nothing is repeated.
       value: loss in nats, or pass@k [rows].
       weight: how often the row counts [rows].
-      place: which row of the table it is of [rows].
+      place: which row of the table it is of [rows]; -1 of a row that only fills the columns.
       successes: solved attempts [rows, questions], for the count likelihood only.
       trials: attempts [rows, questions]; zero where a question was not asked.
       tally: the counts of each row's questions, weighed, for the likelihood.
@@ -75,6 +75,24 @@ class Rows:
         return spread_law(law, "be judged on counts").spread(
             params=self.params, tokens=self.tokens, unique_tokens=self.unique_tokens
         )
+
+    def filled(self) -> "Rows":
+        """The same rows and up to an eighth more of no weight, so that few lengths occur.
+
+        A program is compiled for every length, which takes longer than it runs.
+        """
+        count = len(self.value)
+        unit = max(8, (1 << count.bit_length()) >> 4)
+        more = -count % unit
+        if self.tally is not None or not more:
+            return self
+        rows = jax.tree.map(lambda x: jnp.asarray(np.pad(np.asarray(x), (0, more), "edge")), self)
+        real = np.arange(count + more) < count
+        weight, place = np.asarray(rows.weight), np.asarray(rows.place)
+        return dataclasses.replace(
+            rows, weight=jnp.asarray(np.where(real, weight, 0.0)),
+            place=jnp.asarray(np.where(real, place, -1)),
+        )  # fmt: skip
 
     def centre(self) -> Centre:
         """The centroid: means of the logs, and of the value as the stand-in for the loss."""

@@ -179,14 +179,15 @@ def run_stages(stages: Sequence[Stage], n_starts: int, inner: Law | None = None)
     for stage in stages:
         _check_positive(stage)
         problem, data = stage.problem, stage.data(inner)
+        searched = dataclasses.replace(data, rows=data.rows.filled())
         if inner is None or problem.own:
-            starts = grid_starts(problem, data, n_starts)
+            starts = grid_starts(problem, searched, n_starts)
         else:
             own = dataclasses.replace(problem, own=True)
-            outer = grid_starts(own, dataclasses.replace(data, inner=inner), n_starts)
+            outer = grid_starts(own, dataclasses.replace(searched, inner=inner), n_starts)
             head = inner.to_free(data.centre)
             starts = jax.vmap(lambda u, head=head: jnp.concatenate([head, u]))(outer)
-        minima, entry = minimise_all(problem, starts, data)
+        minima, entry = minimise_all(problem, starts, searched)
         last = minima, entry
         values = jnp.where(jnp.isfinite(minima.value), minima.value, jnp.inf)
         winner = jnp.argmin(values)

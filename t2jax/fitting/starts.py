@@ -92,7 +92,7 @@ def _solve_grid(problem: Problem, names: tuple[str, ...], points: Floats, data: 
                 (columns * weight[:, None]).T @ columns, columns.T @ (weight * target)
             )
             # A term the solve switched off starts at a thousandth of the data, not at zero.
-            typical = jnp.mean(jnp.abs(columns), axis=0)
+            typical = jnp.average(jnp.abs(columns), axis=0, weights=rows.weight)
             floor = 1e-3 * jnp.min(jnp.abs(target) + jnp.where(sound, 0.0, jnp.inf)) / typical
             amplitudes = jnp.maximum(amplitudes, jnp.maximum(floor, 1e-30))
             law = law.replace(**dict(zip(law.base.linear, amplitudes, strict=True)))
