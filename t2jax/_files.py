@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from t2jax.errors import InputError
 
-__all__ = ["check_file", "check_folder", "put", "write_whole"]
+__all__ = ["check_file", "check_folder", "put", "same_file", "write_whole"]
 
 PathLike = str | os.PathLike[str]
 
@@ -55,6 +55,18 @@ def put(made: pathlib.Path, path: PathLike) -> None:
       OSError: it cannot be written; what was there is as it was.
     """
     write_whole(path, lambda partial: shutil.copyfile(made, partial))
+
+
+def same_file(one: PathLike, other: PathLike) -> bool:
+    """Whether two paths lead to one regular file; one that leads nowhere is no file.
+
+    >>> same_file("no such", "no such")
+    False
+    """
+    try:
+        return os.path.isfile(one) and os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_open_end(path: PathLike) -> bool:

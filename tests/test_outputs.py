@@ -139,3 +139,40 @@ def test_a_console_that_cannot_encode_shows_another_letter(tmp_path):
     assert (told.returncode, told.stdout) == (2, "? is 0.3\n")
     assert told.stderr.count("\n") == 1
     assert "t2jax: error: 'n" in told.stderr
+
+
+def test_what_a_command_reads_is_not_written_over(run, tmp_path):
+    table = "run,params,tokens,loss\na,1e8,1e9,3.1\n"
+    (tmp_path / "t.csv").write_text(table)
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    (tmp_path / "logs.jsonl").write_text("{}")
+    for words in (
+        ["fit", "t.csv", "-o", "t.csv"],
+        ["fit", "./t.csv", "-o", "link.csv"],
+        ["convert", "samples", "logs.jsonl", "--runs", "t.csv", "-o", "t.csv"],
+        ["convert", "samples", "x.jsonl", "logs.jsonl", "--runs", "t.csv", "-o", "logs.jsonl"],
+    ):
+        code, out, error = run(*words)
+        assert (code, out) == (2, "")
+        assert "is read by this command, and would be overwritten; name another file" in error
+    assert (tmp_path / "t.csv").read_text() == table
+    assert (tmp_path / "logs.jsonl").read_text() == "{}"
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [
+    ("--help >&-", 0, ""),
+    ("--version >&- 2>&-", 0, ""),
+    ("fit no.csv >&-", 2, "'no.csv': no such file"),
+    ("fit - <&-", 2, "standard input: is closed; name a file"),
+    ("fit no.csv -o - >&-", 2, "standard output is closed; name a file with --out"),
+])  # fmt: skip
+def test_closed_streams_are_no_bug(tmp_path, words, code, said):
+    script = "import sys; from t2jax.cli import main; sys.exit(main())"
+    told = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{script}" {words}'], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(t2.__file__).parents[1])},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (code, "")
+    assert told.stderr.count("\n") == bool(said)
+    assert said in told.stderr

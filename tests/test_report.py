@@ -259,11 +259,27 @@ def test_other_files_are_left_alone(bare, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["fit.json", "frontier.csv"])
+@pytest.mark.parametrize("name", ["fit.json", "frontier.csv", "companion.npz", "plan.json"])
 def test_files_of_our_names_that_are_not_ours_are_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("{}")
-    with pytest.raises(InputError, match="did not write; name another folder"):
+    with pytest.raises(
+        InputError, match=f"{name}, which would be overwritten, and no report; name another folder"
+    ):
         check_report(tmp_path)
+
+
+def test_a_fit_of_ours_makes_no_report_of_the_files_beside_it(ladder, tmp_path):
+    ladder[0].save(tmp_path / "fit.json")
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(InputError, match=r"fit\.json, index\.html, which would be"):
+        check_report(tmp_path)
+
+
+def test_a_configuration_of_the_users_is_not_overwritten(tmp_path):
+    (tmp_path / "plan.toml").write_text("table = 'mine.csv'")
+    assert check_report(tmp_path) == tmp_path
+    with pytest.raises(InputError, match=r"plan\.toml, which would be"):
+        check_report(tmp_path, "plan.toml")
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code: 0 done, 2 bad input or flags, 3 refused, 130 interrupted, 143 stopped.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _terminal.open_streams()
     _terminal.encodable()
     if argv is None:
         _terminal.end_at_second_interrupt()

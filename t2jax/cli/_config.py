@@ -19,6 +19,7 @@ __all__ = ["again", "filled", "parted", "toml"]
 
 T = TypeVar("T")
 
+AGAIN = "plan.toml"  # beside a report: the configuration that makes it again
 _OF_A_CALL = ("config", "budget", "out", "json", "full", "quiet")  # and not of a plan
 _ALWAYS = ("table", "draws", "seed")
 
@@ -91,7 +92,7 @@ def again(command: Any, made: "Plan") -> str:
     if spent["cost"] == Cost().to_dict():
         del spent["cost"]
     about = (
-        f"This plan again: t2jax plan --config {pathlib.Path(command.out) / 'plan.toml'}\n"
+        f"This plan again: t2jax plan --config {pathlib.Path(command.out) / AGAIN}\n"
         f"t2jax {metadata.version('t2jax')}; the table's data {made.fit.data_hash[:12]}"
     )
     return toml({**told, "budget": spent}, about)

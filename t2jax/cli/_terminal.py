@@ -1,6 +1,7 @@
 """What the commands say, and where: results on standard output, the rest on standard error."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import math
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, get_type_hints
 
 from t2jax import _text
-from t2jax._files import check_file, check_folder, write_whole
+from t2jax._files import check_file, check_folder, same_file, write_whole
 from t2jax._progress import plain_line
 from t2jax._seal import sealed
 from t2jax.errors import InputError, Stopped
@@ -32,6 +33,7 @@ __all__ = [
     "deliver",
     "encodable",
     "end_at_second_interrupt",
+    "open_streams",
     "say",
     "say_draws",
     "say_json",
@@ -41,6 +43,7 @@ __all__ = [
 
 
 _PICTURES = (".png", ".svg", ".pdf")
+_unheard = False  # whether standard output was closed when the process began
 
 
 class _Result(Protocol):
@@ -113,7 +116,7 @@ def check_out(config: Any) -> None:
 
     Raises:
       InputError: the place named by its `--out` takes no file, or no folder, or that of its
-        `--figure` no picture.
+        `--figure` no picture; or either is a file that the command reads.
     """
     figure = getattr(config, "figure", "")
     if figure and not figure.lower().endswith(_PICTURES):
@@ -122,14 +125,45 @@ def check_out(config: Any) -> None:
     if figure:
         check_file(figure)
     out = getattr(config, "out", "")
+    if out == "-" and _unheard:
+        raise InputError("standard output is closed", remedy="name a file with --out")
     if out and out != "-" and "://" not in out and not getattr(config, "dry_run", False):
         (check_folder if _makes_folder(type(config)) else check_file)(out)
+    _check_kept(config, [path for path in (out, figure) if path])
+
+
+def _check_kept(config: Any, written: Iterable[str]) -> None:
+    """Refuse to write over a file that is read: what was measured would be gone."""
+    given = [getattr(config, field.name) for field in dataclasses.fields(config)
+             if field.name not in ("out", "figure")]  # fmt: skip
+    read = [name for value in given for name in (value if isinstance(value, tuple) else (value,))]
+    for path in written:
+        if any(isinstance(name, str) and same_file(name, path) for name in read):
+            raise InputError("is read by this command, and would be overwritten",
+                             source=path, remedy="name another file")  # fmt: skip
 
 
 def _makes_folder(command: type) -> bool:
     """Whether the `--out` of a command is shown as a folder."""
     shown = get_type_hints(command, include_extras=True)["out"].__metadata__
     return any(getattr(about, "metavar", "") == "FOLDER" for about in shown)
+
+
+def open_streams() -> None:
+    """Have the streams that somebody closed lead nowhere.
+
+    A file that is opened otherwise gets their number, and what is printed.
+    """
+    global _unheard
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the least number that is free, which is this one
+    _unheard = sys.stdout is None
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def encodable() -> None:

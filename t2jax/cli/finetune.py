@@ -55,9 +55,10 @@ class Command(CheckpointOptions):
         for folder in track(folders, "finetuning"):
             shape, params, card = checkpoint.load_params(folder)
             name = folder.parent.name if folder.name == "params" else folder.absolute().name
+            target = out / f"{name}-{self.mode}"
+            checkpoint.check_place(target)
             result = self._tune(params, shape, recipe)
             variant = {"variant": self.mode, "finetune": result.card()}
-            target = out / f"{name}-{self.mode}"
             checkpoint.save_params(target, result.params, {**card, **variant, "model": shape})
             rows.append(
                 {

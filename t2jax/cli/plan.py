@@ -61,7 +61,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
         from t2jax._cache import cache_folder
         from t2jax.reporting import check_report
 
-        check_report(self.out)
+        check_report(self.out, _config.AGAIN)
         asked = self.description()
         runs = self.read(self.table)
         made = t2.plan(
@@ -82,7 +82,7 @@ class Command(CertifiedOptions, BudgetOptions, FitOptions, TableOptions):
         )
         _terminal.announce("drawing", quiet=self.quiet)
         paths = [str(path) for path in made.save(self.out)]
-        again = pathlib.Path(self.out) / "plan.toml"
+        again = pathlib.Path(self.out) / _config.AGAIN
         _terminal.write(str(again), lambda to: to.write_text(_config.again(self, made), "utf-8"))
         paths.append(str(again))
         if self.json:

@@ -51,6 +51,8 @@ def open_table(source: Any, separator: str | None) -> Table:
             return ArrowTable.open(source)
         raise InputError(f"cannot read a table from a {type(source).__name__}", remedy=_READABLE)
     name = source
+    if name == "-" and sys.stdin is None:
+        raise InputError("is closed", source="standard input", remedy="name a file")
     if name == "-":
         return TextTable.open(sys.stdin.buffer.read(), "standard input", separator or ",")
     path = Path(source)

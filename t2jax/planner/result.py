@@ -267,8 +267,8 @@ class Plan(Result):
           The paths written.
 
         Raises:
-          InputError: it is a file, cannot be written, or holds files of these names that t2jax
-            did not write.
+          InputError: it is a file, cannot be written, or holds files of these names and no
+            report.
         """
         from t2jax.reporting import write_folder
 

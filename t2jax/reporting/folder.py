@@ -26,7 +26,8 @@ FILES = (
     "fit.png",
     "index.html",
 )
-"""What every report folder holds; with another aim its fit and draws too."""
+"""What every report folder holds, first what tells that it is one; with another aim its fit and
+draws too."""
 
 _CAPTIONS = (
     ("How the best model changes with compute", "Its size, its tokens and their ratio. Dashed is "
@@ -55,8 +56,8 @@ def write_folder(plan: Plan, out: str | os.PathLike) -> tuple[pathlib.Path, ...]
       The paths written: those of `FILES`, and those of the other aim where there is one.
 
     Raises:
-      InputError: `out` is a file, cannot be written, or holds files of these names that t2jax
-        did not write.
+      InputError: `out` is a file, cannot be written, or holds files of these names and no
+        report.
     """
     folder = check_report(out)
     # The nearest folder that exists is on the file system of `out`, so that moving is renaming.
@@ -113,17 +114,22 @@ def _drawings(plan: Plan, folder: pathlib.Path) -> list[page.Drawing]:
     ]
 
 
-def check_report(out: str | os.PathLike) -> pathlib.Path:
+def check_report(out: str | os.PathLike, *more: str) -> pathlib.Path:
     """The folder of a report, if a report may be written there.
 
+    Args:
+      out: the folder.
+      more: names of files that are written there beside `FILES`.
+
     Raises:
-      InputError: it is a file, or holds files of our names that are not ours.
+      InputError: it is a file, or holds files of these names and no report.
     """
     check_folder(out)
     folder = pathlib.Path(out)
-    if any((folder / name).exists() for name in FILES) and not _is_ours(folder):
+    there = [name for name in (*FILES, *OTHER_AIM, *more) if os.path.lexists(folder / name)]
+    if there and not _is_ours(folder):
         raise InputError(
-            "holds files of the report's names that t2jax did not write",
+            f"holds {', '.join(there)}, which would be overwritten, and no report",
             source=str(out),
             remedy="name another folder",
         )
@@ -131,8 +137,9 @@ def check_report(out: str | os.PathLike) -> pathlib.Path:
 
 
 def _is_ours(folder: pathlib.Path) -> bool:
+    """Whether a plan was written there: a fit of ours may lie among files of the user's."""
     try:
-        described = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
-        return described["format"].startswith("t2jax.fit/")
+        described = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
+        return described["format"].startswith("t2jax.plan/")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -32,6 +32,7 @@ from t2jax.trainer.model import Params
 __all__ = [
     "Saver",
     "check",
+    "check_place",
     "latest",
     "load_params",
     "make_card",
@@ -90,16 +91,52 @@ def check(card: dict[str, Any], expected: dict[str, Any], folder: PathLike) -> N
         )
 
 
+def check_place(folder: PathLike) -> None:
+    """Refuse a folder whose files parameters would take the place of, unless they are parameters.
+
+    Beside the metrics of a run they are its own, though a process was killed before their card.
+
+    Raises:
+      InputError: names what would be lost.
+    """
+    place = local_folder(folder)
+    there = [name for name in (_CARD, _ARCHIVE, _SHARDS) if os.path.lexists(place / name)]
+    if there and not (place / "metrics.jsonl").is_file() and not _is_card(place / _CARD):
+        raise InputError(
+            f"holds {', '.join(there)}, which would be overwritten, and no parameters",
+            source=str(folder),
+            remedy="remove them, or name another folder",
+        )
+
+
+def _is_card(path: pathlib.Path) -> bool:
+    try:
+        return "model" in json.loads(read_whole(path))
+    except (InputError, OSError, ValueError, RecursionError, TypeError):
+        return False
+
+
 class Saver:
     """Writes checkpoints of a run, the last `keep` of which stay.
 
     Args:
       folder: holds one folder per checkpoint, named by its step.
       keep: checkpoints that stay.
+
+    Raises:
+      InputError: a folder named by a step holds what no checkpoint does, and would be removed.
     """
 
     def __init__(self, folder: PathLike, *, keep: int = 2):
         self.folder, self.keep = local_folder(folder), keep
+        for place in _places(self.folder):
+            for path in place.iterdir():
+                if not path.name.startswith((".", _CARD, _SHARDS)):
+                    raise InputError(
+                        "is no part of a checkpoint, and would be removed with this folder",
+                        source=str(path),
+                        remedy="move it, or name another folder",
+                    )
         self._pending: tuple[Any, pathlib.Path, dict[str, Any]] | None = None
 
     def save(self, step: int, state: Any, card: dict[str, Any]) -> None:
@@ -128,9 +165,9 @@ class Saver:
         if devices.is_first():
             _write_card(place, card)
             kept = _steps(self.folder)[-self.keep :]
-            for old in self.folder.iterdir():
+            for old in _places(self.folder):
                 # Folders without a card are what a process left that was killed.
-                if old.name.isdecimal() and int(old.name) < kept[-1] and int(old.name) not in kept:
+                if int(old.name) < kept[-1] and int(old.name) not in kept:
                     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -194,9 +231,10 @@ def save_params(folder: PathLike, params: Params, card: dict[str, Any]) -> None:
     shape = dataclasses.asdict(shape) if isinstance(shape, ModelConfig) else shape
     card = {**card, "model": shape}
     _model_of(card, place)
+    check_place(place)
     if devices.is_first():
-        for name in (_CARD, _ARCHIVE):
-            (place / name).unlink(missing_ok=True)
+        # The old card stays until the new one is there: arrays that are not its own are refused.
+        (place / _ARCHIVE).unlink(missing_ok=True)
         shutil.rmtree(place / _SHARDS, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
     _finish(_write_arrays(place, params), place)
@@ -230,10 +268,15 @@ def _place(folder: PathLike, step: int | None) -> pathlib.Path:
     return local_folder(folder) / str(step)
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
-    found = [p.parent.name for p in folder.glob(f"*/{_CARD}")] if folder.is_dir() else []
+def _places(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Folders of checkpoints, whole or not."""
+    found = folder.iterdir() if folder.is_dir() else ()
     # Of ASCII: '\N{SUPERSCRIPT TWO}' is a digit too, and no number.
-    return sorted(int(name) for name in found if name.isascii() and name.isdecimal())
+    return [p for p in found if p.name.isascii() and p.name.isdecimal() and p.is_dir()]
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+    return sorted(int(p.name) for p in _places(folder) if (p / _CARD).is_file())
 
 
 def _names(tree: Any) -> list[str]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from t2jax.errors import InputError
 from t2jax.trainer import count, devices
 from t2jax.trainer.config import TrainConfig
 from t2jax.trainer.step import Metrics
@@ -160,12 +161,17 @@ def _reopened(folder: pathlib.Path, step: int) -> tuple[list[dict[str, float]], 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "metrics.jsonl"
     kept = []
-    if step and path.is_file():
-        # A process that was killed may have left half a line.
-        whole = [
-            line for line in path.read_text(encoding="utf-8").splitlines(True) if "}\n" in line
-        ]
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.exists() else (), 1):
+        # Behind the last end of a line may stand half of one, of a process that was killed.
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line.decode("utf-8") + "\n")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputError(
+                "is no line of the metrics of a run",
+                source=f"{path}, line {number}",
+                remedy="name another folder, or move this file",
+            ) from error
     partial = folder / f".metrics.{os.getpid()}"
     partial.write_text("".join(kept), encoding="utf-8")
     os.replace(partial, path)

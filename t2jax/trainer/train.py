@@ -304,6 +304,8 @@ def train(
     True
     """
     folder = None if out is None else local_folder(out)
+    if folder is not None:
+        checkpoint.check_place(folder)
     saved = None if folder is None else checkpoint.latest(folder / "checkpoints")
     if saved is not None and not resume:
         raise InputError(

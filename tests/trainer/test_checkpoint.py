@@ -274,3 +274,42 @@ def test_a_folder_named_after_no_number_is_no_checkpoint(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "card.json").write_text("{}")
     assert checkpoint.latest(tmp_path) is None
+
+
+TRAIN = ["train", "corpus:tiny", "--d-model", "16", "--tokens", "20000", "--out"]
+
+
+@pytest.mark.parametrize("name", ["card.json", "arrays.npz", "arrays/data.txt", "metrics.jsonl",
+                                  "checkpoints/1/notes.txt"])  # fmt: skip
+def test_files_of_somebody_else_are_neither_replaced_nor_removed(tmp_path, capsys, name):
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("precious\n")
+    assert main([*TRAIN, str(tmp_path / "run")]) == 2
+    assert path.read_text() == "precious\n"
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert name.split("/")[-1] in error or "holds arrays, which would be overwritten" in error
+
+
+def test_parameters_do_not_take_the_place_of_anything_else(tmp_path, trainer, card):
+    params = trainer.init().params
+    checkpoint.save_params(tmp_path / "ours", params, card)
+    checkpoint.save_params(tmp_path / "ours", params, card)
+    (tmp_path / "ours/card.json").write_text('{"mine": 1}')
+    with pytest.raises(InputError, match=r"holds card\.json, arrays\.npz, which would be"):
+        checkpoint.save_params(tmp_path / "ours", params, card)
+
+
+@pytest.mark.parametrize("line", [b"garbage}", b"caf\xe9", b'{"loss": 1.0}', b"[1]", b"[" * 9999])
+def test_a_line_that_is_no_metric_is_named(tmp_path, line, capsys):
+    assert main([*TRAIN, str(tmp_path)]) == 0
+    metrics = tmp_path / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(whole + line + b"\n")
+    assert main([*TRAIN, str(tmp_path)]) == 2
+    lines = whole.count(b"\n") + 1
+    assert f"metrics.jsonl, line {lines}: is no line of the metrics" in capsys.readouterr().err
+    metrics.write_bytes(whole + line)  # half a line, of a process that was killed
+    assert main([*TRAIN, str(tmp_path)]) == 0
+    assert metrics.read_bytes() == whole

@@ -423,3 +423,27 @@ def test_finetuned_points_have_tables_of_their_own(whole: pathlib.Path, tmp_path
         table = observations.read(copy / f"questions-{variant}.parquet")
         assert table.n_rows == 1
         assert list(table.tokens) == [int(base["tokens"])]
+
+
+def test_what_a_ladder_did_not_write_is_left_alone(whole: pathlib.Path, tmp_path: pathlib.Path):
+    home = tmp_path / "home"
+    shutil.copytree(whole, home)
+    kept = [home / ".git/config", home / ".bashrc", home / "points/.notes"]
+    partial = [home / ".runs.csv.0123456789ab", home / ".0123456789ab.questions.parquet"]
+    for path in kept + partial:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    run_ladder(tiny_plan(), home, workers=1, resume=True)
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+    assert not any(path.exists() for path in partial)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "questions-apart.parquet", "trunks/x", "points/x"])
+def test_files_of_a_ladders_names_are_not_overwritten(tmp_path: pathlib.Path, name: str):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    (tmp_path / "log.txt").write_text("of nobody's names")
+    with pytest.raises(InputError, match=f"holds {name.split('/')[0]}, which would be overwritten"):
+        run_ladder(tiny_plan(), tmp_path, workers=1)
+    assert path.read_text() == "mine"

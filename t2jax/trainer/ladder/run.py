@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import signal
 import threading
@@ -23,6 +24,9 @@ from t2jax.trainer.ladder import claims, crew, table, worker
 from t2jax.trainer.ladder.plan import LadderPlan, Shard, tuning_seconds
 
 __all__ = ["LadderResult", "chosen_workers", "merge", "run_ladder"]
+
+_OURS = re.compile(r"points|trunks|(runs|questions)[a-z-]*\.(csv|parquet)")  # names in its folder
+_PARTIAL = re.compile(r"\.[0-9a-f]{12}\..+|\..+\.[0-9a-f]{12}")  # and of what is being written
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,6 +218,15 @@ def _begin(folder: pathlib.Path, plan: LadderPlan, resume: bool) -> None:
                 remedy="give --resume to go on with it, or name another --out",
             )
         return
+    lost = [p.name for p in folder.iterdir() if _OURS.fullmatch(p.name)] if folder.is_dir() else []
+    if "points" in lost and not os.listdir(folder / "points"):
+        lost.remove("points")  # of a process that was killed before it wrote the card
+    if lost:
+        raise InputError(
+            f"holds {', '.join(sorted(lost))}, which would be overwritten, and no ladder",
+            source=str(folder),
+            remedy="name another --out",
+        )
     try:
         (folder / "points").mkdir(parents=True, exist_ok=True)
         worker.write_text(card, json.dumps(facts, indent=1) + "\n")
@@ -226,7 +239,9 @@ def _begin(folder: pathlib.Path, plan: LadderPlan, resume: bool) -> None:
 def _tidy(folder: pathlib.Path, runs: list[str] | None) -> None:
     """Remove what was being written when a run was ended; of some runs only, if they are named."""
     if runs is None:
-        partial = [*folder.glob(".*"), *folder.glob("points/.*")]
+        # The folder may be somebody's home: of hidden files only those that a ladder names so.
+        hidden = [*folder.glob(".*"), *folder.glob("points/.*")]
+        partial = [place for place in hidden if _PARTIAL.fullmatch(place.name)]
     else:
         partial = [p for run in runs for p in folder.glob(f"points/.{glob.escape(run)}[.-]*")]
     for place in partial:
