@@ -2,8 +2,9 @@
 
 Usage: many_tables.py [TABLES]
 
-Every shape is a program to compile, and every program takes maps of the operating system, of which
-Linux allows a process 65,530. Without `few_programs` the process dies inside the compiler.
+Shapes are programs to compile, and every program takes maps of the operating system, of which
+Linux allows a process 65,530. Few lengths share a program, and `few_programs` forgets what is left;
+without either the process died inside the compiler.
 """
 
 import pathlib

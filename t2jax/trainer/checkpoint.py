@@ -131,7 +131,7 @@ class Saver:
         self.folder, self.keep = local_folder(folder), keep
         for place in _places(self.folder):
             for path in place.iterdir():
-                if not path.name.startswith((".", _CARD, _SHARDS)):
+                if not path.name.lstrip(".").startswith((_CARD, _SHARDS)):
                     raise InputError(
                         "is no part of a checkpoint, and would be removed with this folder",
                         source=str(path),
