@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from t2jax.errors import InputError
+from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import Paths, Record, as_number, find_files, json_document, show
 from t2jax.importers._samples import JUDGED, Options, Samples
 from t2jax.importers._zip import Archive
@@ -110,9 +111,7 @@ def _read(log: "_Plain | _Zipped", samples: Samples, metric: str) -> None:
     given = spec.values.get("model_args")
     revision = given.get("revision") if isinstance(given, dict) else None
     names = [name, name.partition("/")[2]] if "/" in name else [name]
-    if isinstance(revision, str) and revision:
-        names = [f"{one}@{revision}" for one in names]
-    model = samples.model(names)
+    model = samples.model(at_revision(names, revision))
     samples.no_nll(task, JUDGED)
     for record in log.samples():
         if not samples.wants(task):

@@ -16,6 +16,7 @@ from typing import Any, Unpack
 
 from t2jax.errors import InputError
 from t2jax.importers._lm_eval_score import Scorer
+from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import (
     Paths,
     Record,
@@ -118,16 +119,11 @@ def _names(told: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> tu
         parts = [part.partition("=") for part in told_args.split(",") if "=" in part]
         given = {name: value for name, _, value in parts}
     model = given.get("pretrained") or given.get("model") or told.get("model_name")
-    revision = given.get("revision") or config.get("model_revision") or ""
-    names: list[str] = []
-    if isinstance(model, str) and model:
-        fixed = isinstance(revision, str) and revision not in ("", "main")
-        # A name without its revision would be another checkpoint of the same model.
-        names += [f"{model}@{revision}", f"{model},revision={revision}"] if fixed else [model]
-    else:
-        names.append(path.parent.name)
-    names.append(path.parent.parent.name)
-    return tuple(dict.fromkeys(name for name in names if name))
+    revision = given.get("revision") or config.get("model_revision")
+    folders = [path.parent.parent.name]
+    if not isinstance(model, str) or not model:
+        model, folders = path.parent.name, [path.parent.name, *folders]
+    return tuple(filter(None, at_revision([model], revision, folders)))
 
 
 class _Reader:

@@ -25,6 +25,7 @@ __all__ = [
     "find_files",
     "json_document",
     "json_lines",
+    "listing",
     "open_binary",
     "show",
 ]
@@ -40,6 +41,13 @@ def show(value: Any) -> str:
     except RecursionError:
         text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listing(names: Iterable[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - 5} more" if len(every) > 5 else ""
+    return ", ".join(map(show, every[:5])) + more
 
 
 class Record:
