@@ -3,7 +3,6 @@
 Epochs are trials. A score is C, I, P or N, or a number; partial credit is neither right nor wrong.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import Paths, Record, as_number, find_files, json_document, show
 from t2jax.importers._samples import JUDGED, Options, Samples
 from t2jax.importers._zip import Archive
-from t2jax.observations import Observations
+from t2jax.observations import Observations, decode_json
 
 __all__ = ["inspect"]
 
@@ -95,7 +94,7 @@ class _Zipped:
     def _record(self, name: str, content: bytes) -> Record:
         source = f"{self._path}, {name}"
         try:
-            found = json.loads(content.decode("utf-8"))
+            found = decode_json(content.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"is not JSON ({error})", source=source, remedy="copy the file again"
