@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from t2jax import _bounds
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
-from t2jax.importers._records import Paths, Record, find_files, json_lines, open_binary
+from t2jax.importers._records import Paths, Record, as_number, find_files, json_lines, open_binary
 from t2jax.observations import Observations, RepeatedKey, decode_json
 
 __all__ = ["levanter", "maxtext"]
@@ -98,10 +98,9 @@ def levanter(
 
 
 def _loss(record: Record, field: str) -> float:
-    value = record.values[field]
-    if isinstance(value, float) and value != value:
-        return value  # left out, and told
-    return record.number(field)
+    value = as_number(record.values[field])
+    # One that is not finite is left out later, and told.
+    return record.number(field) if value is None else value
 
 
 def _event(line: bytes, path: Path, row: int) -> dict[str, Any] | None:
