@@ -3,6 +3,8 @@
 import gzip
 
 import made_logs as made
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from made_logs import given, refused
 
@@ -105,3 +107,16 @@ def test_a_key_that_is_there_twice_in_a_log_of_losses_is_refused(tmp_path):
     assert "line 1: a key appears twice" in message
     (tmp_path / "a.jsonl").write_text('{"step": 1, "learning/loss": 2.0, "learning/loss": 3.0}\n')
     assert "a key appears twice" in refused(importers.maxtext, tmp_path / "a.jsonl", made.RUNS)
+
+
+def test_a_column_of_lighteval_that_is_there_twice_is_refused(tmp_path):
+    path = made.lighteval(tmp_path).main
+    table = pyarrow.parquet.read_table(path)
+    twice = table.append_column("metric", table.column("metric"))
+    pyarrow.parquet.write_table(twice, path)
+    message = refused(importers.lighteval, tmp_path, made.RUNS)
+    assert "column 'metric': the column appears 2 times in the header" in message
+    fields = [pa.array([1.0]), pa.array([0.0])]
+    inside = pa.StructArray.from_arrays(fields, names=["acc", "acc"])
+    pyarrow.parquet.write_table(pa.table({"metric": inside}), path)
+    assert "is not a readable Parquet file" in refused(importers.lighteval, tmp_path, made.RUNS)

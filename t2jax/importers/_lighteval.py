@@ -12,7 +12,7 @@ from t2jax.errors import InputError
 from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import Paths, Record, find_files, json_document, show
 from t2jax.importers._samples import CONTINUATION, JUDGED, Options, Samples
-from t2jax.observations import Observations
+from t2jax.observations import Observations, check_once
 
 __all__ = ["lighteval"]
 
@@ -83,6 +83,7 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
         check_rows(file.metadata.num_rows, path)
         wanted = {"doc", "metric", "metrics", "model_response"}
         columns = [name for name in file.schema_arrow.names if name in wanted]
+        check_once(columns, columns, str(path))
         if not {"metric", "metrics"} & set(columns):
             raise InputError(
                 "has no column 'metric'",
@@ -96,7 +97,9 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
                 yield Record(values, str(path), done)
             meter.to(done)
         meter.close()
-    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
+    except InputError:
+        raise  # a ValueError too
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         problem = f"is not a readable Parquet file ({error})"
         raise InputError(problem, source=str(path), remedy="copy the file again") from None
 
