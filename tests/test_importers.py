@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import zipfile
 
 import made_logs as made
@@ -57,6 +58,9 @@ def test_gold_answers_may_be_texts_lists_or_nothing(tmp_path):
     table = lm_eval(tmp_path, records)
     both = -math.log(math.exp(-1) + math.exp(-3))
     np.testing.assert_allclose(given(table.nll), [[2.0, both, 1.0]])
+    deep = made.choice(0, "[" + "-" * 200_000 + "1]", lls, acc=0.0)
+    message = refused(lm_eval, tmp_path / "d", [deep], measure="nll", kind=Refusal)
+    assert "none of the choices" in message
     records.append(made.choice(3, -100, lls, acc=0.0))
     message = refused(lm_eval, tmp_path / "b", records, measure="nll")
     assert "line 4: the sample has no likelihood of a right answer" in message
@@ -135,6 +139,70 @@ def test_repeats_without_a_rule_are_refused(config, tmp_path):
     message = refused(lm_eval, tmp_path, records, config=config)
     assert "2 repeats, of which the harness scored the first" in message
     assert "--first-repeat" in message
+
+
+def rule(pattern, **metric):
+    """A task's configuration with a pattern of its own."""
+    steps = [{"function": "regex", "regex_pattern": pattern}, {"function": "take_first"}]
+    chain = [{"name": "own", "filter": steps}]
+    return {"filter_list": chain, "metric_list": [{"metric": "exact_match", **metric}]}
+
+
+ENDLESS, LONG = r"(a+)+$", "a" * 60 + "!"
+
+
+@pytest.mark.parametrize(
+    ("config", "answers", "target"),
+    [
+        (rule(ENDLESS), [LONG, "4"], "4"),
+        (rule(r"\d+", regexes_to_ignore=[ENDLESS]), ["5", "4"], LONG),
+    ],
+)
+def test_a_pattern_that_never_ends_is_stopped(config, answers, target, tmp_path, monkeypatch):
+    monkeypatch.setattr("t2jax.importers._lm_eval_match.LIMIT", 0.5)
+    records = [made.generated(0, answers, 0.0, filter="own", target=target)]
+    message = refused(lm_eval, tmp_path, records, config=config)
+    assert "line 1, column 'exact_match'" in message
+    assert "it takes longer than 0.5 s" in message
+    assert "pass --first-repeat" in message
+    first = lm_eval(tmp_path, records, config=config, first_repeat=True)
+    assert given(first.successes).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("pattern", ["(", "(" * 5000 + ")" * 5000, "x{9" + "9" * 99 + "}"])
+def test_a_pattern_that_is_none_is_refused(pattern, tmp_path):
+    records = [made.generated(0, ["4", "5"], 1.0, filter="own")]
+    message = refused(lm_eval, tmp_path, records, config=rule(pattern))
+    assert "cannot be scored again by its patterns: " in message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right"),
+    [
+        (r"(?<=answer is )(.*)(?=\.)", 2),  # the last stop, as the harness has it
+        (r"(?:is|are) (\d)|^(\d)$", 4),
+        (r"(?i)THE ANSWER IS (\d)", 3),
+        (r"(\d)?", 1),
+    ],
+)
+def test_patterns_of_any_task_score_as_they_do_in_the_harness(pattern, right, tmp_path):
+    answers = ["4", "the answer is 4.", "The answer is 4.", "the answer is 4, is 5"]
+    expected = [harness(pattern, answer) == "4" for answer in answers]
+    assert sum(expected) == right
+    records = [made.generated(0, answers, float(expected[0]), filter="own")]
+    table = lm_eval(tmp_path, records, config=rule(pattern))
+    assert (given(table.successes).tolist(), given(table.trials).tolist()) == ([[right]], [[4]])
+
+
+def harness(pattern, answer):
+    """The harness's own lines: what its filter takes out of an answer."""
+    found = re.findall(pattern, answer)
+    if not found:
+        return "[invalid]"
+    match = found[0]
+    if isinstance(match, tuple):
+        match = next((part for part in match if part), "[invalid]")
+    return match.strip()
 
 
 def test_a_rule_that_scores_the_first_repeat_otherwise_is_not_trusted(tmp_path):

@@ -6,6 +6,8 @@ from typing import Any
 
 import made_logs as made
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from made_logs import given
 
@@ -114,6 +116,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "w" / "a.csv").write_text("_step,train/loss\n1,four\n")
     with pytest.raises(InputError, match="'four' is not a number"):
         importers.wandb(tmp_path / "w", RUNS)
+    (tmp_path / "w" / "a.csv").write_text("_step,train/loss\n1,4,5\n")
+    with pytest.raises(InputError, match="more values than its header"):
+        importers.wandb(tmp_path / "w", RUNS)
     (tmp_path / "w" / "a.csv").write_text("")
     with pytest.raises(InputError, match="cannot be read"):
         importers.wandb(tmp_path / "w", RUNS)
@@ -152,3 +157,105 @@ def test_tensorboard_scalars_are_read(tmp_path):
     table = importers.tensorboard(tmp_path, RUNS)
     found = dict(zip(table.run.tolist(), given(table.loss).tolist(), strict=True))
     assert found == pytest.approx({run: loss(run, 40) for run in RUNS}, abs=1e-6)
+
+
+# Runs that diverged -------------------------------------------------------------------------
+
+NAN, INF = float("nan"), float("inf")
+DIVERGED = ((100, 3.5), (200, 3.1), (300, NAN), (400, INF))
+
+
+def diverged_csv(folder):
+    text = "".join(f"{step},{value},1\n" for step, value in DIVERGED)
+    (folder / "a.csv").write_text(f"_step,train/loss,lr\n{text}500,,1\n")
+    return importers.wandb
+
+
+def diverged_panel(folder):
+    text = "".join(f"{step},{value}\n" for step, value in DIVERGED)
+    (folder / "p.csv").write_text(f"Step,a - train/loss\n{text}500,\n")
+    return importers.wandb
+
+
+def diverged_parquet(folder):
+    steps, values = zip(*DIVERGED, (500, None), strict=True)
+    columns = {"_step": pa.array(steps), "train/loss": pa.array(values)}
+    pyarrow.parquet.write_table(pa.table(columns), folder / "a.parquet")
+    return importers.wandb
+
+
+def diverged_maxtext(folder):
+    rows = [{"learning/loss": value, "step": step - 1, "run_name": "a"} for step, value in DIVERGED]
+    made.lines(folder / "m.jsonl", rows)
+    return importers.maxtext
+
+
+def diverged_levanter(folder):
+    events = [
+        {"tracker": "json_logger", "event": "log", "step": step, "metrics": {"train/loss": value}}
+        for step, value in (*DIVERGED, (500, None))
+    ]
+    made.lines(folder / "a.jsonl", events)
+    return importers.levanter
+
+
+@pytest.mark.parametrize(
+    "write",
+    [diverged_csv, diverged_panel, diverged_parquet, diverged_maxtext, diverged_levanter],
+)
+def test_a_run_that_diverged_has_the_tokens_of_its_last_finite_loss(write, tmp_path):
+    table = write(tmp_path)(tmp_path, RUNS)
+    assert (given(table.loss).tolist(), table.tokens.tolist()) == ([3.1], [1e7])  # half of them
+    notes = " ".join(table.notes)
+    assert (
+        "run 'a' ends in losses that are not finite: its last finite one is of step 200 of 400"
+        in notes
+    )
+    assert "left out losses that are not finite (2 rows)" in notes
+    batch = write(tmp_path)(tmp_path, RUNS, tokens_per_step=1e5)
+    assert batch.tokens.tolist() == [2e7]
+
+
+def test_a_run_that_was_set_back_before_it_diverged_has_all_its_tokens(tmp_path):
+    text = "100,3.5\n200,nan\n300,-inf\n150,3.3\n250,3.0\n"
+    (tmp_path / "a.csv").write_text(f"_step,train/loss\n{text}")
+    table = importers.wandb(tmp_path, RUNS)
+    assert (given(table.loss).tolist(), table.tokens.tolist()) == ([3.0], [2e7])
+
+
+def test_a_run_without_a_finite_loss_is_told(tmp_path):
+    wandb_history(tmp_path)
+    (tmp_path / "b.csv").write_text("_step,train/loss\n10,nan\n20,\n")
+    table = importers.wandb(tmp_path, RUNS)
+    assert table.run.tolist() == ["a"]
+    assert "left out runs without a finite loss: 'b'" in table.notes
+    (tmp_path / "b.csv").write_text("_step,train/loss\n0,9.5\n20,nan\n")
+    with pytest.raises(InputError, match="tokens"):
+        importers.wandb(tmp_path, RUNS)
+
+
+# Columns that are there twice ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("twice", ["train/loss", "_step", "seen", "run"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_column_of_losses_that_is_there_twice_is_refused(twice, ending, tmp_path):
+    names = ["_step", "train/loss", "seen", "run", twice]
+    columns = [pa.array([str(row)] * len(STEPS)) for row in range(5)]
+    path = tmp_path / f"a.{ending}"
+    table = pa.Table.from_arrays(columns, names=names)
+    if ending == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        path.write_text(",".join(names) + "\n1,3,100,a,2\n")
+    message = made.refused(importers.wandb, path, RUNS, tokens="seen")
+    assert f"column '{twice}': the column appears 2 times in the header" in message
+
+
+def test_two_runs_of_one_name_in_a_panel_are_refused(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("Step,a - train/loss,a - train/loss\n10,3,2\n")
+    with pytest.raises(InputError, match=r"'a - train/loss': the column appears 2 times"):
+        importers.wandb(path, RUNS)
+    path.write_text("Step,a - train/loss,a - lr,a - lr\n10,3,1,1\n")
+    assert importers.wandb(path, RUNS).run.tolist() == ["a"]

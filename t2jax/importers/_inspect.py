@@ -3,17 +3,17 @@
 Epochs are trials. A score is C, I, P or N, or a number; partial credit is neither right nor wrong.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
 from t2jax.errors import InputError
+from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import Paths, Record, as_number, find_files, json_document, show
 from t2jax.importers._samples import JUDGED, Options, Samples
 from t2jax.importers._zip import Archive
-from t2jax.observations import Observations
+from t2jax.observations import Observations, decode_json
 
 __all__ = ["inspect"]
 
@@ -94,7 +94,7 @@ class _Zipped:
     def _record(self, name: str, content: bytes) -> Record:
         source = f"{self._path}, {name}"
         try:
-            found = json.loads(content.decode("utf-8"))
+            found = decode_json(content.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"is not JSON ({error})", source=source, remedy="copy the file again"
@@ -110,9 +110,7 @@ def _read(log: "_Plain | _Zipped", samples: Samples, metric: str) -> None:
     given = spec.values.get("model_args")
     revision = given.get("revision") if isinstance(given, dict) else None
     names = [name, name.partition("/")[2]] if "/" in name else [name]
-    if isinstance(revision, str) and revision:
-        names = [f"{one}@{revision}" for one in names]
-    model = samples.model(names)
+    model = samples.model(at_revision(names, revision))
     samples.no_nll(task, JUDGED)
     for record in log.samples():
         if not samples.wants(task):

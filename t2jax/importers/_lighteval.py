@@ -9,9 +9,10 @@ from typing import Any, Unpack
 from t2jax._bounds import check_kind, check_rows
 from t2jax._progress import Meter
 from t2jax.errors import InputError
-from t2jax.importers._records import Paths, Record, find_files, show
+from t2jax.importers._manifest import at_revision
+from t2jax.importers._records import Paths, Record, find_files, json_document, show
 from t2jax.importers._samples import CONTINUATION, JUDGED, Options, Samples
-from t2jax.observations import Observations
+from t2jax.observations import Observations, check_once
 
 __all__ = ["lighteval"]
 
@@ -54,9 +55,21 @@ def lighteval(
         # details/OWNER/MODEL/TIME/details_TASK_TIME.parquet
         model = folder.parent if stamped else folder
         names = [f"{model.parent.name}/{model.name}", model.name]
+        names = at_revision(names, _revision(model, folder.name) if stamped else None)
         for row, record in enumerate(_rows(path, samples.progress)):
             _read(record, samples, samples.model(names), task, str(row), metric)
     return samples.table(str(files[0]) if len(files) == 1 else f"{len(files)} logs of lighteval")
+
+
+def _revision(model: Path, stamp: str) -> Any:
+    """The revision of a model, which only the results beside the details tell."""
+    # results/OWNER/MODEL/results_TIME.json
+    root = model.parent.parent.parent
+    told = root / "results" / model.parent.name / model.name / f"results_{stamp}.json"
+    found = json_document(told) if told.is_file() else {}
+    for field in ("config_general", "model_config", "revision"):
+        found = found.get(field) if isinstance(found, dict) else None
+    return found
 
 
 def _rows(path: Path, progress: bool) -> Iterator[Record]:
@@ -70,6 +83,7 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
         check_rows(file.metadata.num_rows, path)
         wanted = {"doc", "metric", "metrics", "model_response"}
         columns = [name for name in file.schema_arrow.names if name in wanted]
+        check_once(columns, columns, str(path))
         if not {"metric", "metrics"} & set(columns):
             raise InputError(
                 "has no column 'metric'",
@@ -83,7 +97,9 @@ def _rows(path: Path, progress: bool) -> Iterator[Record]:
                 yield Record(values, str(path), done)
             meter.to(done)
         meter.close()
-    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
+    except InputError:
+        raise  # a ValueError too
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         problem = f"is not a readable Parquet file ({error})"
         raise InputError(problem, source=str(path), remedy="copy the file again") from None
 

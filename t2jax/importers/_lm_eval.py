@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from t2jax.errors import InputError
-from t2jax.importers._lm_eval_score import Scorer
+from t2jax.importers._lm_eval_match import Matcher, Unmatched
+from t2jax.importers._lm_eval_score import exact_match
+from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import (
     Paths,
     Record,
@@ -72,9 +74,10 @@ def lm_eval(
     """
     files = find_files(paths, ["samples_*.jsonl", "samples_*.jsonl.gz"], "samples_*.jsonl files")
     samples = Samples(runs, options)
-    reader = _Reader(samples, filter, metric, first_repeat)
-    for record in json_lines(files, progress=samples.progress, on_bad=samples.broken):
-        reader.read(record)
+    with Matcher() as matcher:
+        reader = _Reader(samples, matcher, filter, metric, first_repeat)
+        for record in json_lines(files, progress=samples.progress, on_bad=samples.broken):
+            reader.read(record)
     reader.check_filters()
     return samples.table(str(files[0]) if len(files) == 1 else f"{len(files)} logs of lm-eval")
 
@@ -118,26 +121,24 @@ def _names(told: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> tu
         parts = [part.partition("=") for part in told_args.split(",") if "=" in part]
         given = {name: value for name, _, value in parts}
     model = given.get("pretrained") or given.get("model") or told.get("model_name")
-    revision = given.get("revision") or config.get("model_revision") or ""
-    names: list[str] = []
-    if isinstance(model, str) and model:
-        fixed = isinstance(revision, str) and revision not in ("", "main")
-        # A name without its revision would be another checkpoint of the same model.
-        names += [f"{model}@{revision}", f"{model},revision={revision}"] if fixed else [model]
-    else:
-        names.append(path.parent.name)
-    names.append(path.parent.parent.name)
-    return tuple(dict.fromkeys(name for name in names if name))
+    revision = given.get("revision") or config.get("model_revision")
+    folders = [path.parent.parent.name]
+    if not isinstance(model, str) or not model:
+        model, folders = path.parent.name, [path.parent.name, *folders]
+    return tuple(filter(None, at_revision([model], revision, folders)))
 
 
 class _Reader:
     """The samples of several files, one after the other."""
 
-    def __init__(self, samples: Samples, filter: str, metric: str, first_repeat: bool):
+    def __init__(
+        self, samples: Samples, matcher: Matcher, filter: str, metric: str, first_repeat: bool
+    ):
         self.samples, self.filter, self.metric = samples, filter, metric
+        self.matcher = matcher
         self.first_repeat = first_repeat
         self.filters: dict[str, set[str]] = {}
-        self.scorers: dict[tuple[str, str, str], Scorer | None] = {}
+        self.rules: dict[tuple[str, str, str], dict[str, Any] | None] = {}
         self.file = _File("", "", (), None, {})
 
     def read(self, record: Record) -> None:
@@ -263,21 +264,25 @@ class _Reader:
     ) -> float:
         """Score every repeat as the harness scored the first."""
         key = (self.file.source, filter, name)
-        if key not in self.scorers:
-            self.scorers[key] = Scorer.of(self.file.config, filter, name)
-        scorer = self.scorers[key]
-        scores = None if scorer is None else [
-            scorer.score(answer, record.text("target")) for answer in responses
-        ]  # fmt: skip
-        if scores is None or None in scores or scores[0] != value:
-            why = "cannot be scored again" if scores is None else "score otherwise here"
+        if key not in self.rules:
+            self.rules[key] = exact_match(self.file.config, filter, name)
+        rule, scores, why = self.rules[key], None, "cannot be scored again"
+        remedy = "keep results_*.json beside the samples, or pass --first-repeat"
+        if rule is not None and all(isinstance(answer, str) for answer in responses):
+            try:
+                scores = self.matcher.scores(rule, responses, record.text("target"))
+                why = "score otherwise here"
+            except Unmatched as error:
+                why = f"cannot be scored again by its patterns: {error}"
+                remedy = "pass --first-repeat, or name another filter with --filter"
+        if scores is None or scores[0] != value:
             raise record.error(
                 f"{len(responses)} repeats, of which the harness scored the first; they {why}",
                 name,
-                remedy="keep results_*.json beside the samples, or pass --first-repeat",
+                remedy=remedy,
             )
         self.samples.note("repeats that it did not score were scored by its own rule", "counts")
-        return sum(score for score in scores if score is not None)
+        return sum(scores)
 
 
 def _metrics(record: Record) -> list[str]:
@@ -317,7 +322,7 @@ def _gold(record: Record, count: int, answers: list[str] | None) -> list[int] | 
     if isinstance(target, str) and re.fullmatch(r"\s*(-?\d+|\[[-\d,\s]*\])\s*", target):
         try:
             target = ast.literal_eval(target.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # "[----...1]" nests
             return None
     if isinstance(target, str):
         ends = [] if answers is None else [answer.strip() for answer in answers]

@@ -8,7 +8,7 @@ import numpy as np
 
 from t2jax.errors import InputError
 from t2jax.importers._manifest import Manifest
-from t2jax.importers._records import show
+from t2jax.importers._records import listing, show
 from t2jax.observations import UNSTATED, Observations, from_columns
 
 __all__ = ["History", "LossOptions", "Point"]
@@ -67,7 +67,10 @@ class History:
         self.manifest = Manifest.open(runs, options.get("catalogue"), given)
         self.notes: dict[str, None] = {}
         self._points: dict[tuple[str, ...], dict[float, Point]] = {}
-        self._bad: dict[tuple[str, ...], int] = {}
+        # Steps at which a run had no finite loss, as it diverged; of those that it went back on
+        # the count only.
+        self._bad: dict[tuple[str, ...], list[float]] = {}
+        self._lost = 0
 
     def note(self, text: str) -> None:
         """Say something once beside the table."""
@@ -77,8 +80,12 @@ class History:
         """One loss; a later one at the same step, as a resumed run writes it, takes its place."""
         run = tuple(names)
         if not math.isfinite(loss):
-            self._bad[run] = self._bad.get(run, 0) + 1
+            self._bad.setdefault(run, []).append(step)
+            self._lost += 1
             return
+        bad = self._bad.get(run)
+        if bad and step <= max(bad):
+            self._bad[run] = [one for one in bad if one < step]
         steps = self._points.setdefault(run, {})
         if step in steps and steps[step].loss != loss:
             self.note("where a run wrote a step twice, as after a restart, the later loss is read")
@@ -95,9 +102,11 @@ class History:
                 f"holds no finite {show(self.metric)}", source=source,
                 remedy="name the loss with --metric",
             )  # fmt: skip
-        if self._bad:
-            count = sum(self._bad.values())
-            self.note(f"left out losses that are not finite ({count} rows)")
+        if self._lost:
+            self.note(f"left out losses that are not finite ({self._lost} rows)")
+        without = [names[0] for names in self._bad if names not in self._points]
+        if without:
+            self.note(f"left out runs without a finite loss: {listing(without)}")
         columns: dict[str, list[Any]] = {
             name: [] for name in ("run", "trunk", "params", "tokens", "loss")
         }
@@ -107,13 +116,13 @@ class History:
             if found is None:
                 missing.append(names)
                 continue
-            last = points[max(points)]
+            end = self._end(names, points)
             for point in self._chosen(names[0], points, source):
                 columns["run"].append(f"{found.run}@{point.step:.0f}" if self.step == "all"
                                       else found.run)  # fmt: skip
                 columns["trunk"].append(found.trunk or found.run)
                 columns["params"].append(found.params)
-                columns["tokens"].append(self._tokens(point, last, found.tokens, source))
+                columns["tokens"].append(self._tokens(point, end, found.tokens, source))
                 columns["loss"].append(point.loss)
         if missing:
             raise self.manifest.unknown(missing, source)
@@ -133,6 +142,17 @@ class History:
             params_definition=self.manifest.definition,
         )
 
+    def _end(self, names: tuple[str, ...], points: dict[float, Point]) -> float:
+        """The last step that a run logged, whether its loss was finite there or not."""
+        last = max(points)
+        end = max([last, *self._bad.get(names, [])])
+        if end > last:
+            self.note(
+                f"run {show(names[0])} ends in losses that are not finite: its last finite "
+                f"one is of step {last:.0f} of {end:.0f}"
+            )
+        return end
+
     def _chosen(self, run: str, points: dict[float, Point], source: str) -> list[Point]:
         if self.step == "all":
             return [points[step] for step in sorted(points) if step > 0]
@@ -148,19 +168,19 @@ class History:
             )
         return [points[self.step]]
 
-    def _tokens(self, point: Point, last: Point, total: float, source: str) -> float:
+    def _tokens(self, point: Point, end: float, total: float, source: str) -> float:
         """Tokens that a model had seen at a step."""
         if point.tokens is not None and point.tokens > 0:
             return point.tokens
         if self.batch is not None:
             # A loss of step s is of the batch after s updates; what is counted is what was read.
             return point.step * self.batch
-        if point.step == last.step:
+        if point.step == end:
             return total
-        if not last.step > 0:
+        if not end > 0:
             raise InputError("no step is above 0", source=source, remedy="give tokens_per_step")
         self.note("tokens of a step are its share of the run's tokens in the table of runs")
-        return total * point.step / last.step
+        return total * point.step / end
 
 
 def _step(given: str | int) -> str | float:

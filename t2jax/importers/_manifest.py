@@ -6,6 +6,8 @@ catalogue of public ladders says it.
 
 import dataclasses
 import re
+import string
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +15,15 @@ import numpy as np
 
 from t2jax.errors import InputError
 from t2jax.importers import catalogue as catalogues
-from t2jax.importers._records import show
+from t2jax.importers._records import listing, show
 from t2jax.importers.catalogue import Checkpoint
 from t2jax.observations import UNSTATED, read_runs
 
-__all__ = ["Manifest"]
+__all__ = ["Manifest", "at_revision"]
+
+# What may stand between the words of a name; a point is part of a number. Letters, marks and
+# signs of every script tell names apart.
+_WORDS = re.compile(rf"[^\s{re.escape(string.punctuation.replace('.', ''))}]+")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +72,7 @@ class Manifest:
             loose: dict[str, list[Checkpoint]] = {}
             for name, checkpoint in self.known.items():
                 loose.setdefault(plain(name), []).append(checkpoint)
+            loose.pop("", None)  # of a name without a word nothing is left to compare
             fits = next((loose[plain(name)] for name in names if plain(name) in loose), [])
             if len(fits) > 1:
                 raise InputError(
@@ -91,8 +98,6 @@ class Manifest:
     def unknown(self, models: Iterable[Sequence[str]], source: str) -> InputError:
         """The error for models of which params or tokens are not known."""
         names = sorted({names[0] for names in models})
-        shown = ", ".join(show(name) for name in names[:5])
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         if self.known:
             listed = ", ".join(show(name) for name in list(self.known)[:5])
             remedy = f"add them to the table of runs, which has {listed}"
@@ -102,7 +107,7 @@ class Manifest:
             table = "name a table of run,params,tokens with --runs runs.csv (runs= in Python)"
             remedy = " or ".join(filter(None, (hint, table)))
         return InputError(
-            f"params and tokens are not known of {shown}{more}", source=source, remedy=remedy
+            f"params and tokens are not known of {listing(names)}", source=source, remedy=remedy
         )
 
 
@@ -112,10 +117,30 @@ def plain(name: str) -> str:
     >>> plain("EleutherAI__pythia-70m@step1000"), plain("pythia-70M,revision=step1000")
     ('pythia 70m step1000', 'pythia 70m step1000')
     """
-    words = name.strip().lower().replace("__", "/")
+    # One spelling of letters with marks, which file systems take apart.
+    words = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    words = words.strip().replace("__", "/")
     head, _, tail = words.partition("@") if "@" in words else words.partition(",revision=")
     head = head.rstrip("/").rsplit("/", 1)[-1]
-    return " ".join(re.findall(r"[a-z0-9.]+", f"{head} {tail}"))
+    return " ".join(_WORDS.findall(f"{head} {tail}"))
+
+
+def at_revision(models: Sequence[str], revision: Any, folders: Sequence[str] = ()) -> list[str]:
+    """What a model may be called at a revision, the fullest name first.
+
+    A name without the revision would be another checkpoint of the same model, so that a folder
+    counts only where it carries it.
+
+    >>> at_revision(["m"], "step10", ["m", "m-step10", "m-step100"])
+    ['m@step10', 'm,revision=step10', 'm-step10']
+    >>> at_revision(["m"], "main", ["mine"])
+    ['m', 'mine']
+    """
+    if revision in (None, "", "main"):
+        return list(dict.fromkeys([*models, *folders]))
+    carried = f" {plain(f'@{revision}')} "
+    fixed = [name for m in models for name in (f"{m}@{revision}", f"{m},revision={revision}")]
+    return list(dict.fromkeys([*fixed, *(f for f in folders if carried in f" {plain(f)} ")]))
 
 
 def _of_mapping(runs: Mapping[Any, Any]) -> Iterable[tuple[str, Checkpoint]]:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Unpack
 
+from t2jax.importers._manifest import at_revision
 from t2jax.importers._records import Paths, Record, find_files, json_document, json_lines, show
 from t2jax.importers._samples import CONTINUATION, JUDGED, Options, Samples
 from t2jax.observations import Observations
@@ -72,11 +73,9 @@ def _beside(path: Path) -> tuple[str, list[str]]:
         task = re.sub(r"^task-\d+-", "", name).rstrip("-_") or path.parent.name
     model = config.get("model_path") or config.get("model")
     revision = config.get("revision")
-    if not isinstance(model, str) or not model:
-        return task, [path.absolute().parent.name]
-    if isinstance(revision, str) and revision not in ("", "main"):
-        return task, [f"{model}@{revision}", f"{model},revision={revision}"]
-    return task, [model, path.absolute().parent.name]
+    folder = path.absolute().parent.name
+    model = model if isinstance(model, str) and model else folder
+    return task, at_revision([model], revision, [folder])
 
 
 def _nll(record: Record, told: Record, samples: Samples, task: str) -> float | None:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,7 +11,7 @@ from t2jax.errors import InputError
 from t2jax.importers._records import Paths, Record, find_files, json_lines, open_binary, show
 from t2jax.importers._samples import JUDGED, Options, Samples
 from t2jax.importers.catalogue import Checkpoint
-from t2jax.observations import Observations
+from t2jax.observations import Observations, check_once
 
 __all__ = ["plain_samples"]
 
@@ -50,7 +50,7 @@ def plain_samples(
     samples = Samples(runs, options)
     named = _columns(columns)
     found: dict[str, tuple[float, float, str | None]] = {}
-    for record in _records(files, samples):
+    for record in _records(files, samples, named.values()):
         task = record.name(named["task"]) if record.has(named["task"]) else "all"
         samples.no_nll(task, JUDGED)
         if not samples.wants(task):
@@ -121,19 +121,19 @@ def _agree(
         )
 
 
-def _records(files: list[Path], samples: Samples) -> Iterator[Record]:
+def _records(files: list[Path], samples: Samples, used: Iterable[str]) -> Iterator[Record]:
     lined = [path for path in files if not _is_csv(path)]
     yield from json_lines(lined, progress=samples.progress, on_bad=samples.broken)
     for path in files:
         if _is_csv(path):
-            yield from _csv_rows(path, samples)
+            yield from _csv_rows(path, samples, used)
 
 
 def _is_csv(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(".csv")
 
 
-def _csv_rows(path: Path, samples: Samples) -> Iterator[Record]:
+def _csv_rows(path: Path, samples: Samples, used: Iterable[str]) -> Iterator[Record]:
     """The rows of a CSV file, one at a time."""
     meter = Meter(path.stat().st_size, "reading", show=samples.progress)
     source = str(path)
@@ -155,6 +155,7 @@ def _csv_rows(path: Path, samples: Samples) -> Iterator[Record]:
                 continue
             if not header:
                 header = [cell.strip() for cell in cells]
+                check_once(header, used, source)
                 continue
             if len(cells) != len(header):
                 samples.broken(

@@ -7,7 +7,6 @@ that names file, line and field.
 
 import gzip
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import IO, Any
 from t2jax import _bounds
 from t2jax._progress import Meter
 from t2jax.errors import InputError
+from t2jax.observations import decode_json
 
 __all__ = [
     "Paths",
@@ -25,6 +25,7 @@ __all__ = [
     "find_files",
     "json_document",
     "json_lines",
+    "listing",
     "open_binary",
     "show",
 ]
@@ -40,6 +41,13 @@ def show(value: Any) -> str:
     except RecursionError:
         text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listing(names: Iterable[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - 5} more" if len(every) > 5 else ""
+    return ", ".join(map(show, every[:5])) + more
 
 
 class Record:
@@ -167,7 +175,8 @@ def find_files(paths: Paths, patterns: Sequence[str], what: str) -> list[Path]:
       what: what such files are called, for messages.
 
     Raises:
-      InputError: a path does not exist, or a folder holds none.
+      InputError: a path does not exist, a folder holds none, or a file is there packed and
+        unpacked.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
@@ -185,7 +194,23 @@ def find_files(paths: Paths, patterns: Sequence[str], what: str) -> list[Path]:
             listed = " or ".join(patterns)
             raise InputError(f"holds no {listed}", source=str(path), remedy=f"name {what}")
         found += inside if folder else [path]
-    return list(dict.fromkeys(found))
+    # By whatever names, links and detours, a file is the same samples.
+    once = list({os.path.realpath(file): file for file in reversed(found)}.values())[::-1]
+    _check_twins(once)
+    return once
+
+
+def _check_twins(files: Iterable[Path]) -> None:
+    """Refuse a packed file beside its unpacked twin, which are the same samples too."""
+    places = {os.path.join(os.path.realpath(file.parent), file.name): file for file in files}
+    for place, file in places.items():
+        twin = places.get(place.removesuffix(".gz"))
+        if place.endswith(".gz") and twin is not None:
+            raise InputError(
+                f"is there beside '{twin.name}', whose samples it repeats",
+                source=str(file),
+                remedy="remove one of them, or name one",
+            )
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -196,12 +221,12 @@ def open_binary(path: Path) -> IO[bytes]:
     """
     try:
         _bounds.check_kind(path)
-        raw = path.open("rb")
+        if path.suffix != ".gz":
+            return path.open("rb")
+        packed = gzip.GzipFile(path, "rb")  # by its name, so that it closes what it opened
     except OSError as error:
         raise _unreadable(path, error) from None
-    if path.suffix != ".gz":
-        return raw
-    expanded = _bounds.Expanded(gzip.GzipFile(fileobj=raw), _size(path), str(path))
+    expanded = _bounds.Expanded(packed, _size(path), str(path))
     return io.BufferedReader(expanded, 1 << 18)
 
 
@@ -284,7 +309,7 @@ def _object(line: bytes, source: str, row: int | None) -> dict[str, Any]:
     """The object on a line."""
     remedy = "write one object a line; --drop-incomplete leaves out what is cut or broken"
     try:
-        found = json.loads(line.decode("utf-8"))
+        found = decode_json(line.decode("utf-8"))
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text", source=source, row=row, remedy=remedy) from None
     except (ValueError, RecursionError) as error:
@@ -309,6 +334,6 @@ def json_document(path: Path) -> Any:
     except _bounds.CUT_SHORT as error:
         raise _unreadable(path, error) from None
     try:
-        return json.loads(text)
+        return decode_json(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", source=str(path), remedy=remedy) from None

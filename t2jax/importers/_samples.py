@@ -15,7 +15,7 @@ import numpy as np
 
 from t2jax.errors import InputError, Refusal
 from t2jax.importers._manifest import Manifest
-from t2jax.importers._records import Record, show
+from t2jax.importers._records import Record, listing, show
 from t2jax.importers.catalogue import LADDERS, Checkpoint
 from t2jax.observations import UNSTATED, Observations, from_columns
 
@@ -357,6 +357,7 @@ class Samples:
     def _named(self, rows: _Group, source: str) -> tuple[_Group, list[Checkpoint]]:
         """The samples with the checkpoints that their models are, and these."""
         runs: dict[str, Checkpoint] = {}
+        called: dict[str, dict[str, None]] = {}
         place = np.zeros(len(self._models), np.int32)
         missing = []
         present = set(np.unique(rows.run).tolist())
@@ -370,8 +371,12 @@ class Samples:
             # Two names of one checkpoint are one run.
             place[code] = list(runs).index(found.run) if found.run in runs else len(runs)
             runs.setdefault(found.run, found)
+            called.setdefault(found.run, {})[names[0]] = None
         if missing:
             raise self.manifest.unknown(missing, source)
+        for run, each in called.items():
+            if len(each) > 1:
+                self.note(f"{listing(each)} are read as one run, {show(run)}")
         return rows._replace(run=place[rows.run]), list(runs.values())
 
     def _laid_out(self, rows: _Group, measure: str, each: list[Checkpoint]) -> dict[str, Any]:

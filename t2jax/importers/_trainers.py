@@ -1,14 +1,13 @@
 """MaxText's metrics files and Levanter's JSON logger (floor 1)."""
 
-import json
 from pathlib import Path
 from typing import Any, Unpack
 
 from t2jax import _bounds
 from t2jax.errors import InputError
 from t2jax.importers._losses import History, LossOptions
-from t2jax.importers._records import Paths, Record, find_files, json_lines, open_binary
-from t2jax.observations import Observations
+from t2jax.importers._records import Paths, Record, as_number, find_files, json_lines, open_binary
+from t2jax.observations import Observations, RepeatedKey, decode_json
 
 __all__ = ["levanter", "maxtext"]
 
@@ -77,7 +76,7 @@ def levanter(
         seen = 0
         with open_binary(path) as stream:
             for row, line in _bounds.lines(stream, str(path)):
-                event = _event(line)
+                event = _event(line, path, row)
                 if event is None:
                     continue
                 seen += 1
@@ -99,19 +98,20 @@ def levanter(
 
 
 def _loss(record: Record, field: str) -> float:
-    value = record.values[field]
-    if isinstance(value, float) and value != value:
-        return value  # left out, and told
-    return record.number(field)
+    value = as_number(record.values[field])
+    # One that is not finite is left out later, and told.
+    return record.number(field) if value is None else value
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def _event(line: bytes, path: Path, row: int) -> dict[str, Any] | None:
     """The tracker's object on a line of a log, behind what the logger puts in front."""
     start = line.find(b"{")
     if start < 0 or b'"json_logger"' not in line:
         return None
     try:
-        found = json.loads(line[start:])
+        found = decode_json(line[start:].decode("utf-8"))
+    except RepeatedKey as error:
+        raise InputError(f"{error}", source=str(path), row=row, remedy="correct the line") from None
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("tracker") == "json_logger" else None

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from t2jax._numeral import numerals
 from t2jax.errors import InputError
 from t2jax.observations._cells import show
+from t2jax.observations._once import check_once
 from t2jax.observations._table import Table
 
 __all__ = ["Naming", "name_columns", "read_columns", "read_units"]
@@ -124,13 +125,7 @@ def name_columns(
     theirs = {name: found[name] for name in wanted}
     wide = wide if form == "wide" else ()
     used = [*theirs.values(), *wide]
-    for name in used:
-        if header.count(name) > 1:
-            raise table.error(
-                f"the column appears {header.count(name)} times in the header",
-                column=name,
-                remedy="rename or delete all but one",
-            )
+    check_once(header, used, table.source)
     numbers = [theirs[name] for name in NUMBERS if name in theirs]
     for name in numbers:
         if numbers.count(name) > 1:

@@ -5,7 +5,6 @@ Whole columns are parsed at once; a single line is looked for only after that ha
 
 import csv
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from t2jax.errors import InputError
 from t2jax.observations import _cells
 from t2jax.observations._cells import show
+from t2jax.observations._once import decode_json
 from t2jax.observations._table import Labels, Table, arrow_codes, arrow_numbers
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def _header(first: bytes, line: int, source: str, separator: str) -> list[str]:
 def _record(text: bytes, line: int, source: str) -> dict[str, Any]:
     """The object on one line of JSON."""
     try:
-        record = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_keys)
+        record = decode_json(text.decode("utf-8"))
     except UnicodeDecodeError:
         raise _not_utf8(source, line) from None
     except (ValueError, RecursionError) as error:
@@ -322,13 +322,6 @@ def _record(text: bytes, line: int, source: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError("is not a JSON object", source=source, row=line, remedy=_OBJECT)
     return record
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key appears twice")
-    return found
 
 
 def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
