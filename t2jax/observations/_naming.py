@@ -125,19 +125,15 @@ def name_columns(
     wide = wide if form == "wide" else ()
     used = [*theirs.values(), *wide]
     for name in used:
-        if header.count(name) > 1:
-            raise table.error(
-                f"the column appears {header.count(name)} times in the header",
-                column=name,
-                remedy="rename or delete all but one",
-            )
+        table.place(name)
     numbers = [theirs[name] for name in NUMBERS if name in theirs]
     for name in numbers:
         if numbers.count(name) > 1:
             raise table.error(
                 "one column cannot be two numbers", column=name, remedy="correct --columns"
             )
-    ignored = tuple(name for name in header if name not in used)
+    taken = set(used)
+    ignored = tuple(name for name in header if name not in taken)
     kind = "nll" if form == "wide" else form
     perhaps = _likely(table, missing, found).get("run", "")
     return Naming(kind=kind, theirs=theirs, wide=wide, ignored=ignored, ask=ask, perhaps=perhaps)
@@ -211,7 +207,9 @@ def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> Inpu
 
 def _names_models(table: Table, run: str, params: str) -> bool:
     """Whether what a column names has one number of parameters each, as a run does."""
-    labels = table.load([run, params], [])[0]
+    labels = dict(table.names([run, params]))
+    if not {run, params} <= labels.keys():
+        return False
     runs, sizes = labels[run].codes, labels[params].codes
     return len({*zip(runs.tolist(), sizes.tolist(), strict=True)}) == len({*runs.tolist()})
 
