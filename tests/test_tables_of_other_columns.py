@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
+from made_logs import given
 
 from t2jax.cli import main
 from t2jax.errors import InputError
@@ -167,7 +168,7 @@ def test_a_condition_on_a_column_that_stands_twice_is_refused(dress, request):
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_run_end_encoded_columns_are_read_as_what_they_hold(column):
-    encoded = pyarrow.compute.run_end_encode(pa.array(COLUMNS[column]))
+    encoded = pyarrow.compute.call_function("run_end_encode", [pa.array(COLUMNS[column])])
     plain = read(arrow()).data_hash()
     assert read(arrow(**{column: encoded})).data_hash() == plain
     frame = pd.DataFrame(COLUMNS)
@@ -217,7 +218,11 @@ def test_names_that_look_alike_are_one_name(column):
     if column == "task":
         frame.loc[[1, 3], column] = composed
     table = read(frame)
-    assert composed in {*map(str, table.run), *map(str, table.question), *map(str, table.task)}
+    assert composed in {
+        *map(str, table.run),
+        *map(str, given(table.question)),
+        *map(str, given(table.task)),
+    }
     assert f"wrote 1 names in column '{column}' in composed Unicode (NFC)" in table.notes
     wanted = read(frame, where=f"{column} == '{apart}'")
     assert wanted.n_rows >= 1

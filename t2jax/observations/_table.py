@@ -394,7 +394,7 @@ def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     import pyarrow.compute
 
     if pa.types.is_run_end_encoded(column.type):
-        return pyarrow.compute.run_end_decode(column)
+        return pyarrow.compute.call_function("run_end_decode", [column])
     return column
 
 
