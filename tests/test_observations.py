@@ -1,7 +1,9 @@
 """The table object: what it holds, derives, selects, joins and writes."""
 
 import dataclasses
+import functools
 import math
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ PYTHIA = (
     "run=ckpt,params=n_params,tokens=d_tokens,question=problem_idx,"
     "successes=n_correct,trials=n_samples"
 )
-NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6)
+# Names that reading leaves as they are: without outer spaces, and composed.
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=6).map(
+    functools.partial(unicodedata.normalize, "NFC")
+)
 POSITIVE = st.floats(1e-3, 1e3)
 
 

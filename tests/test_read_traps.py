@@ -1,6 +1,7 @@
 """Every trap of a real table is one line that names the place and the remedy."""
 
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
@@ -311,3 +312,32 @@ def test_columns_that_count_something_else_are_not_offered(tmp_path, name):
     path.write_text(f"run,params,{name},loss\na,1e6,20,3\nb,2e6,40,3\n")
     with pytest.raises(InputError, match="say with --columns which of"):
         read(path)
+
+
+HEADER = "run,params,tokens,loss\n"
+ROWS = {
+    "one": HEADER + "#1,1e6,2e7,4.0\nb,2e6,4e7,3.0\n",
+    "all": HEADER + "#1,1e6,2e7,4.0\n#2,2e6,4e7,3.0\n",
+    "spaced": HEADER + "# 1,1e6,2e7,4.0\nb,2e6,4e7,3.0\n",
+    "lacking": "run,params,tokens,loss,note\n#1,1e6,2e7,4.0,\nb,2e6,4e7,3.0,9\n",
+    "questions": "run,task,params,tokens,question,nll\n#1,t,1e6,2e7,q,4.0\nb,t,2e6,4e7,q,3.0\n",
+}
+
+
+@pytest.mark.parametrize("text", ROWS.values(), ids=ROWS)
+def test_a_row_that_begins_with_a_number_sign_is_asked_about(save, text):
+    message = refused(save(text))
+    assert "line 2: may be a row or a comment: it begins with '#" in message
+    quoted = re.sub("(?m)^(#[^,]*)", r'"\1"', text)
+    assert "write that name in double quotes where the line is a row" in message
+    assert str(read(save(quoted)).run[0]).startswith("#")
+    assert "begin the line with ## where it is a comment" in message
+    table = read(save(text.replace("\n#", "\n##").replace("##2", "b")))
+    assert table.run.tolist() == ["b"]
+    assert any("left out comments" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("comment", ["# a, b, c, d", "#", "# 1, 2", "#,,,", "# lr, bs, 1e6, x"])
+def test_a_comment_of_words_stays_one(save, comment):
+    assert read(save(HEADER + f"a,1e6,2e7,4.0\n{comment}\nb,2e6,4e7,3.0\n")).n_rows == 2
+    assert "has a header and no rows" in refused(save(HEADER + "# a, b, c, d\n"))

@@ -1,13 +1,14 @@
 """What one cell of a table means: a number, a name, or nothing (floor 1, private)."""
 
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
 
 from t2jax._numeral import numeral
 
-__all__ = ["SPELLINGS", "is_clean", "label", "number", "number_remedy", "show"]
+__all__ = ["SPELLINGS", "composed", "is_clean", "label", "number", "number_remedy", "show"]
 
 MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "nil", "-", "?", "#n/a", "<na>", "nat"}
@@ -45,6 +46,10 @@ def number(value: Any) -> float | None:
             return np.nan
         # "2,345" may be a decimal comma: a loss of 2345 nats would pass in silence.
         return None if _ONE_COMMA.fullmatch(value) else numeral(value)
+    # NumPy's times count as whole numbers, and an array of one number would do for it.
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind in ("b", "c", "m", "M") or getattr(value, "ndim", 0):
+        return None
     try:
         return float(value)
     except OverflowError:
@@ -74,6 +79,11 @@ def label(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="surrogateescape")
     return str(value)
+
+
+def composed(name: str) -> str:
+    """A name with its accents in its letters, as most keyboards write and no eye can tell."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_clean(name: str) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from t2jax._numeral import numerals
 from t2jax.errors import InputError
 from t2jax.observations._cells import show
-from t2jax.observations._once import check_once
 from t2jax.observations._table import Table
 
 __all__ = ["Naming", "name_columns", "read_columns", "read_units"]
@@ -125,14 +124,16 @@ def name_columns(
     theirs = {name: found[name] for name in wanted}
     wide = wide if form == "wide" else ()
     used = [*theirs.values(), *wide]
-    check_once(header, used, table.source)
+    for name in used:
+        table.place(name)
     numbers = [theirs[name] for name in NUMBERS if name in theirs]
     for name in numbers:
         if numbers.count(name) > 1:
             raise table.error(
                 "one column cannot be two numbers", column=name, remedy="correct --columns"
             )
-    ignored = tuple(name for name in header if name not in used)
+    taken = set(used)
+    ignored = tuple(name for name in header if name not in taken)
     kind = "nll" if form == "wide" else form
     perhaps = _likely(table, missing, found).get("run", "")
     return Naming(kind=kind, theirs=theirs, wide=wide, ignored=ignored, ask=ask, perhaps=perhaps)
@@ -206,7 +207,9 @@ def _missing(table: Table, missing: list[str], found: Mapping[str, str]) -> Inpu
 
 def _names_models(table: Table, run: str, params: str) -> bool:
     """Whether what a column names has one number of parameters each, as a run does."""
-    labels = table.load([run, params], [])[0]
+    labels = dict(table.names([run, params]))
+    if not {run, params} <= labels.keys():
+        return False
     runs, sizes = labels[run].codes, labels[params].codes
     return len({*zip(runs.tolist(), sizes.tolist(), strict=True)}) == len({*runs.tolist()})
 

@@ -1,6 +1,7 @@
 """What may be in a table or an object once: of two, the last would win in silence (floor 1)."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,10 +31,11 @@ def check_once(header: Sequence[str], used: Iterable[str], source: str) -> None:
     Raises:
       InputError: names it.
     """
+    times = Counter(header)
     for name in used:
-        if header.count(name) > 1:
+        if times[name] > 1:
             raise InputError(
-                f"the column appears {header.count(name)} times in the header",
+                f"the column appears {times[name]} times in the header",
                 source=source,
                 column=name,
                 remedy="rename or delete all but one",

@@ -6,7 +6,7 @@ import numpy as np
 
 from t2jax.observations._cells import show
 from t2jax.observations._checks import Rows
-from t2jax.observations._runs import SEEDS
+from t2jax.observations._runs import SEEDS, identifying
 
 __all__ = ["POOLED", "one_experiment", "pooled"]
 
@@ -18,7 +18,6 @@ _SEEDS = 0.01  # what seeds differ by
 _FEWEST = 3  # pairs of N and D that were measured more than once
 _MOST_VALUES = 50  # of a column that may say which experiment a row is of
 _MOST_COLUMNS = 6
-_MOST_FREE = 64
 _PAYS = 0.97  # share of the deviation that a column may leave, to be named
 
 
@@ -68,9 +67,7 @@ def one_experiment(rows: Rows, keys: np.ndarray) -> str:
       rows: of which some share a key.
       keys: one integer per row.
     """
-    taken = {*rows.theirs.values()}
-    free = [name for name in rows.table.header if name not in taken][:_MOST_FREE]
-    told = _telling(rows, free, 2)
+    told = _telling(rows, identifying(rows.table, rows.theirs, ()), 2)
     chosen: list[str] = []
     best = keys
     while len(np.unique(best)) < len(best) and len(chosen) < _MOST_COLUMNS:
@@ -104,13 +101,10 @@ def _telling(
     A value has that many rows each, on average; two values always do.
     """
     told = {}
-    for name in free:
-        if name.lower() in SEEDS:
-            continue
-        codes, names = rows.table.load([name], [])[0][name]
-        codes = codes[rows.index]
+    for name, labels in rows.table.names([n for n in free if n.lower() not in SEEDS]):
+        codes = labels.codes[rows.index]
         if 1 < len(np.unique(codes)) <= min(_MOST_VALUES, max(2, len(codes) // each)):
-            told[name] = codes, names
+            told[name] = codes, labels.names
     return told
 
 

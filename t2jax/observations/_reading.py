@@ -15,7 +15,7 @@ import numpy as np
 from t2jax._bounds import CUT_SHORT, read_whole
 from t2jax.errors import InputError
 from t2jax.observations import _checks, _naming, _runs, _units, _where
-from t2jax.observations._cells import show
+from t2jax.observations._cells import composed, show
 from t2jax.observations._checks import Rows, first, n_rows
 from t2jax.observations._pooled import one_experiment, pooled
 from t2jax.observations._table import ArrowTable, FrameTable, Labels, ParquetTable, Table
@@ -194,7 +194,7 @@ def _load(table: Table, naming: _naming.Naming) -> Rows:
 
 def _meeting(rows: Rows, where: str, notes: list[str]) -> Rows:
     """The rows that meet a condition."""
-    mask = _where.matching(rows.table, where)
+    mask = _where.matching(rows.table, where, len(rows))
     if not mask.any():
         raise rows.table.error(
             f"no row meets the condition {show(where)}", remedy="correct it, or leave it out"
@@ -208,10 +208,11 @@ def _named(rows: Rows, naming: _naming.Naming, notes: list[str]) -> Rows:
     """Rows with runs named by what tells them apart, unless a column seems to name them."""
     assert naming.ask is not None
     if naming.perhaps:
-        runs = rows.table.load([naming.perhaps], [])[0][naming.perhaps].codes[rows.index]
-        models = _pairs(runs, _codes(rows.numbers["params"])[0])[1]
-        if models == len(np.unique(runs)):
-            raise naming.ask
+        for _, labels in rows.table.names([naming.perhaps]):
+            runs = labels.codes[rows.index]
+            models = _pairs(runs, _codes(rows.numbers["params"])[0])[1]
+            if models == len(np.unique(runs)):
+                raise naming.ask
     free = _runs.identifying(rows.table, naming.theirs, (*naming.wide, *_naming.LABELS))
     return _runs.name_runs(rows, free, notes)
 
@@ -244,7 +245,7 @@ def _choose_tasks(
     """Keep the tasks that were asked for; without a task column, `task` names the only one."""
     if task is None:
         return rows, "all"
-    wanted = [task] if isinstance(task, str) else [str(name) for name in task]
+    wanted = [composed(str(name)) for name in ([task] if isinstance(task, str) else task)]
     if not wanted:
         raise rows.table.error("no task was named", remedy="name one or more, or none at all")
     if "task" not in rows.labels:

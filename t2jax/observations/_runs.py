@@ -1,6 +1,7 @@
 """Names for runs that a table does not name, or names alike (floor 1, private)."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,14 +17,14 @@ SEEDS = ("seed", "replicate", "rep", "random_seed", "run_seed", "model_seed")
 """Columns whose value tells repetitions of one training run apart."""
 
 _MOST = 12  # columns that may make a name
+_MOST_FREE = 64  # columns that are looked at
 
 
 def identifying(table: Table, used: Mapping[str, str], wide: tuple[str, ...]) -> list[str]:
     """Columns of text that are nobody's, which together tell one run from another."""
     taken = {*used.values(), *wide}
-    return [name for name in table.header if name not in taken and table.header.count(name) == 1][
-        :64
-    ]
+    free = (name for name, places in table.places.items() if len(places) == 1 and name not in taken)
+    return list(itertools.islice(free, _MOST_FREE))
 
 
 def name_runs(rows: Rows, free: list[str], notes: list[str]) -> Rows:
@@ -33,8 +34,7 @@ def name_runs(rows: Rows, free: list[str], notes: list[str]) -> Rows:
     nothing that numbers can tell, so that a trunk is suggested and none is made up.
     """
     told: dict[str, Labels] = {}
-    for name in free:
-        labels = rows.table.load([name], [])[0][name]
+    for name, labels in rows.table.names(free):
         words = sum(not _is_number(text) for text in labels.names.tolist())
         if 2 * words > len(labels.names) > 1 and len(told) < _MOST:
             told[name] = Labels(labels.codes[rows.index], labels.names)
@@ -85,7 +85,9 @@ def tell_seeds_apart(rows: Rows, keys: np.ndarray, notes: list[str]) -> Rows:
     column = next((name for name in rows.table.header if name.lower() in SEEDS), None)
     if column is None or column in rows.theirs.values():
         return rows
-    seeds = rows.table.load([column], [])[0][column]
+    seeds = dict(rows.table.names([column])).get(column)
+    if seeds is None:
+        return rows
     codes, names = rows.labels["run"]
     seed = np.append(seeds.names, "none")[seeds.codes[rows.index]]
     joined = [f"{names[run]}-{word}" for run, word in zip(codes, seed.tolist(), strict=True)]

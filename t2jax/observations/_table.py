@@ -6,7 +6,8 @@ and can say which row of the source a value came from.
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from t2jax._bounds import check_fits, check_kind
 from t2jax.errors import InputError
 from t2jax.observations import _cells
 from t2jax.observations._cells import show
+from t2jax.observations._once import check_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,15 @@ __all__ = ["ArrowTable", "FrameTable", "Labels", "ParquetTable", "Table", "arrow
 
 _CELL = 16
 """Bytes of a value of a column, as Arrow and as NumPy hold it."""
+
+_AT_ONCE = 16
+"""Columns that are read together where any may be of use: a wide file is slow to open."""
+
+_FOLDS = (
+    (str.strip, "took spaces off the ends of {} names in column {}"),
+    (_cells.composed, "wrote {} names in column {} in composed Unicode (NFC)"),
+)
+"""What names that look alike differ by."""
 
 
 class Labels(NamedTuple):
@@ -52,6 +63,37 @@ class Table(abc.ABC):
     row_word: str
     header: list[str]
     notes: list[str] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def places(self) -> dict[str, list[int]]:
+        """Where in the header each name stands."""
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(self.header):
+            places.setdefault(name, []).append(place)
+        return places
+
+    def place(self, column: str) -> int:
+        """Where a column stands; a name that stands in several places is refused."""
+        places = self.places[column]
+        if len(places) > 1:
+            check_once(self.header, [column], self.source)
+        return places[0]
+
+    def names(self, columns: Sequence[str]) -> Iterator[tuple[str, Labels]]:
+        """Of columns that nobody asked for, those that hold names; others are passed over."""
+        for column in columns:
+            self.place(column)
+        for start in range(0, len(columns), _AT_ONCE):
+            yield from self._readable(columns[start : start + _AT_ONCE]).items()
+
+    def _readable(self, columns: Sequence[str]) -> dict[str, Labels]:
+        try:
+            return self.load(columns, [])[0]
+        except InputError:
+            if len(columns) < 2:
+                return {}
+            half = len(columns) // 2
+            return self._readable(columns[:half]) | self._readable(columns[half:])
 
     def row(self, index: int) -> int:
         """The number under which a reader of the source finds the row at `index`."""
@@ -85,6 +127,14 @@ class Table(abc.ABC):
         """The error for a column of names that holds anything else."""
         return self.error("holds lists or objects, not names", column=column, remedy="write text")
 
+    def not_numbers(self, column: str) -> InputError:
+        """The error for a column of numbers of which no cell can be one."""
+        return self.error(
+            "holds lists or objects, not numbers",
+            column=column,
+            remedy="write one plain number a row",
+        )
+
     def to_numbers(self, values: Iterable[Any], column: str) -> np.ndarray:
         """Convert value by value, and stop at the first that is no number."""
         out: list[float] = []
@@ -103,12 +153,13 @@ class Table(abc.ABC):
     def to_labels(self, codes: np.ndarray, uniques: Sequence[Any], column: str) -> Labels:
         """Turn the distinct values into names, merging those that read the same."""
         names = [_cells.label(value) for value in uniques]
-        outer = sum(name is not None and name != name.strip() for name in names)
-        if outer:
-            note = f"took spaces off the ends of {outer} names in column {show(column)}"
-            if note not in self.notes:
+        for fold, told in _FOLDS:
+            folded = [name if name is None else fold(name) for name in names]
+            changed = sum(name != kept for name, kept in zip(names, folded, strict=True))
+            note = told.format(changed, show(column))
+            if changed and note not in self.notes:
                 self.notes.append(note)
-            names = [name if name is None else name.strip() for name in names]
+            names = folded
         for code, name in enumerate(names):
             if name is not None and not _cells.is_clean(name):
                 raise self.error(
@@ -159,14 +210,18 @@ class FrameTable(Table):
         names = {}
         for name in labels:
             try:
-                codes, uniques = pd.factorize(self._column(name))
+                column = self._column(name)
+                try:
+                    codes, uniques = pd.factorize(column)
+                except NotImplementedError:  # of what Arrow has no codes for, as runs of a value
+                    codes, uniques = pd.factorize(pd.Series(column.tolist(), dtype=object))
                 names[name] = self.to_labels(np.asarray(codes), list(uniques), name)
             except TypeError:
                 raise self.not_names(name) from None
         return names, {name: self._numbers(name) for name in numbers}
 
     def _column(self, name: str) -> "pd.Series":
-        return self.frame.iloc[:, self.header.index(name)]
+        return self.frame.iloc[:, self.place(name)]
 
     def _numbers(self, name: str) -> np.ndarray:
         column = self._column(name)
@@ -177,6 +232,10 @@ class FrameTable(Table):
 
 class _Columnar(Table):
     """Columns of Arrow, wherever they are."""
+
+    @abc.abstractmethod
+    def kind(self, column: str) -> "pa.DataType":
+        """The type of a column, before it is read."""
 
     @abc.abstractmethod
     def take(self, names: Sequence[str]) -> "pa.Table":
@@ -192,19 +251,21 @@ class _Columnar(Table):
         """Columns of the table."""
         import pyarrow as pa
 
+        for columns, fault in ((labels, self.not_names), (numbers, self.not_numbers)):
+            for name in columns:
+                if _is_nested(self.kind(name)):  # which Parquet knows under other names
+                    raise fault(name)
         try:
             table = self.take(list(dict.fromkeys((*labels, *numbers))))
-            names = {name: self._labels(table, name) for name in labels}
-            return names, {name: self._numbers(table.column(name), name) for name in numbers}
+            names = {name: self._labels(_plain(table.column(name)), name) for name in labels}
+            read = {name: self._numbers(_plain(table.column(name)), name) for name in numbers}
+            return names, read
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self.broken(error) from None
 
-    def _labels(self, table: "pa.Table", name: str) -> Labels:
+    def _labels(self, column: "pa.ChunkedArray", name: str) -> Labels:
         import pyarrow as pa
 
-        column = table.column(name)
-        if pa.types.is_nested(column.type):
-            raise self.not_names(name)
         if pa.types.is_string_view(column.type):
             column = column.cast(pa.large_string())
         if not pa.types.is_dictionary(column.type):
@@ -248,9 +309,13 @@ class ArrowTable(_Columnar):
         """Position in the table."""
         return index
 
+    def kind(self, column: str) -> "pa.DataType":
+        """The type of a column."""
+        return self.columns.schema.field(self.place(column)).type
+
     def take(self, names: Sequence[str]) -> "pa.Table":
         """Some columns."""
-        return self.columns.select([self.header.index(name) for name in names])
+        return self.columns.select([self.place(name) for name in names])
 
     def broken(self, error: Exception) -> InputError:
         """The error for columns that Arrow itself cannot read."""
@@ -263,6 +328,7 @@ class ParquetTable(_Columnar):
 
     path: Path
     rows: int
+    schema: "pa.Schema"
 
     @classmethod
     def open(cls, path: Path, source: str) -> "ParquetTable":
@@ -273,17 +339,24 @@ class ParquetTable(_Columnar):
         try:
             check_kind(path)
             file = pyarrow.parquet.ParquetFile(path)
-            header = list(file.schema_arrow.names)
+            schema = file.schema_arrow
+            header = list(schema.names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _broken(source, error) from None
         rows = file.metadata.num_rows
         if rows < 1 or not header:
             raise InputError("has no rows", source=source, remedy="add at least one row")
-        return cls(source=source, row_word="row", header=header, path=path, rows=rows)
+        return cls(
+            source=source, row_word="row", header=header, path=path, rows=rows, schema=schema
+        )
 
     def row(self, index: int) -> int:
         """Row of the file."""
         return index + 1
+
+    def kind(self, column: str) -> "pa.DataType":
+        """The type of a column, from the header."""
+        return self.schema.field(self.place(column)).type
 
     def take(self, names: Sequence[str]) -> "pa.Table":
         """Some columns, read now."""
@@ -297,6 +370,29 @@ class ParquetTable(_Columnar):
     def broken(self, error: Exception) -> InputError:
         """The error for a file that is damaged further in."""
         return _broken(self.source, error)
+
+
+def _is_nested(kind: "pa.DataType") -> bool:
+    """Whether a type holds lists or objects, under whatever encoding or name of its own."""
+    import pyarrow as pa
+
+    while True:
+        if isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        elif pa.types.is_run_end_encoded(kind) or pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        else:
+            return pa.types.is_nested(kind)
+
+
+def _plain(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Columns of runs of one value, a value a row."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    if pa.types.is_run_end_encoded(column.type):
+        return pyarrow.compute.call_function("run_end_decode", [column])
+    return column
 
 
 def arrow_codes(encoded: "pa.DictionaryArray") -> np.ndarray:

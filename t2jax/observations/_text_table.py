@@ -59,6 +59,7 @@ class TextTable(Table):
         line, first, separator, comments = _first_line(raw, source, separator)
         header = _header(first, line, source, separator)
         if _COMMENT.search(raw, _after(raw, line)) is not None:
+            _ask_about_comments(raw, line, source, separator, len(header))
             raw, below = _blank_comments(raw, line)
             comments += below
         if re.compile(rb"\S").search(raw, _after(raw, line)) is None:
@@ -112,7 +113,7 @@ class TextTable(Table):
         import pyarrow as pa
         import pyarrow.csv
 
-        place = {name: str(self.header.index(name)) for name in types}
+        place = {name: str(self.place(name)) for name in types}
         table = pyarrow.csv.read_csv(
             pa.BufferReader(pa.py_buffer(self.raw)),
             read_options=pyarrow.csv.ReadOptions(
@@ -272,6 +273,7 @@ def _skipped(comments: int) -> str:
 
 
 _COMMENT = re.compile(rb"^#[^\n]*$", re.MULTILINE)
+_ROW = re.compile(rb"^[^#\n][^\n]*$", re.MULTILINE)
 
 
 def _blank_comments(raw: bytes, header: int) -> tuple[bytes, int]:
@@ -279,6 +281,41 @@ def _blank_comments(raw: bytes, header: int) -> tuple[bytes, int]:
     start = _after(raw, header)
     below, count = _COMMENT.subn(b"", raw[start:])
     return raw[:start] + below, count
+
+
+def _ask_about_comments(raw: bytes, header: int, source: str, separator: str, width: int) -> None:
+    """Refuse a comment that reads as a row: a run may be named #1, and no run is lost unasked."""
+    start = _after(raw, header)
+    row = _ROW.search(raw, start)
+    like = _cells_of(row[0], separator) if row else []
+    numeric = [
+        at
+        for at, cell in enumerate(like[:width])
+        if at and np.isfinite(_cells.number(cell) or np.nan)
+    ]
+    for comment in _COMMENT.finditer(raw, start):
+        cells = _cells_of(comment[0], separator)
+        if comment[0].startswith(b"##") or len(cells) != width:
+            continue
+        numbers = [_cells.number(cells[at]) for at in numeric or range(1, width)]
+        told = [number for number in numbers if number is not None and not np.isnan(number)]
+        if told and (not numeric or None not in numbers):
+            raise InputError(
+                f"may be a row or a comment: it begins with {show(cells[0])} and has the "
+                f"{width} values of the header",
+                source=source,
+                row=raw.count(b"\n", 0, comment.start()) + 1,
+                remedy="write that name in double quotes where the line is a row, "
+                "or begin the line with ## where it is a comment",
+            )
+
+
+def _cells_of(line: bytes, separator: str) -> list[str]:
+    """The values of one line; none where it cannot be read."""
+    try:
+        return next(csv.reader([line.decode("utf-8", "replace")], delimiter=separator))
+    except csv.Error:
+        return []
 
 
 def _header(first: bytes, line: int, source: str, separator: str) -> list[str]:

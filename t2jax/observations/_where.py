@@ -14,7 +14,7 @@ import numpy as np
 
 from t2jax._numeral import expand
 from t2jax.errors import InputError
-from t2jax.observations._cells import show
+from t2jax.observations._cells import composed, show
 from t2jax.observations._table import Table
 
 __all__ = ["besides", "matching"]
@@ -37,13 +37,14 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 _EXAMPLE = "write for instance where=\"role == 'ladder' and epochs <= 2.5\""
 
 
-def matching(table: Table, where: str) -> np.ndarray:
+def matching(table: Table, where: str, rows: int) -> np.ndarray:
     """Which rows of a table meet a condition on its columns.
 
     Args:
       table: a table whose header is known.
       where: comparisons of columns with numbers and texts; a column whose name is no Python
         name stands in backticks.
+      rows: how many rows the table has.
 
     Returns:
       `[rows]` True where the condition holds.
@@ -51,14 +52,14 @@ def matching(table: Table, where: str) -> np.ndarray:
     Raises:
       InputError: the condition cannot be read, or names no column.
     """
-    return _Condition(table, where).mask()
+    return _Condition(table, where, rows).mask()
 
 
 class _Condition:
     """A parsed condition, and the columns that it reads."""
 
-    def __init__(self, table: Table, where: str):
-        self.table, self.where = table, where
+    def __init__(self, table: Table, where: str, rows: int):
+        self.table, self.where, self.rows = table, where, rows
         self.quoted: dict[str, str] = {}
         try:
             named = re.sub(r"`([^`]*)`", self._quote, expand(where.strip()))
@@ -124,7 +125,7 @@ class _Condition:
             if isinstance(name, ast.Name):
                 self._column(name)
         values = self._number(left), self._number(right)
-        return np.broadcast_to(_COMPARE[type(op)](*values), self._rows())
+        return np.broadcast_to(_COMPARE[type(op)](*values), self.rows)
 
     def _text(self, name: ast.Name, op: ast.cmpop, value: str | bool, turned: bool) -> np.ndarray:
         """A column compared with a text, or with True or False."""
@@ -132,6 +133,7 @@ class _Condition:
         if isinstance(value, bool):
             equal = np.isin(self._names(column), ("true", "1") if value else ("false", "0"))
         else:
+            value = composed(value)  # as the names are
             equal = self._names(column, fold=False) == value
             if not isinstance(op, ast.Eq | ast.NotEq):
                 texts = self._names(column, fold=False)
@@ -160,7 +162,7 @@ class _Condition:
 
     def _column(self, node: ast.Name) -> str:
         name = self.quoted.get(node.id, node.id)
-        if name not in self.table.header:
+        if name not in self.table.places:
             listed: Sequence[str] = [show(known) for known in self.table.header[:12]]
             raise self._error(
                 f"names {show(name)}, which is no column",
@@ -173,9 +175,6 @@ class _Condition:
         codes, names = self.table.load([column], [])[0][column]
         texts = np.append(names.astype(str), "")
         return (np.char.lower(texts) if fold else texts)[codes]
-
-    def _rows(self) -> int:
-        return len(self.table.load([self.table.header[0]], [])[0][self.table.header[0]].codes)
 
 
 def besides(where: str | None, advice: str) -> str:

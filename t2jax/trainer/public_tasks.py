@@ -111,7 +111,7 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file, numbered."""
     if not path.is_file():
         raise InputError("there is no such file", source=str(path), remedy="check the path")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         # named at run time: the one place where the trainer meets a column file
         package = "pyarrow.parquet"
         parquet = importlib.import_module(package)
@@ -129,7 +129,7 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from enumerate(rows, start=1)
         return
     try:
-        text = read_whole(path, zipped=path.suffix == ".gz").decode("utf-8-sig")
+        text = read_whole(path, zipped=path.suffix.lower() == ".gz").decode("utf-8-sig")
     except (*CUT_SHORT, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read ({error})", source=str(path), remedy="copy the file again"

@@ -234,7 +234,7 @@ def open_text(
     more: dict[str, Any] = {"seq_len": seq_len, "seed": seed, "name": str(path)}
     for file in files:
         _check_kind(file)
-    if files[0].suffix in _ARRAYS:
+    if _kind(files[0]) in _ARRAYS:
         streams = [token_files.read(file, dtype) for file in files]
         sizes = [
             token_files.vocabulary(file, s, vocab_size)
@@ -248,7 +248,7 @@ def open_text(
     documents: list[_Document] = []
     names: list[_Name] = []
     for file in files:
-        if file.suffix in _LINES:
+        if _kind(file) in _LINES:
             found, solved, named = _read_json(file, encoder, seq_len)
             texts += found
             documents += solved or []
@@ -283,7 +283,7 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if not path.is_dir():
         raise InputError("there is no such file", source=str(path), remedy="check the path")
     files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    kinds = {p.suffix if p.suffix in _ARRAYS else "text" for p in files}
+    kinds = {_kind(p) if _kind(p) in _ARRAYS else "text" for p in files}
     if len(kinds) != 1:
         raise InputError(
             "the folder is empty" if not files else "token arrays and text are mixed",
@@ -293,9 +293,14 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     return files
 
 
+def _kind(path: pathlib.Path) -> str:
+    """What a file's name says that it is, in whatever case."""
+    return path.suffix.lower()
+
+
 def _check_kind(path: pathlib.Path) -> None:
     """Refuse by its name what would be read as if it were plain text."""
-    if path.suffix.lower() in _OTHERS:
+    if _kind(path) in _OTHERS:
         raise InputError(
             f"a {path.suffix} file is neither text nor tokens",
             source=str(path),

@@ -30,7 +30,7 @@ def read(path: pathlib.Path, dtype: str) -> np.ndarray:
       InputError: it is no such array, or the tokens say that their type is another one.
     """
     check_kind(path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         try:
             # Not `np.load`, which leaves an archive of that name open.
             stream = np.lib.format.open_memmap(path, mode="r")

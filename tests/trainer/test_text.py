@@ -192,3 +192,22 @@ def test_bad_options_are_refused(texts):
         open_text(texts[0], seq_len=1)
     with pytest.raises(InputError, match="0 or more"):
         open_text(texts[0], seq_len=8, seed=-1)
+
+
+@pytest.mark.parametrize("suffix", [".JSONL", ".NdJson", ".NPY", ".Bin"])
+def test_a_suffix_means_the_same_in_capitals(suffix, texts, tmp_path):
+    names = [tmp_path / f"small{suffix.lower()}", tmp_path / "capitals" / f"large{suffix}"]
+    names[1].parent.mkdir()
+    for path in names:
+        if "j" in suffix.lower():
+            path.write_bytes(texts[0].read_bytes())
+        else:
+            array = np.arange(1, 200, dtype=np.uint16)
+            path.write_bytes(array.tobytes())
+            if suffix == ".NPY":
+                with path.open("wb") as file:
+                    np.save(file, array)
+    small, large = (open_text(path, seq_len=LENGTH) for path in names)
+    np.testing.assert_array_equal(epoch(small).tokens, epoch(large).tokens)
+    folder = open_text(names[1].parent, seq_len=LENGTH)
+    assert folder.rows_per_epoch == small.rows_per_epoch
